@@ -1,0 +1,1 @@
+"""Programs at the other end of each socket: a stranger can point their own software at them."""
