@@ -1,0 +1,58 @@
+# SCOT. `make demo` and `make test` do all their own set-up; see CONTRIBUTING.md for the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo test check lint format imports types js docs bench wheel clean
+
+demo:  ## an operating room, live, in your browser; ends with Ctrl-C
+	@$(PYTHON) -m tools.set_up
+	@exec $(BIN)/scot demo $(ARGS)
+
+test:  ## every test, in a real browser too; make test ARGS='-k replay'
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint imports types js test docs  ## what CI checks, except the built wheel
+
+lint:
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format:  ## put the code in form and repair what can be repaired
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+imports:
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/lint-imports --no-logo
+
+types:
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/mypy
+
+js:
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/python -m tools.js_types
+
+docs:  ## the documentation, in docs/_build/html
+	@$(PYTHON) -m tools.set_up test docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+bench:  ## the figures of benchmarks/, on a quiet machine
+	@$(PYTHON) -m tools.set_up test
+	@for script in benchmarks/[a-z]*.py; do \
+	  echo "== $$script"; $(BIN)/python "$$script" || failed=1; \
+	done; exit $${failed:-0}
+
+wheel:  ## the package, in dist/
+	@$(PYTHON) -m tools.set_up test
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist . >/dev/null
+	@ls -l dist
+
+clean:  ## all that was built or installed here
+	rm -rf .venv build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
