@@ -35,10 +35,11 @@ class SetUpError(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Set up for the named purposes; return 0, or 1 after one line that names the fix."""
     parser = argparse.ArgumentParser(prog="set_up", description="Make .venv hold what is needed.")
-    parser.add_argument(
-        "purpose", nargs="*", choices=EXTRAS, default=[], help="beside running SCOT"
-    )
+    parser.add_argument("purpose", nargs="*", help="test or docs, beside running SCOT")
     purposes = parser.parse_args(arguments).purpose
+    unknown = set(purposes) - set(EXTRAS)
+    if unknown:
+        parser.error(f"unknown purpose {', '.join(sorted(unknown))}: use {' or '.join(EXTRAS)}")
     try:
         install({EXTRAS[purpose] for purpose in purposes})
         if "test" in purposes:
@@ -56,12 +57,10 @@ def install(extras: set[str]) -> None:
         SetUpError: no usable Python, no network, or a library that does not load.
     """
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    done = _stamp()
     if not _works(VENV / "bin" / "python"):
         _create_venv()
-        done = {}
-    held = set(done.get("extras", []))
-    if done.get("pyproject") == digest and extras <= held:
+    installed, held = _stamp()
+    if installed == digest and extras <= held:
         return
     wanted = sorted(extras | held)
     _pip_install(wanted)
@@ -69,19 +68,21 @@ def install(extras: set[str]) -> None:
     STAMP.write_text(json.dumps({"pyproject": digest, "extras": wanted}) + "\n", encoding="utf-8")
 
 
-def _stamp() -> dict[str, list[str]]:
+def _stamp() -> tuple[str, set[str]]:
+    """Return the digest of what was last installed here, and with which extras."""
     try:
-        read: dict[str, list[str]] = json.loads(STAMP.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return read
+        noted = json.loads(STAMP.read_text(encoding="utf-8"))
+        return str(noted["pyproject"]), set(noted["extras"])
+    except (OSError, ValueError, KeyError):
+        return "", set()
 
 
-def _works(python: Path) -> bool:
-    """Tell whether this is an interpreter of a supported version with pip beside it."""
-    probe = f"import sys, pip; sys.exit(sys.version_info < {OLDEST})"
+def _works(python: str | Path, module: str = "pip") -> bool:
+    """Tell whether this is an interpreter of a supported version that has the module."""
+    probe = f"import sys, {module}; sys.exit(sys.version_info < {OLDEST})"
+    command = [str(python), "-c", probe]
     try:
-        return subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL).returncode == 0
+        return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
     except OSError:
         return False
 
@@ -92,7 +93,7 @@ def _find_python() -> str:
         return sys.executable
     for minor in (13, 12, 11):
         path = shutil.which(f"python3.{minor}")
-        if path:
+        if path and _works(path, "sys"):
             return path
     have = ".".join(map(str, sys.version_info[:3]))
     raise SetUpError(
@@ -103,14 +104,12 @@ def _find_python() -> str:
 
 def _create_venv() -> None:
     python = _find_python()
-    probe = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
-    has_venv = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
-    if has_venv.returncode != 0:
+    if not _works(python, "venv, ensurepip"):
         raise SetUpError(
             f"{python} cannot make environments. Install the package that lets it: "
             "apt-get install python3-venv (Debian, Ubuntu), then run the same command again"
         )
-    print(f"set-up: making .venv with Python {has_venv.stdout.strip()}", flush=True)
+    print(f"set-up: making .venv with {python}", flush=True)
     if VENV.exists():
         shutil.rmtree(VENV)
     made = subprocess.run([python, "-m", "venv", VENV], capture_output=True, text=True, check=False)
