@@ -1,0 +1,106 @@
+"""Bus time as one process reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from scot.clock import machine
+from scot.errors import ClockError
+from scot.timestamp import ClockState, Timestamp
+
+HOLDOVER_AFTER_NS = 2_000_000_000
+WANDER_PPB = 1_000
+
+
+class BusMap(msgspec.Struct, frozen=True, array_like=True):
+    """A straight line from a local monotonic clock to bus time, with its error.
+
+    Attributes:
+        id: grows with each new line of one source.
+        epoch: grows when the source's clock, or bus time itself, stepped.
+        local_ns, bus_ns: a point on the line.
+        rate: bus ns a local ns (1.0 live; the speed when a recording is played).
+        bound_ns, err_ns: guaranteed and likely half-width at that point; None unknown.
+        state: as the estimator judged it.
+    """
+
+    id: int
+    epoch: int
+    local_ns: int
+    bus_ns: int
+    rate: float
+    bound_ns: int | None
+    err_ns: int | None
+    state: ClockState
+
+    def at(self, local_ns: int) -> int:
+        """Return the bus time at a local reading."""
+        since_ns = local_ns - self.local_ns
+        return self.bus_ns + since_ns + round(since_ns * (self.rate - 1.0))
+
+    def local(self, bus_ns: int) -> int:
+        """Return the local reading at a bus time.
+
+        Raises:
+            ClockError: bus time stands still (a paused replay).
+        """
+        if self.rate <= 0:
+            raise ClockError("bus time stands still; it never reaches another time")
+        return self.local_ns + round((bus_ns - self.bus_ns) / self.rate)
+
+    def stamp(self, local_ns: int, source_ns: int | None = None) -> Timestamp:
+        """Return the timestamp of a local reading; the error grows with the line's age."""
+        age_ns = abs(local_ns - self.local_ns)
+        wander_ns = age_ns * WANDER_PPB // 1_000_000_000
+        state = self.state
+        if state is ClockState.LOCKED and age_ns > HOLDOVER_AFTER_NS:
+            state = ClockState.HOLDOVER
+        bound_ns = None if self.bound_ns is None else self.bound_ns + wander_ns
+        err_ns = None if self.err_ns is None else self.err_ns + wander_ns // 2
+        return Timestamp(source_ns, self.at(local_ns), bound_ns, err_ns, state)
+
+
+class Clock:
+    """The only thing in a process that reads time; bus time is its reading.
+
+    Args:
+        map: where to start; None until the first probe is back.
+        read: the local monotonic clock in ns; tests hand in their own.
+    """
+
+    def __init__(
+        self, map: BusMap | None = None, read: Callable[[], int] = machine.monotonic_ns
+    ) -> None:
+        self.map = map
+        self.read = read
+
+    @classmethod
+    def session(cls, bus_ns: int | None = None, rate: float = 1.0) -> Clock:
+        """Return the clock of a new bus: bus time starts at `bus_ns`, or now as TAI-like ns."""
+        local_ns = machine.monotonic_ns()
+        if bus_ns is None:
+            bus_ns = machine.utc_ns() + machine.TAI_MINUS_UTC_NS
+        return cls(BusMap(0, 0, local_ns, bus_ns, rate, 0, 0, ClockState.LOCKED))
+
+    def now(self) -> int:
+        """Return bus time now, ns.
+
+        Raises:
+            ClockError: no probe has come back yet.
+        """
+        return self._map().at(self.read())
+
+    def stamp(self, local_ns: int | None = None, source_ns: int | None = None) -> Timestamp:
+        """Return the timestamp of a local monotonic reading (of now when None).
+
+        Raises:
+            ClockError: no probe has come back yet.
+        """
+        return self._map().stamp(self.read() if local_ns is None else local_ns, source_ns)
+
+    def _map(self) -> BusMap:
+        if self.map is None:
+            raise ClockError("bus time is not known yet: no clock probe has come back")
+        return self.map

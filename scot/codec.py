@@ -1,0 +1,251 @@
+"""The wire: ``[address \\0 | header | payload]`` (DESIGN §4).
+
+The header is a MessagePack array of version, epoch, seq, source_ns, bus_ns, bound_ns, err_ns,
+state and flags. Payloads: waveforms are little-endian float32 bytes, video is the access unit, text
+is UTF-8; every other kind is MessagePack. Nothing here does I/O, and no input can make it allocate
+more than its own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from scot.channel import BULK, Channel, Kind
+from scot.errors import CodecError
+from scot.sample import (
+    AlarmValue,
+    AnnotationValue,
+    Flags,
+    ImageValue,
+    NumericValue,
+    PoseValue,
+    Sample,
+    Value,
+)
+from scot.timestamp import ClockState, Timestamp
+
+VERSION = 1
+MAX_TOPIC = 200
+MAX_HEADER = 64
+MAX_CONTROL = 1 << 20  # any kind but video and image
+MAX_BULK = 4 << 20
+MAX_DEPTH = 8
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class Frame(NamedTuple):
+    """A sample as it travels and as the journal keeps it."""
+
+    topic: bytes
+    header: bytes
+    payload: bytes
+
+    @property
+    def address(self) -> str:
+        """The channel's address."""
+        return self.topic[:-1].decode("ascii", "replace")
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """What travels in front of every payload; times as in `Timestamp`."""
+
+    version: Annotated[int, Meta(ge=1, le=255)]
+    epoch: _Count
+    seq: _Count
+    source_ns: _Int64 | None
+    bus_ns: _Int64
+    bound_ns: _Count | None
+    err_ns: _Count | None
+    state: ClockState
+    flags: Annotated[int, Meta(ge=0, le=0xFFFF)]
+
+    @property
+    def time(self) -> Timestamp:
+        """The times as a `Timestamp`."""
+        return Timestamp(self.source_ns, self.bus_ns, self.bound_ns, self.err_ns, self.state)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_header_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def topic(address: str) -> bytes:
+    """Return the subscription that matches exactly `address`."""
+    return address.encode("ascii") + b"\0"
+
+
+def encode(sample: Sample, kind: Kind) -> Frame:
+    """Return the frame of a sample.
+
+    Raises:
+        CodecError: the value is not of the channel's kind, or is larger than its class allows.
+    """
+    time = sample.time
+    header = Header(
+        VERSION,
+        sample.epoch,
+        sample.seq,
+        time.source_ns,
+        time.bus_ns,
+        time.bound_ns,
+        time.err_ns,
+        time.state,
+        int(sample.flags.wire),
+    )
+    payload = _ENCODERS[kind](sample.value)
+    limit = MAX_BULK if kind in BULK else MAX_CONTROL
+    if len(payload) > limit:
+        raise CodecError(f"{sample.address}: a value of {len(payload)} B exceeds {limit} B")
+    return Frame(topic(sample.address), _encoder.encode(header), payload)
+
+
+def read_header(frame: Frame) -> Header:
+    """Return the header of a frame, checked.
+
+    Raises:
+        CodecError: topic or header is malformed, too long, or of another version.
+    """
+    if not 3 <= len(frame.topic) <= MAX_TOPIC or frame.topic[-1] != 0:
+        raise CodecError(f"topic of {len(frame.topic)} B must end in \\0, within {MAX_TOPIC} B")
+    if len(frame.header) > MAX_HEADER:
+        raise CodecError(f"header of {len(frame.header)} B exceeds {MAX_HEADER} B")
+    try:
+        header = _header_decoder.decode(frame.header)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CodecError(f"{frame.address}: bad header: {error}") from None
+    if header.version != VERSION:
+        raise CodecError(
+            f"{frame.address}: frame version {header.version}, this is {VERSION}; "
+            "run the same scot-bus release on both sides"
+        )
+    return header
+
+
+def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Sample:
+    """Return the sample of a frame.
+
+    Args:
+        frame: as received.
+        channel: from the catalogue; its kind says how to read the payload.
+        header: when already read.
+
+    Raises:
+        CodecError: the frame is malformed, too large, or not of the channel's kind.
+    """
+    header = header or read_header(frame)
+    limit = MAX_BULK if channel.kind in BULK else MAX_CONTROL
+    if len(frame.payload) > limit:
+        raise CodecError(f"{frame.address}: payload of {len(frame.payload)} B exceeds {limit} B")
+    try:
+        value = _DECODERS[channel.kind](frame.payload)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise CodecError(f"{frame.address}: bad {channel.kind} payload: {error}") from None
+    return Sample(
+        frame.address, header.epoch, header.seq, header.time, Flags(header.flags), value
+    )
+
+
+def _of(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    decoder = msgspec.msgpack.Decoder(kind)
+
+    def write(value: Any) -> bytes:
+        if not isinstance(value, kind):
+            raise CodecError(f"expected {kind.__name__}, got {type(value).__name__}")
+        return _encoder.encode(value)
+
+    return write, decoder.decode
+
+
+def _write_waveform(value: Value) -> bytes:
+    block = np.asarray(value, dtype="<f4")
+    if block.ndim != 1:
+        raise CodecError(f"a waveform block has one dimension, this has {block.ndim}")
+    return block.tobytes()
+
+
+def _read_waveform(payload: bytes) -> Value:
+    return np.frombuffer(payload, dtype="<f4")
+
+
+def _write_video(value: Value) -> bytes:
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise CodecError(f"expected bytes of an access unit, got {type(value).__name__}")
+    return bytes(value)
+
+
+def _write_text(value: Value) -> bytes:
+    if not isinstance(value, str):
+        raise CodecError(f"expected str, got {type(value).__name__}")
+    return value.encode()
+
+
+_event_decoder = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=None)
+
+
+def _read_event(payload: bytes) -> Value:
+    event = _event_decoder.decode(payload)
+    check_plain(event)
+    return event
+
+
+def _write_event(value: Value) -> bytes:
+    check_plain(value)
+    return _encoder.encode(value)
+
+
+def check_plain(value: Any, depth: int = MAX_DEPTH) -> None:
+    """Refuse anything but None, bool, int, float, str, bytes, list and dict with str keys.
+
+    Raises:
+        CodecError: another type, or nesting deeper than `depth`.
+    """
+    if depth < 0:
+        raise CodecError(f"nested deeper than {MAX_DEPTH}")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise CodecError(f"key {key!r} is not a string")
+            check_plain(item, depth - 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_plain(item, depth - 1)
+    elif value is not None and not isinstance(value, bool | int | float | str | bytes):
+        raise CodecError(f"{type(value).__name__} is not a plain value")
+
+
+_numeric, _pose, _image, _alarm, _annotation = (
+    _of(NumericValue),
+    _of(PoseValue),
+    _of(ImageValue),
+    _of(AlarmValue),
+    _of(AnnotationValue),
+)
+_ENCODERS: dict[Kind, Callable[[Any], bytes]] = {
+    Kind.NUMERIC: _numeric[0],
+    Kind.WAVEFORM: _write_waveform,
+    Kind.POSE: _pose[0],
+    Kind.VIDEO: _write_video,
+    Kind.IMAGE: _image[0],
+    Kind.TEXT: _write_text,
+    Kind.EVENT: _write_event,
+    Kind.ALARM: _alarm[0],
+    Kind.ANNOTATION: _annotation[0],
+}
+_DECODERS: dict[Kind, Callable[[bytes], Value]] = {
+    Kind.NUMERIC: _numeric[1],
+    Kind.WAVEFORM: _read_waveform,
+    Kind.POSE: _pose[1],
+    Kind.VIDEO: bytes,
+    Kind.IMAGE: _image[1],
+    Kind.TEXT: lambda payload: payload.decode(),
+    Kind.EVENT: _read_event,
+    Kind.ALARM: _alarm[1],
+    Kind.ANNOTATION: _annotation[1],
+}

@@ -1,0 +1,196 @@
+"""The room file: one TOML that names every device of a room.
+
+Every error names the file, the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scot import plugin
+from scot.channel import NAME, NAME_RULE
+from scot.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=NAME.pattern, description=NAME_RULE, examples=["monitor"])]
+Label = dict[str, str]
+PortNumber = Annotated[int, Field(ge=0, le=65535, description="TCP port; 0 takes a free one")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RoomTable(_Table):
+    """``[room]``: who this room is."""
+
+    workspace: Annotated[Name, Field(description="first part of every address")] = "or1"
+    title: Annotated[Label, Field(description="shown on the wall, by language")] = Field(
+        default_factory=lambda: {"en": "OR 1", "ja": "手術室1"}
+    )
+    case: Annotated[str, Field(max_length=64, description="a number, never a person's name")] = ""
+
+
+class BusTable(_Table):
+    """``[bus]``: where the broker listens."""
+
+    host: Annotated[str, Field(description="address to bind")] = "127.0.0.1"
+    port: Annotated[PortNumber, Field(description="first of six ports; 0 takes free ones")] = 0
+
+
+class RecorderTable(_Table):
+    """``[recorder]``: always on unless a room says otherwise."""
+
+    enabled: bool = True
+    directory: Annotated[Path, Field(description="parent of each recording")] = Path("recordings")
+    segment_s: Annotated[float, Field(ge=5, le=3600, description="length of a segment, s")] = 300.0
+
+
+class DashboardTable(_Table):
+    """``[dashboard]``: the page."""
+
+    enabled: bool = True
+    host: Annotated[str, Field(description="address to bind; other than loopback needs TLS")] = (
+        "127.0.0.1"
+    )
+    port: PortNumber = 8080
+    playout_ms: Annotated[int, Field(ge=0, le=2000, description="fixed delay of live, ms")] = 120
+
+
+class DeviceTable(_Table):
+    """One ``[[device]]``."""
+
+    name: Name
+    provider: Annotated[str, Field(description="name in the scot.devices entry points")]
+    label: Label = Field(default_factory=dict)
+    simulated: Annotated[bool, Field(description="marks its samples as not from a patient")] = False
+    silence_limit_s: Annotated[float, Field(gt=0, le=3600, description="DEGRADED after, s")] = 5.0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class SimulatorTable(_Table):
+    """One ``[[simulator]]``: a program at the other end of a device's socket."""
+
+    name: Name
+    module: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$", description="run with python -m")]
+    arguments: list[str] = Field(default_factory=list)
+
+
+class VolumeTable(_Table):
+    """One ``[[volume]]``: the picture behind a frame of reference."""
+
+    frame: Annotated[str, Field(description="frame of the poses drawn on it", examples=["mni152"])]
+    file: Annotated[str, Field(description="bundled volume's name", examples=["brain"])]
+
+
+class RoomFile(_Table):
+    """A whole room file."""
+
+    room: RoomTable = RoomTable()
+    bus: BusTable = BusTable()
+    recorder: RecorderTable = RecorderTable()
+    dashboard: DashboardTable = DashboardTable()
+    device: list[DeviceTable] = Field(default_factory=list)
+    simulator: list[SimulatorTable] = Field(default_factory=list)
+    volume: list[VolumeTable] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> RoomFile:
+        for what, tables in (("device", self.device), ("simulator", self.simulator)):
+            seen: set[str] = set()
+            for table in tables:
+                if table.name in seen or (what == "device" and table.name == "room"):
+                    raise ValueError(
+                        f"{what} name {table.name!r} is taken; every {what} needs its own"
+                    )
+                seen.add(table.name)
+        return self
+
+
+def load_room(path: Path) -> RoomFile:
+    """Read and check a room file, its providers and their options.
+
+    Raises:
+        ConfigError: it cannot be read, or a key is wrong; says file, key, value, what is allowed.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            path, "", f"cannot be read ({error.strerror})", "name an existing room file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "", f"is not TOML: {error}", "see docs, room file") from None
+    room = parse(RoomFile, tables, path, "")
+    for index, device in enumerate(room.device):
+        provider_options(device, path, f"device[{index}]")
+    return room
+
+
+def provider_options(device: DeviceTable, where: str | Path, key: str) -> BaseModel:
+    """Return a device's options as its provider's own model.
+
+    Raises:
+        ConfigError: no such provider, or it does not accept these options.
+    """
+    known = plugin.names("scot.devices")
+    if device.provider not in known and ":" not in device.provider:
+        raise ConfigError(
+            where,
+            f"{key}.provider",
+            f"{device.provider!r} is not installed",
+            f"installed providers: {', '.join(known)}",
+        )
+    provider = find_provider(device.provider)
+    return parse(provider.Options, device.options, where, f"{key}.options")
+
+
+def find_provider(name: str) -> Any:
+    """Return a provider class by entry-point name or ``module:Class``.
+
+    Raises:
+        ConfigError: there is none, or it cannot be imported.
+    """
+    if ":" not in name:
+        return plugin.load("scot.devices", name)
+    return plugin.resolve(name)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], data: Any, where: str | Path, prefix: str) -> Model:
+    """Check plain data against a model; the first error becomes one `ConfigError`."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+        )
+        given = repr(first["input"])
+        if len(given) > 60:
+            given = given[:57] + "..."
+        problem, allowed = f"{given} is not allowed", first["msg"]
+        if first["type"] == "extra_forbidden":
+            problem = "is not a known key"
+            allowed = f"allowed here: {', '.join(_fields(model, first['loc']))}"
+        elif first["type"] == "missing":
+            problem = "is missing"
+        elif first["type"] == "value_error":
+            problem, allowed = first["msg"].removeprefix("Value error, "), "rename one of them"
+        raise ConfigError(where, key.lstrip("."), problem, allowed) from None
+
+
+def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Return the keys allowed in the table that holds the last part of `loc`."""
+    for part in loc[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation: Any = model.model_fields[part].annotation
+            inner = getattr(annotation, "__args__", (annotation,))[0]
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+    return list(model.model_fields)

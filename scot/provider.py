@@ -1,0 +1,209 @@
+"""What a plug-in author needs: `Provider`, `ProviderInfo`, `DeviceContext` and the declarations.
+
+A provider declares what it offers and yields samples; it owns no bus, no clock and no thread it
+does not need. Its host calls `run` again, with back-off, whenever it raises `DeviceError`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from scot.channel import (
+    Alarm,
+    Annotation,
+    Channel,
+    Device,
+    Event,
+    Kind,
+    Lifecycle,
+    Numeric,
+    Pose,
+    Text,
+    Video,
+    Waveform,
+)
+from scot.clock.clock import Clock
+from scot.clock.oneway import OneWay
+from scot.errors import DeviceError, LocalProtocolError
+from scot.sample import Flags, Sample, Value
+from scot.timestamp import Timestamp
+
+__all__ = [
+    "Alarm",
+    "Annotation",
+    "Channel",
+    "DeviceContext",
+    "DeviceError",
+    "Event",
+    "Kind",
+    "Lifecycle",
+    "NoOptions",
+    "Numeric",
+    "Pose",
+    "Provider",
+    "ProviderInfo",
+    "Text",
+    "Video",
+    "Waveform",
+]
+
+
+class NoOptions(BaseModel):
+    """Options of a provider that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a provider is: a dotted id, labels by language, the standard it speaks."""
+
+    id: str
+    label: dict[str, str]
+    source: str = ""
+
+
+class DeviceContext(Generic[OptionsT]):
+    """What a host hands to a provider: its options, its channels and the stamping of samples.
+
+    Attributes:
+        workspace, name: of the device; `address` joins them.
+        options: checked against the provider's `Options`.
+        simulated: marks every sample as not from a patient.
+        health: counters a provider may add to (``health["bad_crc"] += 1``); shown on the bus.
+    """
+
+    def __init__(
+        self, workspace: str, name: str, options: OptionsT, clock: Clock, simulated: bool = False
+    ) -> None:
+        self.workspace = workspace
+        self.name = name
+        self.options = options
+        self.simulated = simulated
+        self.health: dict[str, int] = {}
+        self.channels: dict[str, Channel] = {}
+        self.state = Lifecycle.CREATED
+        self.reason = ""
+        self.version = 0
+        self.epoch = clock.now()
+        self._clock = clock
+        self._seq: dict[str, int] = {}
+        self._oneway = OneWay()
+
+    @property
+    def address(self) -> str:
+        """``workspace/device``."""
+        return f"{self.workspace}/{self.name}"
+
+    def offer(self, *channels: Channel) -> None:
+        """Add or replace channels; the host announces them before the next sample leaves."""
+        for channel in channels:
+            if self.channels.get(channel.name) != channel:
+                self.channels[channel.name] = channel
+                self.version += 1
+
+    def move(self, state: Lifecycle, reason: str = "") -> None:
+        """Say where the device stands; `reason` is one line for people."""
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason = state, reason
+            self.version += 1
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count something that health shows, such as a broken message."""
+        self.health[what] = self.health.get(what, 0) + by
+
+    def arrived(self) -> int:
+        """Return the host's monotonic reading, ns: take it as soon as bytes are there."""
+        return self._clock.read()
+
+    def sample(
+        self,
+        channel: Channel,
+        value: Value,
+        *,
+        source_ns: int | None = None,
+        base: Literal["device", "host"] = "device",
+        arrived_ns: int | None = None,
+        flags: Flags = Flags(0),  # noqa: B008 - immutable
+    ) -> Sample:
+        """Return the sample to yield: stamped, numbered, checked against `offer`.
+
+        Args:
+            channel: one that was offered.
+            value: of the channel's kind, see `scot.sample.Sample`.
+            source_ns: the device's time; None when it gave none (stamped at arrival, flagged).
+            base: whose clock `source_ns` is: the device's own (any epoch), or this host's
+                monotonic clock (`arrived`), as for frames this host captured itself.
+            arrived_ns: `arrived()` when the bytes came; now when None.
+            flags: facts the provider knows.
+
+        Raises:
+            LocalProtocolError: the channel was not offered.
+        """
+        if channel.name not in self.channels:
+            raise LocalProtocolError(
+                f"{self.address}/{channel.name} was never offered; call device.offer first"
+            )
+        if self.simulated:
+            flags |= Flags.SIMULATED
+        if arrived_ns is None:
+            arrived_ns = self.arrived()
+        if source_ns is None:
+            flags |= Flags.ARRIVAL
+        time = self._time(source_ns, base, arrived_ns)
+        seq = self._seq.get(channel.name, 0)
+        self._seq[channel.name] = seq + 1
+        return Sample(f"{self.address}/{channel.name}", self.epoch, seq, time, flags, value)
+
+    def device(self, provider: str, label: dict[str, str]) -> Device:
+        """Return the device's entry for the catalogue."""
+        return Device(
+            name=self.name,
+            provider=provider,
+            label=label,
+            state=self.state,
+            reason=self.reason,
+            epoch=self.epoch,
+            channels=dict(self.channels),
+        )
+
+    def _time(self, source_ns: int | None, base: str, arrived_ns: int) -> Timestamp:
+        if source_ns is None:
+            return self._clock.stamp(arrived_ns)
+        if base == "host":
+            return self._clock.stamp(source_ns, source_ns)
+        return self._oneway.stamp(source_ns, self._clock.stamp(arrived_ns))
+
+
+class Provider(ABC, Generic[OptionsT]):
+    """Knows how to talk to one kind of device.
+
+    Class attributes that are `Channel` are offered before `run`; a provider that learns its
+    channels from the device calls `device.offer`.
+    """
+
+    info: ClassVar[ProviderInfo]
+    Options: ClassVar[type[BaseModel]] = NoOptions
+
+    @classmethod
+    def declared(cls) -> list[Channel]:
+        """Return the channels declared on the class, in order."""
+        found: dict[str, Channel] = {}
+        for base in reversed(cls.__mro__):
+            found.update({k: v for k, v in vars(base).items() if isinstance(v, Channel)})
+        return list(found.values())
+
+    @abstractmethod
+    def run(self, device: DeviceContext[Any]) -> AsyncIterator[Sample]:
+        """Connect and yield samples until the device is gone.
+
+        Raises:
+            DeviceError: the device cannot be reached or misbehaved; the host tries again.
+        """
