@@ -1,11 +1,11 @@
 """Make the brain that the navigation pane shows: a slice mosaic and a surface.
 
-    python tools/make_brain.py dashboard/scot_dashboard/static/volumes --preview /tmp/brain
+    python tools/make_brain.py dashboard/scot_dashboard/static/volumes
 
 Reads the skull-stripped ICBM 152 T1 average (nonlinear symmetric 2009a, 1 mm) and its grey and
 white matter maps, which the `nilearn` wheel ships, and writes what `README.md` in the output
 folder describes: `brain.webp` with `brain.json`, and `brain_mesh.bin` with `brain_mesh.json`.
-`--preview` decodes the written files again and draws them, so that a person can look.
+`tools/preview_brain.py` decodes the written files again and draws them, so that a person can look.
 
 This is a developer's tool. It needs nilearn, nibabel, scipy, scikit-image, fast-simplification and
 OpenCV; none of them is needed to run SCOT, because the files it writes are committed.
@@ -36,11 +36,11 @@ SIZE: Final = (160, 192, 160)
 """The box that is kept, in RAS order: whole 16-pixel blocks of the codec, 3 mm air or more."""
 
 COLUMNS: Final = 16
-QUALITY: Final = 62
-WINDOW: Final = (45.0, 240.0)
+QUALITY: Final = 82
+WINDOW: Final = (60.0, 236.0)
 """Template intensities drawn as 8 and 255; the air outside is 0."""
 
-TRIANGLES: Final = 18_000
+TRIANGLES: Final = 20_000
 DEPTH_MM: Final = 9.0
 """Nothing deeper than this below the hull is worth a triangle: it cannot be seen."""
 
@@ -147,7 +147,7 @@ def surface(t1: Volume, matter: Volume) -> Mesh:
         fine.astype(np.float32),
         triangles[keep].astype(np.int32),
         target_count=TRIANGLES,
-        agg=4.0,
+        agg=7.0,
     )
     used, numbers = np.unique(kept, return_inverse=True)
     vertices = vertices[used]
@@ -218,10 +218,9 @@ def write_mesh(out: Path, mesh: Mesh) -> None:
 
 
 def main() -> None:
-    """Write the four files, and draw them again when asked."""
+    """Write the four files and say how large they are."""
     parser = argparse.ArgumentParser(description="make the brain of the navigation pane")
     parser.add_argument("out", type=Path, help="folder for brain.webp and the rest")
-    parser.add_argument("--preview", type=Path, help="folder for pictures drawn from the result")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     t1 = template("t1")
@@ -229,10 +228,6 @@ def main() -> None:
     write_mesh(args.out, surface(t1, template("gm") + template("wm")))
     for path in sorted(args.out.glob("brain*")):
         print(f"{path.name} {path.stat().st_size} bytes")
-    if args.preview is not None:
-        from preview_brain import draw
-
-        draw(args.out, args.preview)
 
 
 if __name__ == "__main__":
