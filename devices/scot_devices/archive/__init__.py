@@ -1,0 +1,1 @@
+"""Archives played as devices, and the measuring of vital signs on waveforms."""
