@@ -10,7 +10,7 @@ demo:  ## an operating room, live, in your browser; ends with Ctrl-C
 	@exec $(BIN)/scot demo $(ARGS)
 
 test:  ## every test, in a real browser too; make test ARGS='-k replay'
-	@$(PYTHON) -m tools.set_up test
+	@$(PYTHON) -m tools.set_up test browser
 	$(BIN)/python -m pytest $(ARGS)
 
 check: lint imports types js test docs  ## what CI checks, except the built wheel

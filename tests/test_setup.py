@@ -33,7 +33,7 @@ def test_the_first_chromium_on_path_that_starts_is_taken(
 def test_an_unknown_purpose_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         set_up.main(["deploy"])
-    assert "unknown purpose deploy: use test or docs" in capsys.readouterr().err
+    assert "unknown purpose deploy: use test, browser, docs" in capsys.readouterr().err
 
 
 def test_a_python_without_venv_names_the_package(

@@ -15,6 +15,8 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 # A page in Japanese draws boxes without a Japanese font; minimal systems carry none at all.
 DEBIAN_PACKAGES = ("chromium", "fonts-dejavu-core", "fonts-ipafont-gothic")
+# Playwright's own Node is linked against it; a minimal system does not carry it.
+DRIVER_PACKAGES = ("libatomic1",)
 
 
 class NoBrowserError(Exception):
@@ -41,7 +43,7 @@ def find() -> Path | None:
 
 
 def find_or_install(playwright_python: Path) -> Path:
-    """Return a Chromium that starts, installing one by the means this system has.
+    """Return a Chromium that starts and can be driven, installing what this system lacks.
 
     Args:
         playwright_python: the interpreter of an environment that holds Playwright.
@@ -49,6 +51,7 @@ def find_or_install(playwright_python: Path) -> Path:
     Raises:
         NoBrowserError: nothing worked.
     """
+    _need_driver(playwright_python)
     found = find()
     if found:
         return found
@@ -72,18 +75,37 @@ def find_or_install(playwright_python: Path) -> Path:
 def _ways(playwright_python: Path) -> list[list[list[str]]]:
     """List the ways to install a browser here, best first; each is a list of commands."""
     playwright = [str(playwright_python), "-m", "playwright", "install"]
-    root = os.geteuid() == 0
-    ways = []
-    if root and _is_debian() and shutil.which("apt-get"):
-        ways.append(
-            [
-                ["apt-get", "update", "-qq"],
-                ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *DEBIAN_PACKAGES],
-            ]
-        )
+    ways = [_apt_install(*DEBIAN_PACKAGES)] if _can_apt() and _is_debian() else []
     # Ubuntu's `chromium` package is a snap, which containers cannot run: Playwright brings one.
-    ways.append([[*playwright, *(["--with-deps"] if root else []), "chromium"]])
+    ways.append([[*playwright, *(["--with-deps"] if _can_apt() else []), "chromium"]])
     return ways
+
+
+def _need_driver(python: Path) -> None:
+    """Make Playwright's driver start."""
+    probe = [str(python), "-m", "playwright", "--version"]
+    if _run(probe, quiet=True):
+        return
+    if _can_apt():
+        print(f"set-up: Playwright lacks {' '.join(DRIVER_PACKAGES)}; installing", flush=True)
+        if all(_run(command) for command in [*_apt_install(*DRIVER_PACKAGES), probe]):
+            return
+    raise NoBrowserError(
+        "Playwright does not start, so no browser test can run. Install what it needs as an "
+        f"administrator (Debian, Ubuntu: apt-get install {' '.join(DRIVER_PACKAGES)}); "
+        f"`{' '.join(probe)}` says more"
+    )
+
+
+def _can_apt() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt_install(*packages: str) -> list[list[str]]:
+    return [
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+    ]
 
 
 def _is_debian() -> bool:
@@ -106,14 +128,13 @@ def _starts(path: Path) -> bool:
 
 
 def _run(command: list[str], quiet: bool = False) -> bool:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    output = subprocess.DEVNULL if quiet else None
+    """Run a command and tell whether it succeeded; what it prints about errors is shown."""
     done = subprocess.run(
         command,
-        env=environment,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
         check=False,
     )
     return done.returncode == 0

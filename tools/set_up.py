@@ -1,8 +1,9 @@
 """Make `.venv` hold what a command needs; do nothing when it already does.
 
-    python3 -m tools.set_up             what `make demo` needs
-    python3 -m tools.set_up test        and what `make test` needs, Chromium included
-    python3 -m tools.set_up test docs   and what the documentation needs
+    python3 -m tools.set_up                 what `make demo` needs
+    python3 -m tools.set_up test            and what the checks and tests need
+    python3 -m tools.set_up test browser    and a Chromium, with what drives it
+    python3 -m tools.set_up test docs       and what the documentation needs
 
 Needs Python 3.11 or newer with `venv`, and nothing else. What was installed is noted in
 `.venv/scot-setup.json` with a digest of `pyproject.toml`: only a change there installs again.
@@ -24,7 +25,7 @@ from tools.chromium import NoBrowserError, find_or_install
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "scot-setup.json"
-EXTRAS = {"test": "dev", "docs": "docs"}
+EXTRAS = {"test": "dev", "browser": "dev", "docs": "docs"}
 OLDEST = (3, 11)
 
 
@@ -35,14 +36,14 @@ class SetUpError(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Set up for the named purposes; return 0, or 1 after one line that names the fix."""
     parser = argparse.ArgumentParser(prog="set_up", description="Make .venv hold what is needed.")
-    parser.add_argument("purpose", nargs="*", help="test or docs, beside running SCOT")
+    parser.add_argument("purpose", nargs="*", help="test, browser, docs: beside running SCOT")
     purposes = parser.parse_args(arguments).purpose
     unknown = set(purposes) - set(EXTRAS)
     if unknown:
-        parser.error(f"unknown purpose {', '.join(sorted(unknown))}: use {' or '.join(EXTRAS)}")
+        parser.error(f"unknown purpose {', '.join(sorted(unknown))}: use {', '.join(EXTRAS)}")
     try:
         install({EXTRAS[purpose] for purpose in purposes})
-        if "test" in purposes:
+        if "browser" in purposes:
             find_or_install(VENV / "bin" / "python")
     except (SetUpError, NoBrowserError) as error:
         print(f"set-up: {error}", file=sys.stderr)
