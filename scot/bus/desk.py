@@ -1,0 +1,207 @@
+"""The broker's desk: catalogue, liveness and the routing of History. Sans-IO.
+
+Every message is ``[request id, verb, body, *frames]``; every answer ``[request id, ok | no, body,
+*frames]``. Bodies are MessagePack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from scot.access import Grant
+from scot.channel import Catalogue, Device, Lifecycle
+from scot.errors import AccessError, BusError, CodecError, ScotError
+from scot.history import History, HistoryRequest
+
+SILENT_NS = 2_000_000_000
+ANSWER_WITHIN_NS = 15_000_000_000
+MAX_PENDING = 1_000
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client learns on `hello` and `ping`."""
+
+    broker: int
+    catalogue_version: int
+
+
+class Out(NamedTuple):
+    """A message for one client."""
+
+    identity: bytes
+    parts: list[bytes]
+
+
+class _Pending(NamedTuple):
+    client: bytes
+    request_id: bytes
+    holder: str
+    due_ns: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_device = msgspec.msgpack.Decoder(Device)
+_ask = msgspec.msgpack.Decoder(HistoryRequest)
+
+
+class Desk:
+    """Answers queries for the broker.
+
+    Args:
+        broker: this start of the broker, bus ns.
+        catalogue: workspace, title and volumes; devices come by `announce`.
+        grants: by holder's name.
+        own: History of what the broker itself publishes (device ``room``).
+        changed: called with each new catalogue version.
+    """
+
+    def __init__(
+        self,
+        broker: int,
+        catalogue: Catalogue,
+        grants: dict[str, Grant],
+        own: History,
+        changed: Callable[[Catalogue], None],
+    ) -> None:
+        self.broker = broker
+        self.catalogue = catalogue
+        self.grants = grants
+        self.refused = 0
+        self._own = own
+        self._changed = changed
+        self._announced: dict[str, tuple[str, Device]] = {}
+        self._seen_ns: dict[str, int] = {}
+        self._place: dict[str, bytes] = {}
+        self._servers: dict[str, bytes] = {}
+        self._pending: dict[bytes, _Pending] = {}
+        self._count = 0
+
+    def on(self, identity: bytes, user: str, parts: list[bytes], now_ns: int) -> list[Out]:
+        """Take one message from a client and return what to send."""
+        if len(parts) < 3 or len(parts[0]) > 16:
+            self.refused += 1
+            return []
+        request_id, verb, body, *frames = parts
+        self._hear(identity, user, now_ns)
+        if verb == b"answer":
+            return self._route_answer(user, request_id, body, frames)
+        try:
+            return self._request(identity, user, request_id, verb, body, now_ns)
+        except (ScotError, msgspec.DecodeError, RecursionError) as error:
+            self.refused += 1
+            return [Out(identity, [request_id, b"no", _encode(str(error))])]
+
+    def tick(self, now_ns: int) -> list[Out]:
+        """Notice silent hosts and unanswered questions."""
+        for name, (user, device) in self._announced.items():
+            silent_ns = now_ns - self._seen_ns.get(user, 0)
+            shown = self.catalogue.devices[name]
+            if silent_ns > SILENT_NS and shown.state is not Lifecycle.DISCONNECTED:
+                reason = f"its host {user!r} has been silent for more than {SILENT_NS / 1e9:g} s"
+                self._show(
+                    msgspec.structs.replace(device, state=Lifecycle.DISCONNECTED, reason=reason)
+                )
+        for name in [n for n in self._servers if now_ns - self._seen_ns[n] > 2 * SILENT_NS]:
+            del self._servers[name]
+        late = [key for key, pending in self._pending.items() if pending.due_ns < now_ns]
+        out: list[Out] = []
+        for key in late:
+            pending = self._pending.pop(key)
+            text = f"{pending.holder!r} did not answer within {ANSWER_WITHIN_NS / 1e9:g} s"
+            out.append(Out(pending.client, [pending.request_id, b"no", _encode(text)]))
+        return out
+
+    def _hear(self, identity: bytes, user: str, now_ns: int) -> None:
+        was_ns = self._seen_ns.get(user, now_ns)
+        self._seen_ns[user] = now_ns
+        self._place[user] = identity
+        if now_ns - was_ns > SILENT_NS:  # it is back: show its devices as it last said
+            for owner, device in list(self._announced.values()):
+                if owner == user:
+                    self._show(device)
+
+    def _request(
+        self, identity: bytes, user: str, request_id: bytes, verb: bytes, body: bytes, now_ns: int
+    ) -> list[Out]:
+        grant = self.grants.get(user)
+        if grant is None:
+            raise AccessError(f"key {user!r} has no grant")
+        answer: Any
+        if verb in (b"hello", b"ping"):
+            answer = Welcome(broker=self.broker, catalogue_version=self.catalogue.version)
+        elif verb == b"catalogue":
+            answer = self.catalogue
+        elif verb == b"announce":
+            answer = self._announce(user, grant, _device.decode(body))
+        elif verb == b"serve":
+            if not grant.serve:
+                raise AccessError(f"key {user!r} may not answer History for others")
+            self._servers[user] = identity
+            answer = True
+        elif verb == b"history":
+            return self._route_ask(identity, grant, request_id, body, now_ns)
+        else:
+            raise CodecError(f"unknown verb {verb[:20]!r}")
+        return [Out(identity, [request_id, b"ok", _encode(answer)])]
+
+    def _announce(self, user: str, grant: Grant, device: Device) -> int:
+        if not grant.may_announce(device.name):
+            raise AccessError(f"key {user!r} may not announce device {device.name!r}")
+        self._announced[device.name] = (user, device)
+        self._show(device)
+        return self.catalogue.version
+
+    def _show(self, device: Device) -> None:
+        if self.catalogue.devices.get(device.name) != device:
+            self.catalogue = self.catalogue.with_device(device)
+            self._changed(self.catalogue)
+
+    def _route_ask(
+        self, client: bytes, grant: Grant, request_id: bytes, body: bytes, now_ns: int
+    ) -> list[Out]:
+        ask = _ask.decode(body)
+        for address in ask.addresses:
+            if not grant.may_read(address):
+                raise AccessError(f"key {grant.name!r} may not read {address!r}")
+        room = f"{self.catalogue.workspace}/room/"
+        if ask.addresses and all(a.startswith(room) for a in ask.addresses):
+            if ask.holder != "recorder" and not self._servers:
+                reply = self._own.answer(ask)
+                head = msgspec.structs.replace(reply, frames=[])
+                frames = [part for frame in reply.frames for part in frame]
+                return [Out(client, [request_id, b"ok", _encode(head), *frames])]
+        holder, place = self._holder(ask)
+        if len(self._pending) >= MAX_PENDING:
+            raise BusError(f"{MAX_PENDING} questions are waiting for an answer; ask again later")
+        self._count += 1
+        key = self._count.to_bytes(8, "big")
+        self._pending[key] = _Pending(client, request_id, holder, now_ns + ANSWER_WITHIN_NS)
+        return [Out(place, [key, b"ask", body])]
+
+    def _holder(self, ask: HistoryRequest) -> tuple[str, bytes]:
+        """Return who shall answer: the publisher for seqs, the recorder for stretches of time."""
+        devices = {address.split("/")[1] for address in ask.addresses if address.count("/") == 2}
+        owners = {self._announced[d][0] for d in devices if d in self._announced}
+        alone = owners.pop() if len(owners) == 1 else None
+        prefer_publisher = ask.holder == "publisher" or (ask.seqs is not None and not ask.holder)
+        if prefer_publisher and alone in self._place:
+            return alone, self._place[alone]
+        if ask.holder != "publisher" and self._servers:
+            name = next(reversed(self._servers))
+            return name, self._servers[name]
+        if alone in self._place and ask.holder != "recorder":
+            return alone, self._place[alone]
+        raise BusError("nobody holds this History: no recorder is running")
+
+    def _route_answer(
+        self, user: str, key: bytes, body: bytes, frames: list[bytes]
+    ) -> list[Out]:
+        pending = self._pending.get(key)
+        if pending is None or pending.holder != user:
+            self.refused += 1
+            return []
+        del self._pending[key]
+        return [Out(pending.client, [pending.request_id, b"ok", body, *frames])]

@@ -1,0 +1,137 @@
+"""Sockets: one security profile, and a plain socket drained from the event loop's reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import zmq
+
+from scot.bus.keys import KeyPair, Link
+from scot.errors import BusError
+
+DOMAIN = b"scot"
+CONTROL_BYTES = 64 << 10
+DATA_BYTES = 1 << 20
+BULK_BYTES = (4 << 20) + 4096
+HANDSHAKE_MS = 1_000
+HEARTBEAT_MS = 500
+BATCH = 256
+MINIMUM = (4, 3, 5)
+
+
+def context() -> zmq.Context[zmq.Socket[bytes]]:
+    """Return a new context, after checking what libzmq can do.
+
+    Raises:
+        BusError: libzmq is too old or was built without CURVE.
+    """
+    if zmq.zmq_version_info() < MINIMUM or not zmq.has("curve"):
+        raise BusError(
+            f"libzmq {zmq.zmq_version()}, CURVE {zmq.has('curve')}: 4.3.5 with CURVE is needed; "
+            "install the pyzmq wheel from PyPI"
+        )
+    return zmq.Context()
+
+
+def profile(sock: zmq.Socket[bytes], max_bytes: int, hwm: int) -> None:
+    """Set what every socket has in common (DESIGN §4)."""
+    sock.setsockopt(zmq.LINGER, 0)
+    sock.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    sock.setsockopt(zmq.SNDHWM, hwm)
+    sock.setsockopt(zmq.RCVHWM, hwm)
+    sock.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4 * HEARTBEAT_MS)
+    sock.setsockopt(zmq.RECONNECT_IVL, 50)
+    sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+
+
+def serve(sock: zmq.Socket[bytes], pair: KeyPair, max_bytes: int, hwm: int) -> None:
+    """Make a socket a CURVE server inside our ZAP domain, before it binds."""
+    profile(sock, max_bytes, hwm)
+    sock.curve_server = True
+    sock.curve_secretkey = pair.secret.encode()
+    sock.curve_publickey = pair.public.encode()
+    sock.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+    sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+
+def assert_secure(sock: zmq.Socket[bytes], name: str) -> None:
+    """Check what libzmq made of it.
+
+    Raises:
+        BusError: a bound socket would admit somebody without a key.
+    """
+    if sock.getsockopt(zmq.MECHANISM) != zmq.CURVE or not sock.getsockopt(zmq.ZAP_DOMAIN):
+        raise BusError(f"socket {name} is not protected by CURVE; refusing to start")
+
+
+def connect(sock: zmq.Socket[bytes], link: Link, socket: str, max_bytes: int, hwm: int) -> None:
+    """Connect a socket to one of the broker's, proving who we are."""
+    profile(sock, max_bytes, hwm)
+    sock.curve_serverkey = link.endpoints.server.encode()
+    sock.curve_secretkey = link.pair.secret.encode()
+    sock.curve_publickey = link.pair.public.encode()
+    sock.connect(link.endpoints.url(socket))
+
+
+class Drained:
+    """A plain socket on the event loop: its messages come in batches, in order.
+
+    ZeroMQ's descriptor is edge-triggered, so every send looks again for input.
+
+    Args:
+        sock: connected.
+        on_batch: gets whole messages; called on the loop.
+    """
+
+    def __init__(
+        self, sock: zmq.Socket[bytes], on_batch: Callable[[list[list[bytes]]], None]
+    ) -> None:
+        self.sock = sock
+        self._on_batch = on_batch
+        self._loop = asyncio.get_running_loop()
+        self._fd = sock.getsockopt(zmq.FD)
+        self._waking = False
+        self._loop.add_reader(self._fd, self._wake)
+        self._again()
+
+    def send(self, parts: list[bytes]) -> bool:
+        """Send without waiting; False when the queue is full."""
+        try:
+            self.sock.send_multipart(parts, zmq.NOBLOCK, copy=True)
+            sent = True
+        except zmq.Again:
+            sent = False
+        if not self._waking and self.sock.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._again()
+        return sent
+
+    def close(self) -> None:
+        """Leave the loop and close."""
+        if not self.sock.closed:
+            self._loop.remove_reader(self._fd)
+            self.sock.close(linger=200)
+
+    def _again(self) -> None:
+        self._waking = True
+        self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        if self.sock.closed:
+            return
+        recv = self.sock.recv
+        batch: list[list[bytes]] = []
+        try:
+            while len(batch) < BATCH:
+                parts = [recv(zmq.NOBLOCK)]
+                while self.sock.getsockopt(zmq.RCVMORE):
+                    parts.append(recv())
+                batch.append(parts)
+            self._again()
+        except zmq.Again:
+            pass
+        if batch:
+            self._on_batch(batch)

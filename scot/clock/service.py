@@ -1,0 +1,81 @@
+"""The clock service beside the broker: it estimates every client's clock from its probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scot.clock.clock import BusMap, Clock
+from scot.clock.estimator import Estimator
+from scot.clock.probe import Probe, Reply, encode, read_request
+
+MAX_SOURCES = 1_000
+
+
+class ClockService:
+    """Answers probes and keeps one `Estimator` a source.
+
+    Args:
+        clock: the session's clock; its map is exact by definition.
+        report: gets one plain row a completed probe, to publish and record.
+    """
+
+    def __init__(self, clock: Clock, report: Callable[[dict[str, Any]], None]) -> None:
+        self.clock = clock
+        self.refused = 0
+        self._report = report
+        self._estimators: dict[str, Estimator] = {}
+        self._last: dict[str, Probe] = {}
+        self._ids: dict[str, int] = {}
+
+    def on_request(self, source: str, data: bytes, t2_ns: int) -> bytes:
+        """Return the reply to one probe that came at `t2_ns`.
+
+        Raises:
+            RemoteProtocolError: the probe is malformed or impossible.
+        """
+        request = read_request(data)
+        row: BusMap | None = None
+        probe = request.previous
+        if probe is not None and probe != self._last.get(source):
+            self._last[source] = probe
+            row = self._estimate(source, probe)
+        return encode(Reply(request.t1_ns, t2_ns, self.clock.read(), row))
+
+    def _estimate(self, source: str, probe: Probe) -> BusMap | None:
+        if source not in self._estimators and len(self._estimators) >= MAX_SOURCES:
+            self.refused += 1
+            return None
+        estimator = self._estimators.setdefault(source, Estimator())
+        line = estimator.add(probe)
+        session = self.clock.map
+        assert session is not None
+        self._ids[source] = self._ids.get(source, 0) + 1
+        row = BusMap(
+            id=self._ids[source],
+            epoch=estimator.epoch,
+            local_ns=line.at_ns,
+            bus_ns=session.at(line.at_ns + line.offset_ns),
+            rate=session.rate * (1.0 + line.skew),
+            bound_ns=round(line.bound_ns * session.rate),
+            err_ns=round(line.err_ns * session.rate),
+            state=estimator.state,
+        )
+        self._report(
+            {
+                "source": source,
+                "t1_ns": probe.t1_ns,
+                "t2_ns": probe.t2_ns,
+                "t3_ns": probe.t3_ns,
+                "t4_ns": probe.t4_ns,
+                "map_id": row.id,
+                "epoch": row.epoch,
+                "local_ns": row.local_ns,
+                "bus_ns": row.bus_ns,
+                "rate": row.rate,
+                "bound_ns": row.bound_ns,
+                "err_ns": row.err_ns,
+                "state": row.state.label,
+            }
+        )
+        return row

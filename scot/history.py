@@ -1,0 +1,153 @@
+"""History: what a holder still has of its channels, asked for by one verb (DESIGN §2).
+
+Publishers hold their last two minutes, the recorder the whole case, the player its file. Gap
+back-fill, late join, last value, rewind and seek are all this one question.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from itertools import islice
+
+import msgspec
+
+from scot.channel import Kind
+from scot.codec import Frame, Header
+
+KEEP_NS = 150_000_000_000
+KEEP_BYTES = 32 << 20
+DEFAULT_MAX_BYTES = 8 << 20
+ALL_SEQS = 2**63 - 1
+
+
+class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One question; exactly one of `between`, `seqs` and `at` is set.
+
+    Attributes:
+        addresses: channels asked for.
+        between: bus ns, from inclusive, to exclusive.
+        seqs: epoch, first and last seq, both inclusive; of one address.
+        at: the state at an instant: of each channel the last sample at or before it; of video
+            everything from the last keyframe up to it.
+        max_bytes: of the answer; what does not fit is asked for again from `next_ns`.
+        holder: who shall answer: ``publisher``, ``recorder``, or whoever is nearest when empty.
+    """
+
+    addresses: list[str]
+    between: tuple[int, int] | None = None
+    seqs: tuple[int, int, int] | None = None
+    at: int | None = None
+    max_bytes: int = DEFAULT_MAX_BYTES
+    holder: str = ""
+
+
+class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: frames in bus-time order.
+
+    Attributes:
+        complete: nothing that was asked for and is still held was left out.
+        next_ns: where to ask again when it is not complete.
+        first_ns: oldest bus time the holder has of these channels; None if it has nothing.
+    """
+
+    frames: list[Frame] = []
+    complete: bool = True
+    next_ns: int | None = None
+    first_ns: int | None = None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One sample in a History."""
+
+    bus_ns: int
+    epoch: int
+    seq: int
+    keyframe: bool
+    frame: Frame
+
+
+class History:
+    """The last samples of some channels, bounded in time and in bytes.
+
+    Args:
+        keep_ns: age at which samples go.
+        keep_bytes: of all channels together; the channel that uses most pays first.
+    """
+
+    def __init__(self, keep_ns: int = KEEP_NS, keep_bytes: int = KEEP_BYTES) -> None:
+        self.keep_ns = keep_ns
+        self.keep_bytes = keep_bytes
+        self.bytes = 0
+        self._kept: dict[str, deque[Kept]] = {}
+        self._bytes: dict[str, int] = {}
+
+    def add(self, frame: Frame, header: Header) -> None:
+        """Take one sample; of one channel they come in order of seq."""
+        address = frame.address
+        queue = self._kept.setdefault(address, deque())
+        queue.append(
+            Kept(header.bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame)
+        )
+        size = _size(frame)
+        self._bytes[address] = self._bytes.get(address, 0) + size
+        self.bytes += size
+        while len(queue) > 1 and header.bus_ns - queue[0].bus_ns > self.keep_ns:
+            self._drop(address)
+        while self.bytes > self.keep_bytes:
+            largest = max(self._bytes, key=self._bytes.__getitem__)
+            self._drop(largest)
+
+    def answer(self, ask: HistoryRequest, kinds: dict[str, Kind] | None = None) -> HistoryReply:
+        """Return what is held of what was asked for."""
+        found: list[Kept] = []
+        first = [self._kept[a][0].bus_ns for a in ask.addresses if self._kept.get(a)]
+        for address in ask.addresses:
+            queue = self._kept.get(address)
+            if queue:
+                found += _select(queue, ask, (kinds or {}).get(address))
+        found.sort(key=lambda kept: kept.bus_ns)
+        return pack(found, ask, min(first, default=None))
+
+    def _drop(self, address: str) -> None:
+        kept = self._kept[address].popleft()
+        size = _size(kept.frame)
+        self._bytes[address] -= size
+        self.bytes -= size
+
+
+def pack(found: list[Kept], ask: HistoryRequest, first_ns: int | None) -> HistoryReply:
+    """Return the reply of samples in bus-time order, cut at `max_bytes` between instants."""
+    frames: list[Frame] = []
+    used = 0
+    for kept in found:
+        size = _size(kept.frame)
+        if frames and used + size > ask.max_bytes:
+            return HistoryReply(
+                frames=frames, complete=False, next_ns=kept.bus_ns, first_ns=first_ns
+            )
+        frames.append(kept.frame)
+        used += size
+    return HistoryReply(frames=frames, first_ns=first_ns)
+
+
+def _select(queue: deque[Kept], ask: HistoryRequest, kind: Kind | None) -> list[Kept]:
+    if ask.seqs is not None:
+        epoch, first, last = ask.seqs
+        return [k for k in queue if k.epoch == epoch and first <= k.seq <= last]
+    if ask.between is not None:
+        start, end = ask.between
+        return [k for k in queue if start <= k.bus_ns < end]
+    if ask.at is None:
+        return []
+    ordered = sorted(queue, key=lambda k: k.bus_ns)
+    end = bisect_left(ordered, ask.at + 1, key=lambda k: k.bus_ns)
+    start = end - 1
+    if kind is Kind.VIDEO:
+        while start > 0 and not ordered[start].keyframe:
+            start -= 1
+    return list(islice(ordered, max(0, start), end))
+
+
+def _size(frame: Frame) -> int:
+    return len(frame.topic) + len(frame.header) + len(frame.payload)
