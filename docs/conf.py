@@ -1,0 +1,42 @@
+"""Sphinx: MyST pages in furo; the reference is written from the code itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scot import __version__  # noqa: E402
+from tools.reference_pages import write_all  # noqa: E402
+
+project = "SCOT"
+author = "The SCOT authors"
+project_copyright = "2026, The SCOT authors. Apache License 2.0"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+nitpicky = False
+
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Source", "notes")]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+
+html_theme = "furo"
+html_title = f"SCOT {release}"
+html_show_sphinx = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0a7d55", "color-brand-content": "#0a7d55"},
+    "dark_css_variables": {"color-brand-primary": "#3ee6a0", "color-brand-content": "#3ee6a0"},
+}
+
+write_all(ROOT / "docs" / "reference" / "generated")
