@@ -83,7 +83,7 @@ _SCRIPT_TIMES: Final = tuple(row[0] for row in _SCRIPT)
 
 
 def _minimum_jerk(x: float) -> float:
-    """Share of the way a reaching hand has gone at the share `x` of its time (Flash, Hogan 1985)."""
+    """Share of the way that a hand has gone at the share `x` of its time (Flash, Hogan 1985)."""
     if x <= 0.0:
         return 0.0
     if x >= 1.0:

@@ -1,0 +1,1 @@
+"""Navigation and tracking by OpenIGTLink, protocol versions 1 to 3."""
