@@ -85,7 +85,7 @@ class ContentError(ValueError):
 _CONTROLS = dict.fromkeys(
     [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd"
 )
-_CONTROLS_OF_PROSE = {k: v for k, v in _CONTROLS.items() if k not in b"\t\n"}
+_CONTROLS_OF_PROSE = {k: v for k, v in _CONTROLS.items() if k not in {0x09, 0x0A}}
 
 
 @lru_cache(maxsize=512)
