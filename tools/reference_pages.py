@@ -10,13 +10,14 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from typer.main import get_command
 
-from scot import plugin
+from scot import cli, plugin
 from scot.config import RoomFile, find_provider
 
 PACKAGES = {
@@ -138,7 +139,6 @@ def _resolve(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 def cli_page() -> str:
     """Return the page of every command with its usage and options."""
-    app = importlib.import_module("scot.cli").app
     lines = [
         "# Command line",
         "",
@@ -147,8 +147,10 @@ def cli_page() -> str:
         "prints one JSON document for machines.",
         "",
     ]
-    root = get_command(app)
-    for path, command in _commands(root, "scot"):
+    root: Any = get_command(cli.app)
+    names = root.list_commands(root.context_class(root))
+    loaded = [(f"scot {name}", cli.load_command(name)) for name in names]
+    for path, command in chain.from_iterable(_commands(found, path) for path, found in loaded):
         context = command.context_class(command, info_name=path)
         usage = " ".join([path, *command.collect_usage_pieces(context)])
         lines += [f"## `{path}`", "", _sentence(command.help or ""), ""]
