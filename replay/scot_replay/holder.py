@@ -1,0 +1,237 @@
+"""Everything a recording holds, over all its parts: merged by bus time, asked by History.
+
+The recorder answers from it while it records, the player and an engineer's script from a finished
+directory; all three read the same parts in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scot.channel import Catalogue, Kind
+from scot.codec import Frame, Header, read_header
+from scot.errors import CodecError
+from scot.history import HistoryReply, HistoryRequest
+from scot_replay.index import Span, join
+from scot_replay.parts import Part, bounds, newest_catalogue
+
+FIRST_WINDOW_NS = 1_000_000_000
+MAX_WINDOW_NS = 60_000_000_000
+SMALL_WINDOW = 256 << 10
+LARGE_WINDOW = 2 << 20
+AROUND = 64
+
+
+class Found(NamedTuple):
+    """One sample in order: by bus time, then address, epoch and seq."""
+
+    bus_ns: int
+    address: str
+    epoch: int
+    seq: int
+    header: Header
+    frame: Frame
+
+
+class Holder:
+    """Parts in the order they were recorded, read as one.
+
+    Args:
+        parts: may be replaced as a whole at any time, never changed.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = tuple(parts)
+
+    def catalogue(self) -> Catalogue:
+        """Return every device and channel that any part knew."""
+        return newest_catalogue(self.parts)
+
+    def addresses(self) -> list[str]:
+        """Channels with samples, sorted."""
+        return sorted({address for part in self.parts for address in part.addresses()})
+
+    def bounds(self) -> tuple[int, int] | None:
+        """Return bus time of the first and the last sample; None when there is none."""
+        known = [b for part in self.parts if (b := bounds(part)) is not None]
+        if not known:
+            return None
+        return min(first for first, _ in known), max(last for _, last in known)
+
+    def span(self, address: str) -> Span | None:
+        """Return which samples of a channel are held, over all parts."""
+        return join(s for part in self.parts if (s := part.span(address)) is not None)
+
+    def window(self, from_ns: int, to_ns: int, addresses: Iterable[str]) -> list[Found]:
+        """Return the samples of [from_ns, to_ns) in order, each once."""
+        found: list[Found] = []
+        wanted = list(addresses)
+        for part in self.parts:
+            for address in wanted:
+                times = part.times(address)
+                if not len(times) or times[0] >= to_ns or times[-1] < from_ns:
+                    continue
+                first, last = np.searchsorted(times, (from_ns, to_ns))
+                found += _found(address, part.read(address, int(first), int(last)))
+        found.sort(key=lambda one: one[:4])
+        return [
+            one for place, one in enumerate(found) if not place or one[:4] != found[place - 1][:4]
+        ]
+
+    def samples(self, addresses: Iterable[str], from_ns: int, to_ns: int) -> Iterator[Found]:
+        """Yield the samples of [from_ns, to_ns) in order, reading a stretch at a time."""
+        wanted = list(addresses)
+        at_ns, window_ns = from_ns, FIRST_WINDOW_NS
+        while at_ns < to_ns:
+            until_ns = min(at_ns + window_ns, to_ns)
+            stretch = self.window(at_ns, until_ns, wanted)
+            yield from stretch
+            size = sum(len(one.frame.payload) + 64 for one in stretch)
+            if size < SMALL_WINDOW:
+                window_ns = min(2 * window_ns, MAX_WINDOW_NS)
+            elif size > LARGE_WINDOW:
+                window_ns = max(window_ns // 2, FIRST_WINDOW_NS // 8)
+            at_ns = until_ns
+
+    def channel(self, address: str, from_ns: int, to_ns: int) -> list[Found]:
+        """Return one channel's samples of [from_ns, to_ns) in order."""
+        return self.window(from_ns, to_ns, [address])
+
+    def at(self, bus_ns: int, address: str, kind: Kind | None) -> list[Found]:
+        """Return the last sample at or before `bus_ns`; of video all from its last keyframe."""
+        if kind is Kind.VIDEO:
+            opens_ns = self._keyframe(bus_ns, address)
+            if opens_ns is not None:
+                return self.window(opens_ns, bus_ns + 1, [address])
+        best: Found | None = None
+        looked = 0
+        for part in reversed(self.parts):
+            one = _last(part, address, bus_ns)
+            if one is not None and (best is None or one[:4] > best[:4]):
+                best = one
+            looked += best is not None
+            if looked > 1:  # one part further back, for samples that came late
+                break
+        return [] if best is None else [best]
+
+    def _keyframe(self, bus_ns: int, address: str) -> int | None:
+        for part in reversed(self.parts):
+            keys = part.keyframes(address)
+            place = int(np.searchsorted(keys, bus_ns, side="right"))
+            if place:
+                return int(keys[place - 1])
+        return None
+
+    def numbered(self, address: str, epoch: int, first: int, last: int) -> list[Found]:
+        """Return the samples of one epoch with seqs from first to last, both inclusive."""
+        found: dict[int, Found] = {}
+        for part in self.parts:
+            known = part.span(address)
+            runs = known.runs.get(str(epoch), []) if known is not None else []
+            inside = sum(max(0, min(b, last) - max(a, first) + 1) for a, b in runs)
+            if inside:
+                near = _near(part, address, (epoch, first), (epoch, last))
+                held = [one for one in near if one.epoch == epoch and first <= one.seq <= last]
+                if len(held) < inside:  # out of order by more than we looked around
+                    everything = _found(address, part.read(address, 0, len(part.times(address))))
+                    held = [
+                        one for one in everything if one.epoch == epoch and first <= one.seq <= last
+                    ]
+                found.update((one.seq, one) for one in held)
+        return sorted(found.values(), key=lambda one: one[:4])
+
+    def answer(self, ask: HistoryRequest, catalogue: Catalogue | None = None) -> HistoryReply:
+        """Answer History (see `scot.history`): bounded by `max_bytes`, cut between instants."""
+        firsts = [
+            int(times[0])
+            for address in ask.addresses
+            for part in self.parts
+            if len(times := part.times(address))
+        ]
+        first_ns = min(firsts, default=None)
+        if ask.seqs is not None:
+            epoch, first, last = ask.seqs
+            found = [one for a in ask.addresses for one in self.numbered(a, epoch, first, last)]
+            return _bounded(iter(found), ask.max_bytes, first_ns)
+        if ask.between is not None:
+            from_ns, to_ns = ask.between
+            from_ns = max(from_ns, first_ns) if first_ns is not None else to_ns
+            return _bounded(self.samples(ask.addresses, from_ns, to_ns), ask.max_bytes, first_ns)
+        if ask.at is None:
+            return HistoryReply(first_ns=first_ns)
+        known = catalogue or self.catalogue()
+        state: list[Found] = []
+        for address in ask.addresses:
+            channel = known.channel(address)
+            state += self.at(ask.at, address, channel.kind if channel else None)
+        state.sort(key=lambda one: one[:4])
+        return HistoryReply(frames=[one.frame for one in state], first_ns=first_ns)
+
+
+def _found(address: str, frames: Iterable[Frame]) -> list[Found]:
+    found: list[Found] = []
+    for frame in frames:
+        try:
+            header = read_header(frame)
+        except CodecError:
+            continue  # counted when the part was opened
+        found.append(Found(header.bus_ns, address, header.epoch, header.seq, header, frame))
+    return found
+
+
+def _last(part: Part, address: str, bus_ns: int) -> Found | None:
+    place = int(np.searchsorted(part.times(address), bus_ns, side="right"))
+    if place:
+        return next(iter(_found(address, part.read(address, place - 1, place))), None)
+    before = part.state.get(address)
+    if before is not None:
+        one = next(iter(_found(address, [before])), None)
+        if one is not None and one.bus_ns <= bus_ns:
+            return one
+    return None
+
+
+def _near(part: Part, address: str, first: tuple[int, int], last: tuple[int, int]) -> list[Found]:
+    """Return samples around (epoch, seq) first to last, found by halving: seqs grow with time."""
+    total = len(part.times(address))
+
+    def place_of(key: tuple[int, int]) -> int:
+        low, high = 0, total
+        while low < high:
+            middle = (low + high) // 2
+            one = next(iter(_found(address, part.read(address, middle, middle + 1))), None)
+            if one is not None and (one.epoch, one.seq) < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    start = max(0, place_of(first) - AROUND)
+    return _found(address, part.read(address, start, min(total, place_of(last) + 1 + AROUND)))
+
+
+def _bounded(found: Iterator[Found], max_bytes: int, first_ns: int | None) -> HistoryReply:
+    """Take samples until the next instant would not fit; one instant always goes whole."""
+    frames: list[Frame] = []
+    used, instant = 0, 0
+    pending: list[Frame] = []
+    pending_bytes = 0
+
+    for one in found:
+        if pending and one.bus_ns != instant:
+            if frames and used + pending_bytes > max_bytes:
+                return HistoryReply(
+                    frames=frames, complete=False, next_ns=instant, first_ns=first_ns
+                )
+            frames += pending
+            used += pending_bytes
+            pending, pending_bytes = [], 0
+        instant = one.bus_ns
+        pending.append(one.frame)
+        pending_bytes += sum(map(len, one.frame))
+    if frames and used + pending_bytes > max_bytes:
+        return HistoryReply(frames=frames, complete=False, next_ns=instant, first_ns=first_ns)
+    return HistoryReply(frames=frames + pending, first_ns=first_ns)

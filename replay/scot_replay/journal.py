@@ -1,0 +1,192 @@
+"""The journal: what a recorder received, in the order it came, safe against a crash (DESIGN §7).
+
+::
+
+    file    = "SCOTJ" version 0 0, then records
+    record  = length u32 | crc u32 | kind u8 | body[length]        little-endian
+    frame   = topic length u8 | header length u8 | topic | header | payload
+
+The CRC is CRC-32C (Castagnoli) over kind and body, so a record that was cut by a crash is found at
+the first byte that does not fit. Nothing here does I/O: bytes in, records out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+from fastcrc import crc32
+
+from scot.channel import Catalogue
+from scot.codec import MAX_BULK, MAX_HEADER, MAX_TOPIC, Frame
+from scot.errors import CodecError, RecordingError
+
+VERSION = 1
+MAGIC = b"SCOTJ" + bytes((VERSION, 0, 0))
+MAX_BODY = MAX_BULK + MAX_HEADER + MAX_TOPIC + 2
+
+_RECORD = struct.Struct("<IIB")
+RECORD_BYTES = _RECORD.size
+_LENGTHS = struct.Struct("<BB")
+_NS = struct.Struct("<q")
+_encoder = msgspec.msgpack.Encoder()
+_catalogue = msgspec.msgpack.Decoder(Catalogue)
+
+
+class RecordKind(IntEnum):
+    """What a record holds."""
+
+    MANIFEST = 1  # JSON, as in manifest.json
+    CATALOGUE = 2  # bus ns i64, then the catalogue as MessagePack
+    STATE = 3  # a frame of before this journal: the last of its channel
+    FRAME = 4  # a frame as received
+    LOSS = 5  # JSON: what could not be written, by channel
+    END = 6  # the journal was closed in order
+
+
+class Record(NamedTuple):
+    """One whole record and where it stands.
+
+    Attributes:
+        kind: a `RecordKind`, or a number that a later version knows.
+        start, end: bytes of the file it takes.
+        body: its content; only valid while the journal's bytes are.
+    """
+
+    kind: int
+    start: int
+    end: int
+    body: memoryview
+
+
+class Tail(NamedTuple):
+    """What follows the last whole record.
+
+    Attributes:
+        at: where the last whole record ends.
+        left: bytes after it that are no record; 0 when nothing was cut.
+        closed: an END record was seen: the writer had nothing more to say.
+    """
+
+    at: int
+    left: int
+    closed: bool
+
+
+def encode_record(kind: RecordKind, body: bytes) -> bytes:
+    """Return the bytes of one record.
+
+    Raises:
+        CodecError: the body is longer than any frame can be.
+    """
+    if len(body) > MAX_BODY:
+        raise CodecError(f"a journal record of {len(body)} B exceeds {MAX_BODY} B")
+    crc = crc32.iscsi(bytes((kind,)) + body)
+    return _RECORD.pack(len(body), crc, kind) + body
+
+
+def encode_frame(frame: Frame, kind: RecordKind = RecordKind.FRAME) -> bytes:
+    """Return the record of a frame (kind FRAME or STATE).
+
+    Raises:
+        CodecError: topic or header is longer than the wire allows.
+    """
+    if len(frame.topic) > MAX_TOPIC or len(frame.header) > MAX_HEADER:
+        raise CodecError(
+            f"topic of {len(frame.topic)} B and header of {len(frame.header)} B exceed "
+            f"{MAX_TOPIC} and {MAX_HEADER} B"
+        )
+    lengths = _LENGTHS.pack(len(frame.topic), len(frame.header))
+    return encode_record(kind, b"".join((lengths, frame.topic, frame.header, frame.payload)))
+
+
+def decode_frame(body: memoryview | bytes) -> Frame:
+    """Return the frame in the body of a FRAME or STATE record.
+
+    Raises:
+        CodecError: the body is shorter than the lengths it states.
+    """
+    if len(body) < _LENGTHS.size:
+        raise CodecError(f"a frame record of {len(body)} B has no lengths")
+    topic, header = _LENGTHS.unpack_from(body)
+    start = _LENGTHS.size + topic
+    if len(body) < start + header:
+        raise CodecError(
+            f"a frame record of {len(body)} B states {start + header} B of topic and header"
+        )
+    return Frame(
+        bytes(body[_LENGTHS.size : start]),
+        bytes(body[start : start + header]),
+        bytes(body[start + header :]),
+    )
+
+
+def encode_catalogue(bus_ns: int, catalogue: Catalogue) -> bytes:
+    """Return the record of a catalogue version that holds from `bus_ns` on."""
+    return encode_record(RecordKind.CATALOGUE, _NS.pack(bus_ns) + _encoder.encode(catalogue))
+
+
+def decode_catalogue(body: memoryview | bytes) -> tuple[int, Catalogue]:
+    """Return bus time and catalogue of a CATALOGUE record's body.
+
+    Raises:
+        CodecError: it is not a catalogue.
+    """
+    try:
+        (bus_ns,) = _NS.unpack_from(body)
+        return bus_ns, _catalogue.decode(body[_NS.size :])
+    except (struct.error, msgspec.DecodeError) as error:
+        raise CodecError(f"bad catalogue record of {len(body)} B: {error}") from None
+
+
+class JournalReader:
+    """Takes the bytes of a journal apart; stops, without an error, at the first torn record.
+
+    Args:
+        data: the whole file (bytes or a map of it).
+        name: how messages call it.
+
+    Attributes:
+        tail: what follows the last whole record, known once `records` has ended.
+
+    Raises:
+        RecordingError: the bytes are no journal, or of a newer version.
+    """
+
+    def __init__(self, data: memoryview | bytes, name: str = "journal") -> None:
+        self.name = name
+        self._data = memoryview(data)
+        head = bytes(self._data[: len(MAGIC)])
+        self.tail = Tail(len(MAGIC), 0, False)
+        if head[:5] != MAGIC[:5] and not MAGIC.startswith(head):
+            raise RecordingError(f"{name} is not a SCOT journal: it starts with {head[:8]!r}")
+        if len(head) > 5 and head[5] > VERSION:
+            raise RecordingError(
+                f"{name} is a journal of version {head[5]}, this release reads {VERSION}; "
+                "install a newer scot-bus"
+            )
+        if len(head) < len(MAGIC):  # the power went while the file was made
+            self.tail = Tail(0, len(head), False)
+
+    def records(self) -> Iterator[Record]:
+        """Yield every whole record in order and set `tail`."""
+        data, end = self._data, len(self._data)
+        at, closed = self.tail.at, False
+        while end - at >= RECORD_BYTES:
+            length, crc, kind = _RECORD.unpack_from(data, at)
+            start, stop = at + RECORD_BYTES, at + RECORD_BYTES + length
+            if length > MAX_BODY or stop > end:
+                break
+            if crc32.iscsi(bytes(data[start - 1 : stop])) != crc:
+                break
+            yield Record(kind, at, stop, data[start:stop])
+            closed = closed or kind == RecordKind.END
+            at = stop
+        self.tail = Tail(at, end - at, closed)
+
+    def release(self) -> None:
+        """Let go of the journal's bytes, so that their map can be closed."""
+        self._data.release()

@@ -1,0 +1,224 @@
+"""Parts of a recording: a journal or a sealed segment, read in the same way."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from scot.channel import Catalogue
+from scot.codec import Frame, Header, read_header
+from scot.errors import CodecError, RecordingError
+from scot.sample import Flags
+from scot_replay.index import ChannelIndex, Entries, Row, Span, span
+from scot_replay.journal import (
+    JournalReader,
+    Record,
+    RecordKind,
+    decode_catalogue,
+    decode_frame,
+)
+from scot_replay.layout import Manifest, parse_manifest
+
+Int64s = NDArray[np.int64]
+RECORD_HEAD = 9
+
+
+class Part(Protocol):
+    """One stretch of a recording.
+
+    Attributes:
+        number: of the part within the recording, from 1.
+        path: of its file.
+        state: the last frame, before this part, of each channel that is not waveform, video or
+            image.
+        catalogues: bus time and version, ascending; the first was true when the part began.
+        damage: lines that say what of the file cannot be read; empty when it is whole.
+    """
+
+    number: int
+    path: Path
+    state: dict[str, Frame]
+    catalogues: list[tuple[int, Catalogue]]
+    damage: list[str]
+
+    def addresses(self) -> list[str]:
+        """Channels with samples in this part."""
+
+    def times(self, address: str) -> Int64s:
+        """Bus times of a channel's samples, ascending (int64 ns); empty if it has none."""
+
+    def read(self, address: str, first: int, last: int) -> list[Frame]:
+        """Return the frames at places [first, last) of `times`."""
+
+    def span(self, address: str) -> Span | None:
+        """Which samples of a channel this part holds."""
+
+    def keyframes(self, address: str) -> Int64s:
+        """Bus times at which decoding of a video can start, ascending."""
+
+    def close(self) -> None:
+        """Give the file back."""
+
+
+def bounds(part: Part) -> tuple[int, int] | None:
+    """Return bus time of the first and the last sample of a part, None when it has none."""
+    spans = [s for address in part.addresses() if (s := part.span(address)) is not None]
+    if not spans:
+        return None
+    return min(s.first_ns for s in spans), max(s.last_ns for s in spans)
+
+
+class JournalPart:
+    """A journal and its index; the recorder adds to it while others read.
+
+    Args:
+        path: of the file, which must exist.
+        number: of the part.
+    """
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path = path
+        self.number = number
+        self.state: dict[str, Frame] = {}
+        self.catalogues: list[tuple[int, Catalogue]] = []
+        self.damage: list[str] = []
+        self.manifest: Manifest | None = None
+        self.losses: list[dict[str, Any]] = []
+        self._index: dict[str, ChannelIndex] = {}
+        self._file = os.open(path, os.O_RDONLY)
+
+    @classmethod
+    def open(cls, path: Path, number: int) -> JournalPart:
+        """Read a journal as far as it is whole.
+
+        Raises:
+            RecordingError: it is no journal, of a newer version, or cannot be read.
+        """
+        try:
+            part = cls(path, number)
+            size = os.fstat(part._file).st_size
+        except OSError as error:
+            raise RecordingError(f"{path} cannot be read: {error.strerror}") from None
+        if size == 0:
+            part.damage.append(f"{path.name}: the file is empty; nothing of this part was kept")
+            return part
+        with mmap.mmap(part._file, 0, prot=mmap.PROT_READ) as data, memoryview(data) as view:
+            part._scan(view)
+        return part
+
+    def _scan(self, view: memoryview) -> None:
+        reader = JournalReader(view, self.path.name)
+        rows: dict[str, list[Row]] = {}
+        unread = 0
+        for record in reader.records():
+            try:
+                if record.kind == RecordKind.FRAME:
+                    frame = decode_frame(record.body)
+                    row = entry(frame, read_header(frame), record.start, record.end)
+                    rows.setdefault(frame.address, []).append(row)
+                else:
+                    self._note(record)
+            except (CodecError, msgspec.DecodeError):
+                unread += 1
+            record.body.release()
+        reader.release()
+        for address, found in rows.items():
+            self.add(address, found)
+        tail = reader.tail
+        if tail.left:
+            self.damage.append(
+                f"{self.path.name}: cut short: {tail.left} B after the last whole record (byte "
+                f"{tail.at}) are no record and were left out"
+            )
+        if unread:
+            self.damage.append(f"{self.path.name}: {unread} records hold no readable sample")
+
+    def _note(self, record: Record) -> None:
+        if record.kind == RecordKind.STATE:
+            frame = decode_frame(record.body)
+            self.state[frame.address] = frame
+        elif record.kind == RecordKind.CATALOGUE:
+            self.catalogues.append(decode_catalogue(record.body))
+        elif record.kind == RecordKind.MANIFEST:
+            self.manifest = parse_manifest(bytes(record.body), self.path.name)
+        elif record.kind == RecordKind.LOSS:
+            self.losses.append(msgspec.json.decode(record.body))
+
+    def add(self, address: str, rows: list[Row]) -> None:
+        """Make frames visible that now lie in the file; of one thread only."""
+        index = self._index.get(address)
+        if index is None:
+            index = ChannelIndex()
+            index.add(rows)
+            self._index = {**self._index, address: index}  # readers hold the old one
+        else:
+            index.add(rows)
+
+    def addresses(self) -> list[str]:
+        """Channels with samples in this part."""
+        return list(self._index)
+
+    def entries(self, address: str) -> Entries:
+        """Return a channel's entries, in order of bus time; empty if it has none."""
+        index = self._index.get(address)
+        return ChannelIndex().entries() if index is None else index.entries()
+
+    def times(self, address: str) -> Int64s:
+        """Bus times of a channel's samples, ascending."""
+        times: Int64s = self.entries(address)["bus_ns"]
+        return times
+
+    def read(self, address: str, first: int, last: int) -> list[Frame]:
+        """Return the frames at places [first, last) of `times`."""
+        frames: list[Frame] = []
+        for row in self.entries(address)[first:last]:
+            at, size = int(row["at"]) + RECORD_HEAD, int(row["size"]) - RECORD_HEAD
+            frames.append(decode_frame(os.pread(self._file, size, at)))
+        return frames
+
+    def span(self, address: str) -> Span | None:
+        """Which samples of a channel this part holds."""
+        return span(self.entries(address))
+
+    def keyframes(self, address: str) -> Int64s:
+        """Bus times at which decoding of a video can start, ascending."""
+        entries = self.entries(address)
+        times: Int64s = entries["bus_ns"][entries["key"]]
+        return times
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def entry(frame: Frame, header: Header, start: int, end: int) -> Row:
+    """Return the index row of a frame whose record takes bytes [start, end) of the file."""
+    key = bool(header.flags & Flags.KEYFRAME)
+    return header.bus_ns, header.epoch, header.seq, start, end - start, key
+
+
+def newest_catalogue(parts: Iterable[Part], workspace: str = "") -> Catalogue:
+    """Return one catalogue with every device and channel that any part knew, newest first."""
+    newest = Catalogue(workspace=workspace)
+    versions = [version for part in parts for version in part.catalogues]
+    for _, catalogue in versions:
+        devices = dict(newest.devices)
+        for name, device in catalogue.devices.items():
+            channels = {**devices[name].channels, **device.channels} if name in devices else None
+            devices[name] = (
+                device if channels is None else msgspec.structs.replace(device, channels=channels)
+            )
+        newest = msgspec.structs.replace(catalogue, devices=devices)
+    return newest

@@ -1,0 +1,243 @@
+"""Sealing: a finished journal becomes an MCAP segment, and goes only when that was read back.
+
+Runs as a process of its own, ``python -m scot_replay.seal DIRECTORY NUMBER``, so that five minutes
+of samples never stand in the recorder's way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from mcap.writer import LIBRARY_IDENTIFIER, CompressionType, Writer
+
+from scot import __version__
+from scot.channel import Channel, Kind
+from scot.codec import Frame, read_header
+from scot.errors import RecordingError, ScotError
+from scot.sample import Flags
+from scot_replay import segment as names
+from scot_replay.layout import Manifest, journal_path, segment_path, sync_directory
+from scot_replay.messages import Carrier, carrier, utc_ns
+from scot_replay.parts import JournalPart, newest_catalogue
+
+SIGNAL_CHUNK = 512 << 10
+VIDEO_CHUNK = 1 << 20
+MAX_CHUNK = 8 << 20
+BATCH = 256
+_ORDER = (Kind.NUMERIC, Kind.POSE, Kind.WAVEFORM, Kind.IMAGE, Kind.VIDEO)
+_TOGETHER = {Kind.TEXT, Kind.EVENT, Kind.ALARM, Kind.ANNOTATION, Kind.NUMERIC}
+
+
+def seal(directory: Path, number: int) -> Path:
+    """Make segment `number` of the journal of the same number, verify it, remove the journal.
+
+    Returns:
+        The segment's path.
+
+    Raises:
+        RecordingError: the journal cannot be read, or the segment does not give it back.
+    """
+    journal = JournalPart.open(journal_path(directory, number), number)
+    target = segment_path(directory, number)
+    fresh = target.with_suffix(".mcap.part")
+    try:
+        with fresh.open("wb") as out:
+            write_segment(journal, out)
+            out.flush()
+            os.fsync(out.fileno())
+        verify(journal, names.SegmentPart(fresh, number))
+        fresh.rename(target)
+        sync_directory(directory)
+    except OSError as error:
+        raise RecordingError(f"{target} cannot be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+        journal.close()
+    journal.path.unlink()
+    return target
+
+
+def verify(journal: JournalPart, segment: names.SegmentPart) -> None:
+    """Compare every frame of a segment with its journal.
+
+    Raises:
+        RecordingError: they differ; says where first.
+    """
+    if sorted(segment.addresses()) != sorted(journal.addresses()):
+        raise RecordingError(f"{segment.path} holds other channels than {journal.path}")
+    for address in journal.addresses():
+        total = len(journal.times(address))
+        if len(segment.times(address)) != total:
+            raise RecordingError(
+                f"{segment.path}: {len(segment.times(address))} samples of {address}, the journal "
+                f"has {total}"
+            )
+        for first in range(0, total, BATCH):
+            ours = segment.read(address, first, min(first + BATCH, total))
+            if ours != journal.read(address, first, min(first + BATCH, total)):
+                raise RecordingError(
+                    f"{segment.path}: {address} differs from the journal within samples {first} "
+                    f"to {first + BATCH}; the journal was kept"
+                )
+    if segment.state != journal.state or segment.catalogues != journal.catalogues:
+        raise RecordingError(f"{segment.path}: catalogue or state differ; the journal was kept")
+
+
+def write_segment(journal: JournalPart, out: Any) -> None:
+    """Write a journal's samples as one MCAP file to an open binary file."""
+    writer: Any = Writer(out, chunk_size=2 * MAX_CHUNK, compression=CompressionType.ZSTD)
+    writer.start(profile="scot", library=f"scot-bus {__version__}; {LIBRARY_IDENTIFIER}")
+    _write_head(writer, journal)
+    catalogue = newest_catalogue([journal])
+    channels = {
+        address: catalogue.channel(address) or _undescribed(address)
+        for address in journal.addresses()
+    }
+    ids: dict[str, tuple[int, Carrier]] = {}
+    schemas: dict[Kind, int] = {}
+    for address, channel in channels.items():
+        ids[address] = _register(writer, address, channel, schemas)
+    for group in _groups(channels):
+        video = channels[group[0]].kind is Kind.VIDEO
+        _set_compression(writer, CompressionType.NONE if video else CompressionType.ZSTD)
+        _write_group(writer, journal, {address: ids[address] for address in group}, video)
+    spans = {address: journal.span(address) for address in journal.addresses()}
+    for address, channel in channels.items():
+        found = spans[address]
+        if found is not None and channel.kind is not Kind.VIDEO:
+            found.keys = []
+    writer.add_attachment(0, 0, names.SPANS, "application/json", msgspec.json.encode(spans))
+    writer.finish()
+
+
+def _write_head(writer: Writer, journal: JournalPart) -> None:
+    """Say whose segment this is, what the catalogue was, and what was true when it began."""
+    manifest = journal.manifest or Manifest()
+    fields = {k: v for k, v in msgspec.to_builtins(manifest).items() if v is not None}
+    writer.add_metadata(
+        names.SEGMENT,
+        {
+            **{key: str(value) for key, value in fields.items()},
+            "number": str(journal.number),
+            "log_time": "UTC, ns: the sample's bus time minus 37 s",
+            "exact": "scot_header, and scot_payload where present, restore each sample's bytes",
+        },
+    )
+    for bus_ns, catalogue in journal.catalogues:
+        writer.add_metadata(
+            names.CATALOGUE,
+            {
+                "bus_ns": str(bus_ns),
+                "version": str(catalogue.version),
+                "catalogue": msgspec.json.encode(catalogue).decode(),
+            },
+        )
+    catalogues = msgspec.msgpack.encode(journal.catalogues)
+    writer.add_attachment(0, 0, names.CATALOGUES, "application/msgpack", catalogues)
+    state = msgspec.msgpack.encode(list(journal.state.values()))
+    writer.add_attachment(0, 0, names.STATE, "application/msgpack", state)
+
+
+def _undescribed(address: str) -> Channel:
+    """Return a description for samples whose channel no catalogue knew; their bytes are kept."""
+    return Channel(name=address.rsplit("/", 1)[-1], kind=Kind.EVENT)
+
+
+def _register(
+    writer: Writer, address: str, channel: Channel, schemas: dict[Kind, int]
+) -> tuple[int, Carrier]:
+    carry = carrier(address, channel)
+    if channel.kind not in schemas:
+        schema = carry.schema
+        schemas[channel.kind] = writer.register_schema(schema.name, schema.encoding, schema.data)
+    metadata = {
+        "kind": channel.kind.value,
+        "unit": channel.unit,
+        "code": channel.code,
+        "frame": channel.frame,
+        names.CHANNEL_KEY: msgspec.json.encode(channel).decode(),
+    }
+    channel_id = writer.register_channel(
+        address, carry.schema.message, schemas[channel.kind], metadata
+    )
+    return channel_id, carry
+
+
+def _groups(channels: dict[str, Channel]) -> list[list[str]]:
+    """Return addresses that share chunks: vitals and events, navigation, then each for itself."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for address, channel in channels.items():
+        kind = Kind.NUMERIC if channel.kind in _TOGETHER else channel.kind
+        own = "" if kind in {Kind.NUMERIC, Kind.POSE} else address
+        groups.setdefault((_ORDER.index(kind), own), []).append(address)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _set_compression(writer: Any, compression: CompressionType) -> None:
+    """Choose how the next chunks are packed; the library offers one choice a file only."""
+    attribute = "_Writer__compression"
+    if hasattr(writer, attribute):
+        writer.flush()
+        setattr(writer, attribute, compression)
+
+
+def _write_group(
+    writer: Any, journal: JournalPart, group: dict[str, tuple[int, Carrier]], video: bool
+) -> None:
+    pending = 0
+    for address, frame in _in_order(journal, list(group)):
+        header = read_header(frame)
+        opens = video and bool(header.flags & Flags.KEYFRAME)
+        if (
+            pending > MAX_CHUNK
+            or (pending > VIDEO_CHUNK and opens)
+            or (pending > SIGNAL_CHUNK and not video)
+        ):
+            writer.flush()
+            pending = 0
+        channel_id, carry = group[address]
+        data = carry.pack(frame, header)
+        at_ns = utc_ns(header.bus_ns)
+        writer.add_message(channel_id, at_ns, data, at_ns, header.seq & 0xFFFFFFFF)
+        pending += len(data) + 31
+    writer.flush()
+
+
+def _in_order(journal: JournalPart, addresses: Sequence[str]) -> Iterator[tuple[str, Frame]]:
+    """Yield a group's frames in order of bus time."""
+    if len(addresses) == 1:
+        total = len(journal.times(addresses[0]))
+        for first in range(0, total, BATCH):
+            for frame in journal.read(addresses[0], first, min(first + BATCH, total)):
+                yield addresses[0], frame
+        return
+    places = sorted(
+        (bus_ns, address, place)
+        for address in addresses
+        for place, bus_ns in enumerate(journal.times(address).tolist())
+    )
+    for _, address, place in places:
+        yield address, journal.read(address, place, place + 1)[0]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Seal one journal; returns 0, or 1 with one line on stderr."""
+    directory, number = Path(arguments[0]), int(arguments[1])
+    with contextlib.suppress(OSError):
+        os.nice(10)
+    try:
+        seal(directory, number)
+    except ScotError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,338 @@
+"""A sealed segment: an MCAP file, read by its index so that one channel costs one channel.
+
+The summary, the attachments and the metadata are read with the official library. Messages are
+then taken straight from their chunks at the places that the message indexes name; a file that was
+cut short has no summary, so its chunks are walked once.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import struct
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import zstandard
+from mcap import records
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+from mcap.stream_reader import StreamReader
+
+from scot.channel import Catalogue, Channel, Kind
+from scot.clock.machine import TAI_MINUS_UTC_NS
+from scot.codec import Frame, read_header
+from scot.errors import CodecError, RecordingError
+from scot.sample import Flags
+from scot_replay.index import ENTRY, Span, span
+from scot_replay.layout import FORMAT, Manifest
+from scot_replay.messages import Carrier, carrier
+from scot_replay.parts import Int64s
+
+CHANNEL_KEY = "scot.channel"
+SEGMENT, CATALOGUE = "scot.segment", "scot.catalogue"  # metadata, for people
+CATALOGUES, STATE, SPANS = "scot.catalogues", "scot.state", "scot.spans"  # attachments
+CACHE_BYTES = 96 << 20
+
+_RECORD = struct.Struct("<BQ")
+_MESSAGE_HEAD = 9 + 22  # record head, channel id, sequence, log time, publish time
+_CHUNK_FIXED = struct.Struct("<QQQII")
+_MESSAGE, _CHANNEL = 0x05, 0x04
+_Damaged = (McapError, struct.error, zstandard.ZstdError, ValueError, OSError)
+
+
+class ChunkCache:
+    """Chunks that were unpacked lately, over all segments of one holder; safe between threads."""
+
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._chunks: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, int]) -> bytes | None:
+        """Return the chunk, if it is still here."""
+        with self._lock:
+            data = self._chunks.get(key)
+            if data is not None:
+                self._chunks.move_to_end(key)
+            return data
+
+    def put(self, key: tuple[int, int], data: bytes) -> None:
+        """Keep a chunk; the ones used longest ago go."""
+        with self._lock:
+            if key not in self._chunks:
+                self._bytes += len(data)
+            self._chunks[key] = data
+            while self._bytes > self._max_bytes and len(self._chunks) > 1:
+                self._bytes -= len(self._chunks.popitem(last=False)[1])
+
+
+class _Places(NamedTuple):
+    """Of one channel: bus time, chunk and offset within the chunk of each message."""
+
+    times: Int64s
+    chunks: Int64s
+    offsets: Int64s
+
+
+class _Chunk(NamedTuple):
+    """Where a chunk lies; by channel id, where its message index lies, or the index itself."""
+
+    at: int
+    index_at: dict[int, int]
+    entries: dict[int, list[tuple[int, int]]]
+
+
+class SegmentPart:
+    """A sealed segment, see `scot_replay.parts.Part`.
+
+    Args:
+        path: of the MCAP file.
+        number: of the part.
+        cache: shared with other segments of the same holder.
+
+    Raises:
+        RecordingError: it is no segment of ours, or of a newer version.
+    """
+
+    def __init__(self, path: Path, number: int, cache: ChunkCache | None = None) -> None:
+        self.path = path
+        self.number = number
+        self.state: dict[str, Frame] = {}
+        self.catalogues: list[tuple[int, Catalogue]] = []
+        self.damage: list[str] = []
+        self.manifest: Manifest | None = None
+        self._cache = cache or ChunkCache()
+        self._spans: dict[str, Span] | None = None
+        self._chunks: list[_Chunk] = []
+        self._ids: dict[str, list[int]] = {}
+        self._carriers: dict[str, Carrier] = {}
+        self._kinds: dict[str, Kind] = {}
+        self._places: dict[str, _Places] = {}
+        self._bad: set[int] = set()
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                self._data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                try:
+                    self._read_summary(file)
+                except _Damaged:
+                    file.seek(0)
+                    self._walk(file)
+        except (OSError, ValueError) as error:
+            raise RecordingError(f"{self.path} cannot be read: {error}") from None
+        except McapError as error:
+            raise RecordingError(f"{self.path} is no MCAP file: {error}") from None
+        if self.manifest is None:
+            raise RecordingError(f"{self.path} is an MCAP file, but not a segment of SCOT's")
+
+    def _read_summary(self, file: io.BufferedReader) -> None:
+        reader = make_reader(file)
+        summary = reader.get_summary()
+        if summary is None:
+            raise McapError("no summary")
+        for channel in summary.channels.values():
+            self._take_channel(channel)
+        for metadata in reader.iter_metadata():
+            self._take_metadata(metadata)
+        for attachment in reader.iter_attachments():
+            self._take_attachment(attachment)
+        for index in summary.chunk_indexes:
+            self._chunks.append(_Chunk(index.chunk_start_offset, index.message_index_offsets, {}))
+
+    def _walk(self, file: io.BufferedReader) -> None:
+        """Find what a file that was cut short still holds."""
+        whole = 0
+        try:
+            for record in StreamReader(file, emit_chunks=True).records:
+                if isinstance(record, records.Chunk):
+                    self._take_chunk(record, file.tell())
+                elif isinstance(record, records.Metadata):
+                    self._take_metadata(record)
+                elif isinstance(record, records.Attachment):
+                    self._take_attachment(record)
+                whole = file.tell()
+        except _Damaged:
+            self.damage.append(
+                f"{self.path.name}: cut short: of {len(self._data)} B the first {whole} B are "
+                f"whole records, with {len(self._chunks)} chunks; the rest was left out"
+            )
+
+    def _take_channel(self, channel: records.Channel) -> None:
+        self._ids.setdefault(channel.topic, []).append(channel.id)
+        described = msgspec.json.decode(channel.metadata[CHANNEL_KEY], type=Channel)
+        self._carriers[channel.topic] = carrier(channel.topic, described)
+        self._kinds[channel.topic] = described.kind
+
+    def _take_metadata(self, metadata: records.Metadata) -> None:
+        if metadata.name == SEGMENT:
+            self.manifest = msgspec.convert(metadata.metadata, Manifest, strict=False)
+            if self.manifest.format > FORMAT:
+                raise RecordingError(
+                    f"{self.path} is of format {self.manifest.format}, this release reads up to "
+                    f"{FORMAT}; install a newer scot-bus"
+                )
+
+    def _take_attachment(self, attachment: records.Attachment) -> None:
+        if attachment.name == STATE:
+            frames = msgspec.msgpack.decode(attachment.data, type=list[Frame])
+            self.state = {frame.address: frame for frame in frames}
+        elif attachment.name == CATALOGUES:
+            self.catalogues = msgspec.msgpack.decode(
+                attachment.data, type=list[tuple[int, Catalogue]]
+            )
+        elif attachment.name == SPANS:
+            self._spans = msgspec.json.decode(attachment.data, type=dict[str, Span])
+
+    def _take_chunk(self, chunk: records.Chunk, end: int) -> None:
+        start = end - _RECORD.size - _CHUNK_FIXED.size - len(chunk.compression) - 8
+        data = _unpack(chunk.compression, chunk.data, chunk.uncompressed_size)
+        index: dict[int, list[tuple[int, int]]] = {}
+        for opcode, at, length in _inside(data):
+            if opcode == _CHANNEL:
+                body = io.BytesIO(data[at + _RECORD.size : at + _RECORD.size + length])
+                self._take_channel(records.Channel.read(ReadDataStream(body)))
+            elif opcode == _MESSAGE:
+                channel_id, _, log_ns = struct.unpack_from("<HIQ", data, at + _RECORD.size)
+                index.setdefault(channel_id, []).append((log_ns, at))
+        self._chunks.append(_Chunk(start - len(chunk.data), {}, index))
+
+    def addresses(self) -> list[str]:
+        """Channels with samples in this part."""
+        return [address for address in self._ids if len(self.times(address))]
+
+    def times(self, address: str) -> Int64s:
+        """Bus times of a channel's samples, ascending."""
+        return self._find(address).times
+
+    def read(self, address: str, first: int, last: int) -> list[Frame]:
+        """Return the frames at places [first, last) of `times`; a chunk that is broken gives none.
+
+        What could not be read is named in `damage`.
+        """
+        places = self._find(address)
+        unpack = self._carriers[address].unpack if first < last else None
+        frames: list[Frame] = []
+        chunk, data = -1, b""
+        for number, offset in zip(
+            places.chunks[first:last].tolist(), places.offsets[first:last].tolist(), strict=True
+        ):
+            if number != chunk:
+                chunk, data = number, self._chunk(number)
+            if unpack is None or not data:
+                continue
+            length = _RECORD.unpack_from(data, offset)[1]
+            frames.append(unpack(data[offset + _MESSAGE_HEAD : offset + _RECORD.size + length]))
+        return frames
+
+    def span(self, address: str) -> Span | None:
+        """Which samples of a channel this part holds."""
+        if self._spans is None:
+            self._spans = self._count()
+        return self._spans.get(address)
+
+    def keyframes(self, address: str) -> Int64s:
+        """Bus times at which decoding of a video can start, ascending."""
+        found = self.span(address)
+        return np.array([] if found is None else found.keys, dtype=np.int64)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._data.close()
+
+    def _find(self, address: str) -> _Places:
+        places = self._places.get(address)
+        if places is None:
+            pieces = [
+                (number, entries)
+                for number, chunk in enumerate(self._chunks)
+                for channel_id in self._ids.get(address, [])
+                if len(entries := self._message_index(chunk, channel_id))
+            ]
+            found = np.concatenate([e for _, e in pieces]) if pieces else np.empty((0, 2), "<i8")
+            chunks = np.repeat([n for n, _ in pieces], [len(e) for _, e in pieces]).astype(np.int64)
+            order = np.argsort(found[:, 0], kind="stable")
+            times = found[order, 0] + TAI_MINUS_UTC_NS
+            places = _Places(times, chunks[order], found[order, 1])
+            self._places[address] = places
+        return places
+
+    def _message_index(self, chunk: _Chunk, channel_id: int) -> Int64s:
+        if channel_id in chunk.entries:
+            return np.array(chunk.entries[channel_id], dtype="<i8")
+        at = chunk.index_at.get(channel_id)
+        if at is None:
+            return np.empty((0, 2), dtype="<i8")
+        (length,) = struct.unpack_from("<I", self._data, at + _RECORD.size + 2)
+        start = at + _RECORD.size + 6
+        return np.frombuffer(self._data[start : start + length], dtype="<i8").reshape(-1, 2)
+
+    def _chunk(self, number: int) -> bytes:
+        """Return a chunk's content, checked; empty when it is broken."""
+        key = (id(self), number)
+        data = self._cache.get(key)
+        if data is not None or number in self._bad:
+            return data or b""
+        at = self._chunks[number].at + _RECORD.size
+        _, _, size, crc, name = _CHUNK_FIXED.unpack_from(self._data, at)
+        start = at + _CHUNK_FIXED.size + name + 8
+        (stored,) = struct.unpack_from("<Q", self._data, start - 8)
+        compression = self._data[start - 8 - name : start - 8].decode("ascii", "replace")
+        try:
+            data = _unpack(compression, self._data[start : start + stored], size)
+            if crc and zlib.crc32(data) != crc:
+                raise ValueError(f"CRC of {size} B differs")
+        except _Damaged as error:
+            self._bad.add(number)
+            self.damage.append(
+                f"{self.path.name}: chunk {number + 1} of {len(self._chunks)} (byte {at}) is "
+                f"broken and was left out: {error}"
+            )
+            return b""
+        self._cache.put(key, data)
+        return data
+
+    def _count(self) -> dict[str, Span]:
+        spans: dict[str, Span] = {}
+        for address in self.addresses():
+            rows = []
+            for frame in self.read(address, 0, len(self.times(address))):
+                try:
+                    header = read_header(frame)
+                except CodecError:
+                    continue
+                key = self._kinds[address] is Kind.VIDEO and bool(header.flags & Flags.KEYFRAME)
+                rows.append((header.bus_ns, header.epoch, header.seq, 0, 0, key))
+            found = span(np.array(rows, dtype=ENTRY))
+            if found is not None:
+                spans[address] = found
+        return spans
+
+
+def _unpack(compression: str, data: bytes, size: int) -> bytes:
+    if compression == "zstd":
+        data = zstandard.decompress(data, size)
+    elif compression:
+        raise ValueError(f"compression {compression!r} is not one of SCOT's")
+    if len(data) != size:
+        raise ValueError(f"{len(data)} of {size} B")
+    return data
+
+
+def _inside(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield opcode, place and body length of the records in a chunk."""
+    at = 0
+    while at + _RECORD.size <= len(data):
+        opcode, length = _RECORD.unpack_from(data, at)
+        yield opcode, at, length
+        at += _RECORD.size + length
