@@ -75,7 +75,7 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    import os  # noqa: PLC0415 - the only I/O in this module
+    import os
 
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

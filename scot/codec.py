@@ -1,9 +1,9 @@
-"""The wire: ``[address \\0 | header | payload]`` (DESIGN §4).
+"""The wire: ``[address NUL | header | payload]`` (DESIGN §4).
 
 The header is a MessagePack array of version, epoch, seq, source_ns, bus_ns, bound_ns, err_ns,
-state and flags. Payloads: waveforms are little-endian float32 bytes, video is the access unit, text
-is UTF-8; every other kind is MessagePack. Nothing here does I/O, and no input can make it allocate
-more than its own size.
+state and flags. Payloads: waveforms are little-endian float32 bytes, video is the access unit,
+text is UTF-8; every other kind is MessagePack. Nothing here does I/O, and no input can make it
+allocate more than its own size.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Samp
         value = _DECODERS[channel.kind](frame.payload)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise CodecError(f"{frame.address}: bad {channel.kind} payload: {error}") from None
-    return Sample(
-        frame.address, header.epoch, header.seq, header.time, Flags(header.flags), value
-    )
+    return Sample(frame.address, header.epoch, header.seq, header.time, Flags(header.flags), value)
 
 
 def _of(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -86,6 +87,9 @@ class VolumeTable(_Table):
     file: Annotated[str, Field(description="bundled volume's name", examples=["brain"])]
 
 
+RESERVED = frozenset({"room", "broker", "recorder", "player", "dashboard", "consult", "console"})
+
+
 class RoomFile(_Table):
     """A whole room file."""
 
@@ -102,7 +106,9 @@ class RoomFile(_Table):
         for what, tables in (("device", self.device), ("simulator", self.simulator)):
             seen: set[str] = set()
             for table in tables:
-                if table.name in seen or (what == "device" and table.name == "room"):
+                if table.name in RESERVED:
+                    raise ValueError(f"{what} name {table.name!r} belongs to a part of every room")
+                if table.name in seen:
                     raise ValueError(
                         f"{what} name {table.name!r} is taken; every {what} needs its own"
                     )
@@ -110,14 +116,19 @@ class RoomFile(_Table):
         return self
 
 
-def load_room(path: Path) -> RoomFile:
+def load_room(path: Path, fill: dict[str, str] | None = None) -> RoomFile:
     """Read and check a room file, its providers and their options.
+
+    Args:
+        path: TOML.
+        fill: values for ``$name`` in the text, as the demo's own file has for its ports.
 
     Raises:
         ConfigError: it cannot be read, or a key is wrong; says file, key, value, what is allowed.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        tables = tomllib.loads(Template(text).substitute(fill) if fill else text)
     except OSError as error:
         raise ConfigError(
             path, "", f"cannot be read ({error.strerror})", "name an existing room file"
@@ -145,7 +156,8 @@ def provider_options(device: DeviceTable, where: str | Path, key: str) -> BaseMo
             f"installed providers: {', '.join(known)}",
         )
     provider = find_provider(device.provider)
-    return parse(provider.Options, device.options, where, f"{key}.options")
+    options: BaseModel = parse(provider.Options, device.options, where, f"{key}.options")
+    return options
 
 
 def find_provider(name: str) -> Any:

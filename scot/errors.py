@@ -3,7 +3,7 @@
 ::
 
     ScotError
-    ├── ConfigError            a room file, option or key is wrong: the person who wrote it can fix it
+    ├── ConfigError            a room file, an option or a key is wrong; its writer can fix it
     ├── RoomError              the room cannot start or stop (busy port, no such room)
     ├── CodecError             bytes are not a SCOT frame
     ├── AccessError            a key asked for what its grants do not hold

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 
 class Verdict(Enum):
@@ -16,7 +16,8 @@ class Verdict(Enum):
     DUPLICATE = "duplicate"
 
 
-class Missing(NamedTuple):
+@dataclass(frozen=True)
+class Missing:
     """Seqs that did not come, both ends inclusive."""
 
     epoch: int

@@ -86,9 +86,7 @@ class History:
         """Take one sample; of one channel they come in order of seq."""
         address = frame.address
         queue = self._kept.setdefault(address, deque())
-        queue.append(
-            Kept(header.bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame)
-        )
+        queue.append(Kept(header.bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame))
         size = _size(frame)
         self._bytes[address] = self._bytes.get(address, 0) + size
         self.bytes += size

@@ -79,7 +79,7 @@ class Timeline:
             samples.insert(place, sample)
         if self._newest_ns is None or bus_ns > self._newest_ns:
             self._newest_ns = bus_ns
-        self._forget(times, samples)
+        self._forget(times, samples, self._newest_ns)
         return sample
 
     def at(self, bus_ns: int, addresses: Iterable[str] | None = None) -> dict[str, Moment]:
@@ -103,7 +103,8 @@ class Timeline:
         """Return the samples of [from_ns, to_ns) by channel, in bus-time order.
 
         Args:
-            from_ns, to_ns: bus time, the end exclusive.
+            from_ns: bus time, inclusive.
+            to_ns: bus time, exclusive.
             addresses: channels; all when None.
             max_points: at most so many samples a channel. Numerics keep the least and the
                 greatest of each stretch, so that no peak is hidden; others are taken evenly.
@@ -118,9 +119,8 @@ class Timeline:
             found[address] = samples
         return found
 
-    def _forget(self, times: list[int], samples: list[Sample]) -> None:
-        assert self._newest_ns is not None
-        old = bisect_right(times, self._newest_ns - self.keep_ns)
+    def _forget(self, times: list[int], samples: list[Sample], newest_ns: int) -> None:
+        old = bisect_right(times, newest_ns - self.keep_ns)
         if old > 64 or (old and old == len(times)):
             keep_last = min(old, len(times) - 1)  # at() still knows a quiet channel's last value
             del times[:keep_last], samples[:keep_last]
@@ -139,7 +139,8 @@ def thin(samples: list[Sample], max_points: int) -> list[Sample]:
         return [samples[i] for i in picks]
     values: NDArray[np.float64] = np.array(
         [
-            s.value.value if isinstance(s.value, NumericValue) and s.value.value is not None
+            s.value.value
+            if isinstance(s.value, NumericValue) and s.value.value is not None
             else np.nan
             for s in samples
         ]
@@ -152,4 +153,3 @@ def thin(samples: list[Sample], max_points: int) -> list[Sample]:
             continue
         chosen += sorted({int(part[np.nanargmin(inside)]), int(part[np.nanargmax(inside)])})
     return [samples[i] for i in chosen]
-

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import zmq
 
 from scot.access import MAX_SUBSCRIPTIONS, Grant, Roster
@@ -117,23 +116,23 @@ class Broker:
         poller.register(self._gate.sock, zmq.POLLIN)
         for sock in self._sock.values():
             poller.register(sock, zmq.POLLIN)
-        sock = self._sock
+        into = self._sock
         tick_ns = 0
         while not stop():
             ready = dict(poller.poll(TICK_MS))
             if self._gate.sock in ready:
                 self._gate.answer()
-            if sock["probe"] in ready:
-                self._probe(sock["probe"])
-            if sock["ctl_in"] in ready:
-                self._forward("ctl_in", sock["ctl_out"], CTL_BUDGET)
+            if into["probe"] in ready:
+                self._probe(into["probe"])
+            if into["ctl_in"] in ready:
+                self._forward("ctl_in", into["ctl_out"], CTL_BUDGET)
             for name in ("ctl_out", "bulk_out"):
-                if sock[name] in ready:
+                if into[name] in ready:
                     self._subscribe(name)
-            if sock["query"] in ready:
+            if into["query"] in ready:
                 self._query()
-            if sock["bulk_in"] in ready:
-                self._forward("bulk_in", sock["bulk_out"], BULK_BUDGET)
+            if into["bulk_in"] in ready:
+                self._forward("bulk_in", into["bulk_out"], BULK_BUDGET)
             now_ns = self.clock.read()
             if now_ns > tick_ns:
                 tick_ns = now_ns + TICK_MS * 1_000_000
@@ -277,5 +276,3 @@ class Broker:
         frame = encode(sample, channel.kind)
         self._own.add(frame, read_header(frame))
         self._sock["ctl_out"].send_multipart(list(frame), zmq.NOBLOCK)
-
-

@@ -73,6 +73,7 @@ class Connection:
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
         self._count = 0
         self._probes_back = 0
+        self._timed = asyncio.Event()
         self._last: probes.Probe | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._refreshing = False
@@ -87,9 +88,7 @@ class Connection:
         sock = self._context.socket(zmq.DEALER)
         connect(sock, link, "probe", CONTROL_BYTES, 16)
         self._probe = Drained(sock, self._on_probe)
-        self._lanes = {
-            name: Lane(self._context, link, name) for name in ("ctl_in", "bulk_in")
-        }
+        self._lanes = {name: Lane(self._context, link, name) for name in ("ctl_in", "bulk_in")}
         self._sub: dict[str, Drained] = {}
 
     @classmethod
@@ -104,8 +103,7 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 connection._spawn(connection._probing())
                 await connection._meet()
-                while connection._probes_back < JOIN_PROBES:
-                    await asyncio.sleep(0.005)
+                await connection._timed.wait()
         except TimeoutError:
             await connection.close()
             raise BusTimeoutError("hello", link.endpoints.url("query"), timeout_s) from None
@@ -126,8 +124,10 @@ class Connection:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for subscription in self._subscriptions:
             subscription.sink.close()
-        for socket in (self._query, self._probe, *self._lanes.values(), *self._sub.values()):
+        for socket in (self._query, self._probe, *self._sub.values()):
             socket.close()
+        for lane in self._lanes.values():
+            lane.close()
         self._context.term()
 
     # -- publishing
@@ -414,6 +414,8 @@ class Connection:
             if reply.map is not None:
                 self.clock.map = reply.map
                 self._probes_back += 1
+                if self._probes_back >= JOIN_PROBES:
+                    self._timed.set()
 
     # -- frames
 

@@ -167,12 +167,12 @@ class Desk:
             if not grant.may_read(address):
                 raise AccessError(f"key {grant.name!r} may not read {address!r}")
         room = f"{self.catalogue.workspace}/room/"
-        if ask.addresses and all(a.startswith(room) for a in ask.addresses):
-            if ask.holder != "recorder" and not self._servers:
-                reply = self._own.answer(ask)
-                head = msgspec.structs.replace(reply, frames=[])
-                frames = [part for frame in reply.frames for part in frame]
-                return [Out(client, [request_id, b"ok", _encode(head), *frames])]
+        ours = bool(ask.addresses) and all(a.startswith(room) for a in ask.addresses)
+        if ours and (ask.holder == "publisher" or ask.seqs is not None or not self._servers):
+            reply = self._own.answer(ask)
+            head = msgspec.structs.replace(reply, frames=[])
+            frames = [part for frame in reply.frames for part in frame]
+            return [Out(client, [request_id, b"ok", _encode(head), *frames])]
         holder, place = self._holder(ask)
         if len(self._pending) >= MAX_PENDING:
             raise BusError(f"{MAX_PENDING} questions are waiting for an answer; ask again later")
@@ -196,9 +196,7 @@ class Desk:
             return alone, self._place[alone]
         raise BusError("nobody holds this History: no recorder is running")
 
-    def _route_answer(
-        self, user: str, key: bytes, body: bytes, frames: list[bytes]
-    ) -> list[Out]:
+    def _route_answer(self, user: str, key: bytes, body: bytes, frames: list[bytes]) -> list[Out]:
         pending = self._pending.get(key)
         if pending is None or pending.holder != user:
             self.refused += 1

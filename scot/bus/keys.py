@@ -59,9 +59,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
             AccessError: the room has no such key, or its files cannot be read.
         """
         try:
-            endpoints = msgspec.json.decode(
-                (state / "endpoints.json").read_bytes(), type=Endpoints
-            )
+            endpoints = msgspec.json.decode((state / "endpoints.json").read_bytes(), type=Endpoints)
             pair = msgspec.json.decode((state / "keys" / f"{name}.json").read_bytes(), type=KeyPair)
         except (OSError, msgspec.DecodeError) as error:
             raise AccessError(
@@ -70,7 +68,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return cls(endpoints=endpoints, name=name, pair=pair)
 
 
-def issue(state: Path, host: str, ports: dict[str, int], workspace: str, grants: list[Grant]) -> None:
+def issue(
+    state: Path, host: str, ports: dict[str, int], workspace: str, grants: list[Grant]
+) -> None:
     """Make every key of a room anew and write keys, roster and endpoints into its state folder."""
     folder = state / "keys"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -106,5 +106,3 @@ class Lane:
 
 def _size(frame: Frame) -> int:
     return len(frame.topic) + len(frame.header) + len(frame.payload)
-
-

@@ -92,7 +92,7 @@ class Drained:
         self.sock = sock
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
-        self._fd = sock.getsockopt(zmq.FD)
+        self._fd = int(sock.getsockopt(zmq.FD))
         self._waking = False
         self._loop.add_reader(self._fd, self._wake)
         self._again()
@@ -104,7 +104,7 @@ class Drained:
             sent = True
         except zmq.Again:
             sent = False
-        if not self._waking and self.sock.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if not self._waking and int(self.sock.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._again()
         return sent
 

@@ -79,7 +79,9 @@ class Subscription:
         self._from_start = from_start
         self._held: list[Frame] = []
 
-    def on_frames(self, frames: Sequence[Frame], catalogue: Catalogue, *, back: bool = False) -> bool:
+    def on_frames(
+        self, frames: Sequence[Frame], catalogue: Catalogue, *, back: bool = False
+    ) -> bool:
         """Take frames in order of arrival; return False when some await a newer catalogue.
 
         Args:

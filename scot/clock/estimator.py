@@ -1,10 +1,10 @@
 """From probes to a clock's offset and skew, with a bound that holds.
 
 Each exchange says two things for certain. With θ(t) = broker − client: t2 − t1 = θ + (delay
-there) is never below θ, and t3 − t4 = θ − (delay back) is never above it. Over a window the line that
-keeps the greatest equal distance from both clouds is the estimate; half the gap between the
-clouds is the guaranteed bound. No symmetry is assumed for the bound; the likely error assumes that
-delays differ by less than half the shortest round trip (DESIGN §5).
+there) is never below θ, and t3 − t4 = θ − (delay back) is never above it. Over a window the line
+that keeps the greatest equal distance from both clouds is the estimate; half the gap between the
+clouds is the guaranteed bound. No symmetry is assumed for the bound; the likely error assumes
+that delays differ by less than half the shortest round trip (DESIGN §5).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Estimator:
 
     def add(self, probe: Probe) -> Line:
         """Take one exchange and return the new line."""
-        if self.line is not None and self._stepped(probe):
+        if self.line is not None and _stepped(self.line, probe):
             self.epoch += 1
             self._probes.clear()
             self.state = ClockState.CONVERGING
@@ -65,18 +65,17 @@ class Estimator:
         self.line = _fit(self._probes, self.line.skew if self.line else 0.0)
         return self.line
 
-    def _stepped(self, probe: Probe) -> bool:
-        """Say whether a probe contradicts the line whatever the delays were.
 
-        Congestion only pushes the two limits apart; a step pushes one of them through the line.
-        """
-        line = self.line
-        assert line is not None
-        at = line.offset_ns + line.skew * (probe.t1_ns - line.at_ns)
-        reach = line.bound_ns + STEP_MARGIN_NS + WANDER * abs(probe.t1_ns - line.at_ns)
-        above = (probe.t3_ns - probe.t4_ns) - at
-        below = at - (probe.t2_ns - probe.t1_ns)
-        return max(above, below) > reach
+def _stepped(line: Line, probe: Probe) -> bool:
+    """Say whether a probe contradicts the line whatever the delays were.
+
+    Congestion only pushes the two limits apart; a step pushes one of them through the line.
+    """
+    at = line.offset_ns + line.skew * (probe.t1_ns - line.at_ns)
+    reach = line.bound_ns + STEP_MARGIN_NS + WANDER * abs(probe.t1_ns - line.at_ns)
+    above = (probe.t3_ns - probe.t4_ns) - at
+    below = at - (probe.t2_ns - probe.t1_ns)
+    return max(above, below) > reach
 
 
 def _fit(probes: deque[Probe], skew: float) -> Line:
@@ -110,7 +109,7 @@ def _hull(points: list[Point], lower: bool) -> list[Point]:
 
 
 def _widest(upper: list[Point], lower: list[Point]) -> float:
-    """Return the slope that leaves the widest gap; the gap is concave in it, so search by thirds."""
+    """Return the slope that leaves the widest gap, which is concave in it: search by thirds."""
 
     def gap(slope: float) -> float:
         return min(y - slope * x for x, y in upper) - max(y - slope * x for x, y in lower)

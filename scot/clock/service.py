@@ -8,6 +8,7 @@ from typing import Any
 from scot.clock.clock import BusMap, Clock
 from scot.clock.estimator import Estimator
 from scot.clock.probe import Probe, Reply, encode, read_request
+from scot.errors import ClockError
 
 MAX_SOURCES = 1_000
 
@@ -18,10 +19,16 @@ class ClockService:
     Args:
         clock: the session's clock; its map is exact by definition.
         report: gets one plain row a completed probe, to publish and record.
+
+    Raises:
+        ClockError: the clock has no map.
     """
 
     def __init__(self, clock: Clock, report: Callable[[dict[str, Any]], None]) -> None:
+        if clock.map is None:
+            raise ClockError("the clock service needs the session's own clock")
         self.clock = clock
+        self._session = clock.map
         self.refused = 0
         self._report = report
         self._estimators: dict[str, Estimator] = {}
@@ -48,8 +55,7 @@ class ClockService:
             return None
         estimator = self._estimators.setdefault(source, Estimator())
         line = estimator.add(probe)
-        session = self.clock.map
-        assert session is not None
+        session = self._session
         self._ids[source] = self._ids.get(source, 0) + 1
         row = BusMap(
             id=self._ids[source],

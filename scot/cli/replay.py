@@ -1,0 +1,158 @@
+"""``scot replay``: a recorded room, brought up through the same bus and the same page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import scot
+from scot import plugin
+from scot.bus.connection import Connection
+from scot.bus.keys import Link
+from scot.cli.rooms import Json, Port, announce, tell
+from scot.clock.clock import Clock
+from scot.config import DashboardTable, RecorderTable, RoomFile, RoomTable, VolumeTable
+from scot.errors import ConfigError
+from scot.room import Room
+
+MAX_RATE = 16.0
+MIN_RATE = 0.1
+_TIME = re.compile(r"^(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)$")
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    rate: Annotated[str, typer.Option(help="0.1 to 16, or max (with --digest).")] = "1",
+    start: Annotated[str, typer.Option("--from", help="Begin at [[H:]M:]S into it.")] = "0",
+    digest: Annotated[
+        bool, typer.Option("--digest", help="Send all of it over the bus and print its digest.")
+    ] = False,
+    port: Port = None,
+    workspace: Annotated[
+        str | None, typer.Option("--workspace", "-w", help="Name of the room; as recorded.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Bring a recorded room up again, as if it were live.
+
+    The page says REPLAY, and commands are refused. With --digest the recording goes over the
+    bus once, as fast as its reader acknowledges, and the digest of what arrived is compared with
+    that of the file.
+    """
+    speed = read_rate(rate, digest)
+    opened: Any = scot.open(recording)
+    from_ns = opened.first_ns + read_offset(start)
+    if from_ns > opened.last_ns:
+        length_s = (opened.last_ns - opened.first_ns) / 1e9
+        raise ConfigError("--from", "", f"{start} is past the end", f"it lasts {length_s:.1f} s")
+    room = _room(opened, port, digest, workspace)
+    options = {"recording": str(recording.absolute()), "rate": speed or 0.0, "from_ns": from_ns}
+    if digest:
+        return _print_digest(asyncio.run(_digest(room, opened)), as_json)
+    asyncio.run(_play(room, options, from_ns, speed or 1.0))
+    return 0
+
+
+def read_rate(text: str, digest: bool) -> float | None:
+    """Return the rate, None for as fast as can be.
+
+    Raises:
+        ConfigError: not a number, or outside 0.1 to 16.
+    """
+    if text == "max":
+        if not digest:
+            raise ConfigError("--rate", "", "max has no clock to show", "add --digest, or use 16")
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ConfigError("--rate", "", f"{text!r} is not allowed", "0.1 to 16, or max")
+    return rate
+
+
+def read_offset(text: str) -> int:
+    """Return ``[[H:]M:]S`` as ns.
+
+    Raises:
+        ConfigError: it is not a time.
+    """
+    found = _TIME.match(text)
+    if found is None:
+        raise ConfigError("--from", "", f"{text!r} is not a time", "write [[H:]M:]S, as 1:12:30")
+    hours, minutes, seconds = found.groups()
+    return round((int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)) * 1e9)
+
+
+def _room(opened: Any, port: int | None, digest: bool, workspace: str | None) -> RoomFile:
+    catalogue = opened.catalogue
+    page: dict[str, Any] = {"enabled": not digest}
+    if port is not None:
+        page["port"] = port
+    if workspace not in (None, catalogue.workspace):
+        raise ConfigError(
+            "--workspace",
+            "",
+            f"{workspace!r} is not the recording's",
+            f"it was recorded as {catalogue.workspace!r}; stop the room of that name first",
+        )
+    return RoomFile(
+        room=RoomTable(workspace=catalogue.workspace, title=catalogue.title, case=catalogue.case),
+        recorder=RecorderTable(enabled=False),
+        dashboard=DashboardTable(**page),
+        volume=[VolumeTable(frame=k, file=v) for k, v in catalogue.volumes.items()],
+    )
+
+
+async def _play(file: RoomFile, options: dict[str, Any], from_ns: int, rate: float) -> None:
+    services: dict[str, dict[str, Any]] = {"player": options}
+    if file.dashboard.enabled:
+        services["dashboard"] = {}
+    session = Clock.session(from_ns, rate)
+    room = Room(file, session=session, services=services, replay=True)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    tell("bringing the recorded room up …")
+    await room.start()
+    try:
+        announce(room, show=True)
+        await stopping.wait()
+    finally:
+        await room.stop()
+
+
+async def _digest(file: RoomFile, opened: Any) -> dict[str, Any]:
+    """Send the whole recording over a bus of its own and compare what arrived with the file."""
+    through_bus = plugin.resolve("scot_replay.player:digest_through_bus")
+    session = Clock.session(opened.first_ns)
+    room = Room(file, session=session, services={"player": {}}, replay=True)
+    del room.services["player"]  # its key is needed, its process is not: we play here
+    await room.start()
+    try:
+        connection = await Connection.join(Link.load(room.state, "player"))
+        try:
+            arrived = await through_bus(opened, connection)
+        finally:
+            await connection.close()
+    finally:
+        await room.stop()
+    recorded = opened.digest()
+    return {"digest": arrived, "recording": recorded, "equal": arrived == recorded}
+
+
+def _print_digest(found: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print(found["digest"])
+        tell("equal to the recording's" if found["equal"] else "NOT equal to the recording's")
+    return 0 if found["equal"] else 1

@@ -1,0 +1,261 @@
+"""One process of a room: a device's host, a service's host, or the broker.
+
+``python -m scot.host device monitor --state DIR``. It says on stdout, in one JSON line, that it is
+ready or why it cannot be; its log goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from scot import plugin
+from scot.access import Roster
+from scot.bus.broker import Broker
+from scot.bus.connection import Connection
+from scot.bus.keys import Endpoints, KeyPair, Link
+from scot.channel import Catalogue, Lifecycle
+from scot.clock import machine
+from scot.clock.clock import BusMap, Clock
+from scot.config import DeviceTable, RoomFile, find_provider, provider_options
+from scot.errors import DeviceError, RoomError, ScotError
+from scot.provider import DeviceContext, Provider
+from scot.sample import Sample
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+STEADY_S = 10.0
+LOOK_S = 0.2
+
+
+@dataclass
+class Service:
+    """What a service of the room (recorder, player, dashboard) is given.
+
+    Attributes:
+        name: as in the entry points ``scot.services``.
+        connection: joined.
+        room: the checked room file.
+        state: the room's 0700 folder.
+        options: of this start, plain values.
+        stopping: set when the room wants it to end; it then has 10 s.
+    """
+
+    name: str
+    connection: Connection
+    room: RoomFile
+    state: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ready(self, **facts: Any) -> None:
+        """Say once that it works; `facts` are shown to people and to other services."""
+        say(ready=facts)
+
+    def room_facts(self) -> dict[str, dict[str, Any]]:
+        """Return what each process said at `ready`, by its name."""
+        path = self.state / "facts.json"
+        facts: dict[str, dict[str, Any]] = json.loads(path.read_text())["facts"]
+        return facts
+
+
+def say(**line: Any) -> None:
+    """Tell the room one thing, as one JSON line."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+class DeviceHost:
+    """Runs one provider and publishes what it yields; reconnects for ever, with back-off."""
+
+    def __init__(self, table: DeviceTable, connection: Connection) -> None:
+        self.table = table
+        self.connection = connection
+        self.provider_type: type[Provider[Any]] = find_provider(table.provider)
+        options = provider_options(table, "room file", f"device {table.name}")
+        self.device: DeviceContext[Any] = DeviceContext(
+            connection.workspace, table.name, options, connection.clock, table.simulated
+        )
+        self.device.offer(*self.provider_type.declared())
+        self.samples = 0
+        self.reconnects = -1
+        self._announced = -1
+        self._last_ns = machine.monotonic_ns()
+        self._reason = ""
+
+    async def run(self) -> None:
+        """Connect, publish, and begin again when the device is lost; until cancelled."""
+        watch = asyncio.create_task(self._watch())
+        failures = 0
+        try:
+            while True:
+                self.reconnects += 1
+                started_ns = machine.monotonic_ns()
+                self.device.move(Lifecycle.CONNECTING, self._reason)
+                reason = await self._once()
+                if machine.monotonic_ns() - started_ns > STEADY_S * 1e9:
+                    failures = 0
+                self._reason = reason
+                log.warning("%s: %s", self.device.address, reason)
+                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+                failures += 1
+        finally:
+            watch.cancel()
+
+    async def _once(self) -> str:
+        """Run the provider until it ends; return why it did."""
+        device = self.device
+        samples = self.provider_type().run(device)
+        try:
+            async for sample in samples:
+                await self._take(sample)
+            reason = "the device ended its stream"
+            device.move(Lifecycle.DISCONNECTED, reason)
+        except (DeviceError, OSError) as error:
+            reason = str(error)
+            device.move(Lifecycle.DISCONNECTED, reason)
+        except Exception as error:
+            log.exception("the provider crashed")
+            reason = f"the provider crashed: {type(error).__name__}: {error}"
+            device.move(Lifecycle.FAULT, reason)
+        finally:
+            if isinstance(samples, AsyncGenerator):
+                await samples.aclose()
+        await self._announce()
+        return reason
+
+    async def _take(self, sample: Sample) -> None:
+        device = self.device
+        if device.state is not Lifecycle.RUNNING:
+            device.move(Lifecycle.RUNNING)
+        if self._announced != device.version:
+            await self._announce()
+        self._last_ns = machine.monotonic_ns()
+        self.samples += 1
+        self.connection.publish(sample, device.channels[sample.channel])
+
+    async def _watch(self) -> None:
+        """Announce changes that come without samples, and silence."""
+        limit_s = self.table.silence_limit_s
+        while True:
+            await asyncio.sleep(LOOK_S)
+            device = self.device
+            silent_s = (machine.monotonic_ns() - self._last_ns) / 1e9
+            if device.state is Lifecycle.RUNNING and silent_s > limit_s:
+                device.move(Lifecycle.DEGRADED, f"no sample for more than {limit_s:g} s")
+            if self._announced != device.version:
+                await self._announce()
+            self.connection.counters[device.name] = {
+                "samples": self.samples,
+                "reconnects": max(0, self.reconnects),
+                **device.health,
+            }
+
+    async def _announce(self) -> None:
+        version = self.device.version
+        info = self.provider_type.info
+        label = self.table.label or info.label
+        try:
+            await self.connection.announce(self.device.device(self.table.provider, label))
+            self._announced = version
+        except ScotError as error:  # the broker is away; the next look tries again
+            log.warning("cannot announce %s: %s", self.device.address, error)
+
+
+async def host_device(state: Path, room: RoomFile, name: str, stopping: asyncio.Event) -> None:
+    """Host one device until `stopping`.
+
+    Raises:
+        RoomError: the room file has no such device.
+        ScotError: it cannot join, or its provider cannot be loaded.
+    """
+    tables = {table.name: table for table in room.device}
+    if name not in tables:
+        raise RoomError(f"no device {name!r} in the room file; it has: {', '.join(tables)}")
+    connection = await Connection.join(Link.load(state, name))
+    host = DeviceHost(tables[name], connection)
+    running = asyncio.create_task(host.run())
+    say(ready={"provider": tables[name].provider})
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    waiting.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    await connection.close()
+
+
+async def host_service(
+    state: Path, room: RoomFile, name: str, options: dict[str, Any], stopping: asyncio.Event
+) -> None:
+    """Host a service found through the entry points ``scot.services`` until `stopping`."""
+    serve = plugin.load("scot.services", name)
+    connection = await Connection.join(Link.load(state, name))
+    service = Service(name, connection, room, state, options, stopping)
+    try:
+        await serve(service)
+    finally:
+        await connection.close()
+
+
+def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
+    """Run the broker until SIGTERM or SIGINT."""
+    endpoints = msgspec.json.decode((state / "endpoints.json").read_bytes(), type=Endpoints)
+    pair = msgspec.json.decode((state / "keys" / "broker.json").read_bytes(), type=KeyPair)
+    session = msgspec.json.decode((state / "session.json").read_bytes(), type=BusMap)
+    catalogue = Catalogue(
+        workspace=room.room.workspace,
+        replay=bool(options.get("replay")),
+        title=room.room.title,
+        case=room.room.case,
+        volumes={volume.frame: volume.file for volume in room.volume},
+    )
+    broker = Broker(endpoints, pair, Roster.load(state / "roster.json"), Clock(session), catalogue)
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _frame: stopped.append(got))
+    say(ready={"ports": endpoints.ports})
+    broker.run(lambda: bool(stopped))
+
+
+async def _until_signal(work: Any, stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await work
+
+
+def main(arguments: list[str]) -> int:
+    """Run one process of a room: ``broker|device|service NAME --state DIR [--options JSON]``."""
+    role, name, _, state_text, *more = arguments
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.WARNING)
+    state = Path(state_text)
+    options: dict[str, Any] = json.loads(more[1]) if more else {}
+    stopping = asyncio.Event()
+    try:
+        room = RoomFile.model_validate_json((state / "room.json").read_text())
+        if role == "broker":
+            host_broker(state, room, options)
+        elif role == "device":
+            asyncio.run(_until_signal(host_device(state, room, name, stopping), stopping))
+        else:
+            work = host_service(state, room, name, options, stopping)
+            asyncio.run(_until_signal(work, stopping))
+    except ScotError as error:
+        log.error("%s", error)
+        say(error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
