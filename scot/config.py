@@ -121,19 +121,23 @@ def load_room(path: Path, fill: dict[str, str] | None = None) -> RoomFile:
 
     Args:
         path: TOML.
-        fill: values for ``$name`` in the text, as the demo's own file has for its ports.
+        fill: values for each ``$name`` in the text (``$$`` is a dollar sign).
 
     Raises:
         ConfigError: it cannot be read, or a key is wrong; says file, key, value, what is allowed.
     """
     try:
-        text = path.read_text("utf-8")
-        tables = tomllib.loads(Template(text).substitute(fill) if fill else text)
+        tables = tomllib.loads(Template(path.read_text("utf-8")).substitute(fill or {}))
+    except KeyError as error:
+        name = error.args[0]
+        raise ConfigError(
+            path, "", f"${name} has no value", f"add --set {name}=…, or write $$ for a dollar sign"
+        ) from None
     except OSError as error:
         raise ConfigError(
             path, "", f"cannot be read ({error.strerror})", "name an existing room file"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # bad TOML, bad UTF-8, a lone dollar sign
         raise ConfigError(path, "", f"is not TOML: {error}", "see docs, room file") from None
     room = parse(RoomFile, tables, path, "")
     for index, device in enumerate(room.device):

@@ -20,11 +20,15 @@ from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
 from scot.clock import machine
 from scot.config import RoomFile, load_room
+from scot.errors import ConfigError
 from scot.room import CONSOLE, Room, free_ports
 
 DEMO = Path(scot.__file__).parent / "rooms" / "demo.toml"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME=VALUE for each $NAME in the room file.")
+]
 Seconds = Annotated[float | None, typer.Option(min=1, help="End by itself after so many seconds.")]
 Headless = Annotated[bool, typer.Option("--headless", help="No page.")]
 Port = Annotated[
@@ -84,10 +88,11 @@ def up(
     seconds: Seconds = None,
     record: Record = None,
     port: Port = None,
+    values: Set = None,
     as_json: Json = False,
 ) -> int:
     """Start the room of a room file."""
-    room = settle(load_room(room_file), port, headless)
+    room = settle(load_room(room_file, read_values(values)), port, headless)
     return run_room(room, record, seconds, as_json, show=False)
 
 
@@ -95,11 +100,27 @@ def record(
     room_file: Annotated[Path, typer.Argument(help="A room file (TOML).")],
     into: Annotated[Path, typer.Argument(help="Directory of the recording.")],
     seconds: Seconds = None,
+    values: Set = None,
     as_json: Json = False,
 ) -> int:
     """Run a room without its page, to record it."""
-    room = settle(load_room(room_file), None, True)
+    room = settle(load_room(room_file, read_values(values)), None, True)
     return run_room(room, into, seconds, as_json, show=False)
+
+
+def read_values(values: list[str] | None) -> dict[str, str]:
+    """Return what ``--set NAME=VALUE`` says.
+
+    Raises:
+        ConfigError: one has no name or no value.
+    """
+    filled: dict[str, str] = {}
+    for value in values or []:
+        name, equals, text = value.partition("=")
+        if not name or not equals:
+            raise ConfigError("--set", "", f"{value!r} is not allowed", "write NAME=VALUE")
+        filled[name] = text
+    return filled
 
 
 def settle(room: RoomFile, port: int | None, headless: bool) -> RoomFile:

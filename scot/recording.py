@@ -1,0 +1,123 @@
+"""Recording: a workspace's samples on disk, with the same Timeline interface as live.
+
+This is the interface only, so that the core stays light; `scot.open` finds who implements it
+through the entry points ``scot.recordings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from scot.channel import Catalogue, Channel
+from scot.codec import Frame
+from scot.history import HistoryReply, HistoryRequest
+from scot.sample import Sample
+from scot.timeline import Moment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples of one channel that the recording does not have.
+
+    Attributes:
+        epoch: start of the publisher that made them, bus ns.
+        first, last: their seqs, both inclusive.
+    """
+
+    epoch: int
+    first: int
+    last: int
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recording has of one channel.
+
+    Attributes:
+        channel: as it described itself.
+        count: samples.
+        gaps: those that are missing between the first and the last of each epoch.
+        first_ns, last_ns: bus time of the earliest and the latest sample; None without any.
+    """
+
+    channel: Channel
+    count: int
+    gaps: list[Gap]
+    first_ns: int | None
+    last_ns: int | None
+
+
+class Recording(Protocol):
+    """A recording that was opened.
+
+    Names of channels may be whole addresses (``or1/monitor/hr``) or leave out the workspace.
+
+    Attributes:
+        path: its directory.
+        catalogue: every device and channel it knows.
+        first_ns, last_ns: bus time of the first and the last sample.
+        damage: lines that say what cannot be read; empty when it is whole.
+    """
+
+    path: Path
+    catalogue: Catalogue
+    first_ns: int
+    last_ns: int
+    damage: list[str]
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last sample."""
+
+    @property
+    def channels(self) -> dict[str, Recorded]:
+        """What there is of each channel, by address."""
+
+    def at(self, bus_ns: int, addresses: Iterable[str] | None = None) -> dict[str, Moment]:
+        """Return, for each channel that had one, the last sample at or before `bus_ns`."""
+
+    def between(
+        self,
+        from_ns: int,
+        to_ns: int,
+        addresses: Iterable[str] | None = None,
+        max_points: int | None = None,
+    ) -> dict[str, list[Sample]]:
+        """Return the samples of [from_ns, to_ns) by channel, as `scot.timeline.Timeline` does."""
+
+    def frames(
+        self,
+        addresses: Iterable[str] | None = None,
+        between: tuple[int, int] | None = None,
+    ) -> Iterator[Frame]:
+        """Yield frames as they were received, in order of bus time, address, epoch and seq."""
+
+    def history(self, ask: HistoryRequest) -> HistoryReply:
+        """Answer History."""
+
+    def digest(self) -> str:
+        """Return the digest of the whole (see docs, recordings)."""
+
+    def to_pandas(
+        self,
+        names: Sequence[str],
+        rate: str | None = None,
+        *,
+        how: str = "last",
+        tolerance: str | None = None,
+        between: tuple[Any, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return channels as a table indexed by UTC; gaps are NaN, units are in ``attrs``."""
+
+    def close(self) -> None:
+        """Give its files back."""
