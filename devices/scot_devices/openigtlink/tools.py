@@ -1,0 +1,158 @@
+"""Which channel a tool on the wire belongs to, and what its messages make of it.
+
+Sans-IO. A tool is known by its name on the wire; the room file may name its channel, label and
+accuracy, and any other tool gets a channel of its own when it is first heard of. A pose that the
+tracker could not measure becomes a value that nobody can mistake for a place: position NaN,
+`visible` False, flag `INVALID`.
+
+What says that a tool is not visible: it is missing from a TDATA or QTDATA frame; its TRANSFORM
+carries metadata ``TransformStatus`` other than ``OK`` or ``TransformValid`` false (PlusServer); a
+STATUS that bears its name has another code than 1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scot.channel import NAME, NAME_RULE, Channel, Pose
+from scot.errors import RemoteProtocolError
+from scot.sample import Flags, PoseValue
+from scot_devices.openigtlink import rigid
+from scot_devices.openigtlink.messages import Matrix, QuaternionTool, Tool, Transform
+
+MAX_TOOLS: Final = 64
+"""Channels that one tracker may have; names beyond it are counted and not shown."""
+
+INVISIBLE: Final = PoseValue(
+    (math.nan, math.nan, math.nan), (0.0, 0.0, 0.0, 1.0), quality=0.0, visible=False
+)
+"""What a tool that cannot be seen reports: no place, so that none can be held."""
+
+_SEEN = re.compile(r"OK|SWITCH\d_IS_ON", re.IGNORECASE)
+_FALSE = frozenset({"0", "false", "no"})
+
+
+class ToolOptions(BaseModel):
+    """One tool that the room file describes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=32, description="on the wire, exactly")]
+    channel: Annotated[str | None, Field(pattern=NAME.pattern, description=NAME_RULE)] = None
+    label: Annotated[dict[str, str], Field(description="by language")] = Field(default_factory=dict)
+    error_mm: Annotated[
+        float | None, Field(gt=0, le=100, description="declared accuracy, 95 %, mm")
+    ] = None
+    frame: Annotated[str | None, Field(description="frame of reference; None: the device's")] = None
+    axis: Annotated[
+        str, Field(pattern=r"^([+-][xyz])?$", description="of the tool, along its shaft to the tip")
+    ] = ""
+
+
+def channel_name(wire_name: str, taken: set[str]) -> str:
+    """Return a channel name for a tool, ``ProbeToReference`` to ``probe_to_reference``."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", wire_name)
+    name = re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")[:48]
+    if not NAME.match(name):
+        name = f"tool_{name}".rstrip("_")
+    unique, n = name, 1
+    while unique in taken:
+        n += 1
+        unique = f"{name}_{n}"
+    return unique
+
+
+class ToolBook:
+    """Channels by wire name.
+
+    Args:
+        tools: from the room file.
+        frame: frame of reference of tools that name none.
+        discover: give channels to tools that the room file does not name.
+        reserved: channel names that no tool may take.
+    """
+
+    def __init__(
+        self, tools: list[ToolOptions], frame: str, discover: bool, reserved: set[str]
+    ) -> None:
+        self.frame = frame
+        self.discover = discover
+        self._taken = set(reserved)
+        self._channels: dict[str, Channel] = {}
+        for tool in tools:
+            self._add(tool)
+
+    @property
+    def channels(self) -> list[Channel]:
+        """Channels of all tools known so far, in the order they became known."""
+        return list(self._channels.values())
+
+    def names(self) -> list[str]:
+        """Wire names of all tools known so far."""
+        return list(self._channels)
+
+    def knows(self, wire_name: str) -> bool:
+        """Whether the tool has a channel."""
+        return wire_name in self._channels
+
+    def channel(self, wire_name: str) -> Channel | None:
+        """Return the tool's channel, made now if it may be; None if the tool is not wanted."""
+        channel = self._channels.get(wire_name)
+        if channel is None and self.discover and wire_name and len(self._channels) < MAX_TOOLS:
+            channel = self._add(ToolOptions(name=wire_name[:32]), wire_name)
+        return channel
+
+    def _add(self, tool: ToolOptions, wire_name: str = "") -> Channel:
+        wire_name = wire_name or tool.name
+        name = tool.channel or channel_name(wire_name, self._taken)
+        self._taken.add(name)
+        attrs = {"tool": wire_name, **({"axis": tool.axis} if tool.axis else {})}
+        channel = Pose(
+            name,
+            label=tool.label or {"en": wire_name},
+            frame=self.frame if tool.frame is None else tool.frame,
+            err_mm=tool.error_mm,
+            attrs=attrs,
+        )
+        self._channels[wire_name] = channel
+        return channel
+
+
+def seen(transform: Transform) -> bool:
+    """Whether a TRANSFORM says of itself that the tracker saw the tool."""
+    metadata = transform.metadata
+    if not metadata:
+        return True
+    status = metadata.get("TransformStatus", "OK")
+    return (
+        _SEEN.fullmatch(status) is not None
+        and metadata.get("TransformValid", "true").lower() not in _FALSE
+    )
+
+
+def value(source: Matrix | Tool | QuaternionTool, err_mm: float | None) -> tuple[PoseValue, Flags]:
+    """Return the pose of a wire element with its flags.
+
+    Raises:
+        RemoteProtocolError: the element holds no pose (see `rigid`).
+    """
+    if isinstance(source, QuaternionTool):
+        found = rigid.from_quaternion(source.position_mm, source.orientation)
+    else:
+        found = rigid.pose(source.matrix if isinstance(source, Tool) else source)
+    flags = Flags.DOUBTFUL if found.doubtful else Flags(0)
+    return PoseValue(found.position_mm, found.orientation, err_mm=err_mm), flags
+
+
+def value_or_invisible(
+    source: Matrix | Tool | QuaternionTool, err_mm: float | None
+) -> tuple[PoseValue, Flags, bool]:
+    """Like `value`; a refused pose becomes `INVISIBLE`, and the last part says so with False."""
+    try:
+        return *value(source, err_mm), True
+    except RemoteProtocolError:
+        return INVISIBLE, Flags.INVALID, False

@@ -1,0 +1,95 @@
+"""What the simulated tracker sees: where its tools are, and when a hand hides their markers.
+
+Pure functions of a seed and of seconds since the start, like `surgery`, on which they rest. Every
+pose maps the tool's own axes into MNI152 RAS millimetres. A tool's z axis runs along its shaft:
+of the probe from the handle to the tip, of the scope in the direction of view; the origin is the
+tip, or the scope's lens.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from scot_devices.openigtlink.messages import Matrix
+from scot_devices.simulators.surgery import PERIOD_S, Surgery, Vector
+
+PROBE: Final = "Probe"
+REFERENCE: Final = "Reference"
+SCOPE: Final = "Scope"
+TOOLS: Final = (PROBE, REFERENCE, SCOPE)
+
+SCOPE_DISTANCE_MM: Final = 60.0
+REFERENCE_MM: Final = (68.0, 78.0, 34.0)
+"""The star on the head clamp, before the patient's right brow."""
+
+# Of each tool: mean seconds between two occlusions, and the longest.
+_HIDDEN: Final = {PROBE: (34.0, 1.6), REFERENCE: (90.0, 0.7), SCOPE: (55.0, 1.2)}
+_UP: Final = np.array([0.0, 0.0, 1.0])
+_NOSE: Final = np.array([0.0, 1.0, 0.0])
+
+
+class Scene:
+    """Poses and visibility of every tool at any second.
+
+    Args:
+        seed: of the surgery and of the occlusions.
+        occlusion: hide tools now and then.
+    """
+
+    def __init__(self, seed: int = 7, occlusion: bool = True) -> None:
+        self.surgery = Surgery(seed)
+        self._hidden: dict[str, list[tuple[float, float]]] = {}
+        rng = np.random.default_rng([seed, 0x7217])
+        for tool, (apart_s, longest_s) in _HIDDEN.items():
+            windows: list[tuple[float, float]] = []
+            at_s = float(rng.uniform(0.3, 0.7)) * apart_s
+            while occlusion and at_s < PERIOD_S - longest_s:
+                windows.append((at_s, at_s + float(rng.uniform(0.3, longest_s))))
+                at_s += float(rng.uniform(0.6, 1.4)) * apart_s
+            self._hidden[tool] = windows
+
+    def visible(self, tool: str, t_s: float) -> bool:
+        """Whether the tracker sees enough of the tool's markers at a second since the start."""
+        t_s %= PERIOD_S
+        return not any(begin <= t_s < end for begin, end in self._hidden[tool])
+
+    def pose(self, tool: str, t_s: float) -> Matrix:
+        """Where a tool is, seen or not, as a matrix in wire order (mm, MNI152 RAS)."""
+        if tool == PROBE:
+            roll = 0.25 * math.sin(2.0 * math.pi * 4.0 * t_s / PERIOD_S)
+            return _matrix(self.surgery.tip_mm(t_s), self.surgery.direction(t_s), _NOSE, roll)
+        if tool == SCOPE:
+            return self._scope(t_s)
+        return (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, *REFERENCE_MM)
+
+    def _scope(self, t_s: float) -> Matrix:
+        """The scope on its arm: it follows the tip half a second late, from a little higher."""
+        follow_s = (0.2, 0.5, 0.8)
+        looked_at = sum((self.surgery.tip_mm(t_s - late) for late in follow_s), np.zeros(3)) / 3.0
+        along = self.surgery.entry_mm - self.surgery.target_mm
+        back = along / np.linalg.norm(along) + 0.28 * _UP
+        breath = 0.004 * math.sin(2.0 * math.pi * 40.0 * t_s / PERIOD_S)
+        back = back / np.linalg.norm(back) + np.array([breath, 0.0, 0.0])
+        lens = looked_at + back / np.linalg.norm(back) * SCOPE_DISTANCE_MM
+        return _matrix(lens, looked_at - lens, _UP, 0.0)
+
+
+def _matrix(origin_mm: Vector, z_axis: Vector, y_hint: Vector, roll: float) -> Matrix:
+    """Matrix of a tool whose z points along `z_axis` and whose y is as near `y_hint` as can be.
+
+    Args:
+        origin_mm: (3,), mm.
+        z_axis: (3,), any length but 0.
+        y_hint: (3,), not parallel to `z_axis`.
+        roll: radians about z.
+    """
+    z = z_axis / math.sqrt(float(z_axis @ z_axis))
+    y = y_hint - z * float(z @ y_hint)
+    y /= math.sqrt(float(y @ y))
+    x = np.cross(y, z)
+    cosine, sine = math.cos(roll), math.sin(roll)
+    x, y = x * cosine + y * sine, y * cosine - x * sine
+    return tuple(float(v) for v in (*x, *y, *z, *origin_mm))  # type: ignore[return-value]
