@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,10 @@ from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
 from scot.clock.service import ClockService
 from scot.codec import MAX_TOPIC, encode, read_header
-from scot.errors import RemoteProtocolError, RoomError
+from scot.errors import ClockError, RemoteProtocolError, RoomError
 from scot.history import History
 from scot.sample import Flags, Sample
+from scot.timestamp import ClockState, Timestamp
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Broker:
 
     Raises:
         RoomError: a port is busy.
+        ClockError: the clock has no map.
     """
 
     def __init__(
@@ -65,7 +68,10 @@ class Broker:
         clock: Clock,
         catalogue: Catalogue,
     ) -> None:
+        if clock.map is None:
+            raise ClockError("a broker needs the session's own clock")
         self.clock = clock
+        self._session = clock.map
         self.epoch = clock.now()
         self.denied = 0
         self.forwarded = 0
@@ -76,7 +82,7 @@ class Broker:
         self._may: dict[tuple[str, bytes], bool] = {}
         self._received: dict[tuple[str, bytes], int] = {}
         self._owed: set[tuple[str, bytes]] = set()
-        self._subscriptions: dict[str, int] = {}
+        self._subscriptions: dict[tuple[str, str], Counter[bytes]] = {}
         self._seq: dict[str, int] = {}
         self._own = History(keep_bytes=8 << 20)
         self._time = ClockService(clock, lambda row: self._publish(CLOCK, row))
@@ -161,12 +167,12 @@ class Broker:
                 continue
             topic = parts[0].bytes
             self._credit(name, identity, asked=not topic)
-            if len(parts) == 3 and self._allowed(str(parts[0].get("User-Id")), topic):
+            if len(parts) == 3 and self._allowed(user_id(parts[0]), topic):
                 self.forwarded += 1
                 out.send_multipart(parts, zmq.NOBLOCK, copy=False)
             elif topic:
                 self.denied += 1
-                log.warning("denied %r from %s", topic[:MAX_TOPIC], parts[0].get("User-Id"))
+                log.warning("denied %r from %s", topic[:MAX_TOPIC], user_id(parts[0]))
 
     def _allowed(self, user: str, topic: bytes) -> bool:
         key = (user, topic)
@@ -206,21 +212,35 @@ class Broker:
             except zmq.Again:
                 return
             data = frame.bytes
-            user = str(frame.get("User-Id")) if data[:1] in (b"\0", b"\1") else ""
-            count = self._subscriptions.get(user, 0)
-            prefix = data[1:]
             if data[:1] == b"\0":
-                sock.setsockopt(zmq.UNSUBSCRIBE, prefix)
-                self._subscriptions[user] = max(0, count - 1)
-                continue
-            grant = self._grants.get(user, Grant(name=""))
-            readable = prefix.isascii() and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
-            if not readable or count >= MAX_SUBSCRIPTIONS:
-                self.denied += 1
-                log.warning("denied %r to %s (%d held)", prefix[:MAX_TOPIC], user, count)
-                continue
-            self._subscriptions[user] = count + 1
-            sock.setsockopt(zmq.SUBSCRIBE, prefix)
+                self._left(name, data[1:])
+                sock.setsockopt(zmq.UNSUBSCRIBE, data[1:])
+            elif data[:1] == b"\1" and self._may_subscribe(name, user_id(frame), data[1:]):
+                sock.setsockopt(zmq.SUBSCRIBE, data[1:])
+
+    def _may_subscribe(self, name: str, user: str, prefix: bytes) -> bool:
+        grant = self._grants.get(user, Grant(name=""))
+        held = self._subscriptions.setdefault((name, user), Counter())
+        readable = prefix.isascii() and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
+        if not readable or held.total() >= MAX_SUBSCRIPTIONS:
+            self.denied += 1
+            log.warning("denied %r to %s (%d held)", prefix[:MAX_TOPIC], user, held.total())
+            return False
+        held[prefix] += 1
+        return True
+
+    def _left(self, name: str, prefix: bytes) -> None:
+        """Count one subscription less.
+
+        A connection that just went has no User-Id any more: of those who hold the prefix, the
+        one who holds it most often is taken to have let go.
+        """
+        holders = [h for (at, _), h in self._subscriptions.items() if at == name and h[prefix]]
+        if holders:
+            held = max(holders, key=lambda h: h[prefix])
+            held[prefix] -= 1
+            if not held[prefix]:
+                del held[prefix]
 
     def _probe(self, sock: zmq.Socket[bytes]) -> None:
         while True:
@@ -235,11 +255,11 @@ class Broker:
                 rest.append(sock.recv())
             try:
                 reply = self._time.on_request(
-                    f"{frame.get('User-Id')}-{identity.hex()[:8]}", frame.bytes, received_ns
+                    f"{user_id(frame)}-{identity.hex()[:8]}", frame.bytes, received_ns
                 )
             except RemoteProtocolError as error:
                 self.denied += 1
-                log.warning("%s: %s", frame.get("User-Id"), error)
+                log.warning("%s: %s", user_id(frame), error)
                 continue
             sock.send_multipart([identity, reply], zmq.NOBLOCK)
 
@@ -254,7 +274,7 @@ class Broker:
             while sock.getsockopt(zmq.RCVMORE):
                 parts.append(sock.recv(copy=False))
             if parts:
-                user = str(parts[0].get("User-Id"))
+                user = user_id(parts[0])
                 message = [part.bytes for part in parts]
                 self._send(self.desk.on(identity, user, message, self.clock.read()))
 
@@ -272,7 +292,17 @@ class Broker:
         seq = self._seq.get(channel.name, 0)
         self._seq[channel.name] = seq + 1
         address = f"{self._workspace}/room/{channel.name}"
-        sample = Sample(address, self.epoch, seq, self.clock.stamp(), Flags(0), value)
+        local_ns = self.clock.read()
+        exact = Timestamp(local_ns, self._session.at(local_ns), 0, 0, ClockState.LOCKED)
+        sample = Sample(address, self.epoch, seq, exact, Flags(0), value)
         frame = encode(sample, channel.kind)
         self._own.add(frame, read_header(frame))
         self._sock["ctl_out"].send_multipart(list(frame), zmq.NOBLOCK)
+
+
+def user_id(frame: zmq.Frame) -> str:
+    """Return whose frame it is: the grant's name our gate gave; empty when nobody's."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,14 +13,14 @@ import zmq
 
 from scot.bus.desk import Welcome
 from scot.bus.keys import Link
+from scot.bus.probing import Probing
 from scot.bus.publisher import Lane
-from scot.bus.socket import BULK_BYTES, CONTROL_BYTES, DATA_BYTES, Drained, connect, context
+from scot.bus.socket import BULK_BYTES, DATA_BYTES, Drained, connect, context
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device, Event
-from scot.clock import probe as probes
 from scot.clock.clock import Clock
 from scot.codec import Frame, encode, read_header
-from scot.errors import BusError, BusTimeoutError, RemoteProtocolError, ScotError
+from scot.errors import BusError, BusTimeoutError, ScotError
 from scot.gap import Missing
 from scot.history import History, HistoryReply, HistoryRequest
 from scot.sample import Flags, Sample
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 PING_S = 0.5
 HEALTH_S = 1.0
 JOIN_S = 5.0
-JOIN_PROBES = 3
 
 HEALTH = Event("health", label={"en": "Health", "ja": "状態"}, stale_after_s=3.0)
 
@@ -72,9 +70,6 @@ class Connection:
         self._subscriptions: list[Subscription] = []
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
         self._count = 0
-        self._probes_back = 0
-        self._timed = asyncio.Event()
-        self._last: probes.Probe | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._refreshing = False
         self._context = context()
@@ -85,9 +80,7 @@ class Connection:
         sock = self._context.socket(zmq.DEALER)
         connect(sock, link, "query", BULK_BYTES, 1024)
         self._query = Drained(sock, self._on_query)
-        sock = self._context.socket(zmq.DEALER)
-        connect(sock, link, "probe", CONTROL_BYTES, 16)
-        self._probe = Drained(sock, self._on_probe)
+        self._probing = Probing(self._context, link, self.clock)
         self._lanes = {name: Lane(self._context, link, name) for name in ("ctl_in", "bulk_in")}
         self._sub: dict[str, Drained] = {}
 
@@ -101,9 +94,9 @@ class Connection:
         connection = cls(link)
         try:
             async with asyncio.timeout(timeout_s):
-                connection._spawn(connection._probing())
+                connection._spawn(connection._probing.run())
                 await connection._meet()
-                await connection._timed.wait()
+                await connection._probing.timed.wait()
         except TimeoutError:
             await connection.close()
             raise BusTimeoutError("hello", link.endpoints.url("query"), timeout_s) from None
@@ -124,7 +117,8 @@ class Connection:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for subscription in self._subscriptions:
             subscription.sink.close()
-        for socket in (self._query, self._probe, *self._sub.values()):
+        self._probing.close()
+        for socket in (self._query, *self._sub.values()):
             socket.close()
         for lane in self._lanes.values():
             lane.close()
@@ -389,33 +383,6 @@ class Connection:
     def _state(self) -> dict[str, Any]:
         time = self.clock.stamp()
         return {"state": time.state.label, "bound_ns": time.bound_ns, "err_ns": time.err_ns}
-
-    async def _probing(self) -> None:
-        sent = 0
-        while True:
-            request = probes.Request(self.clock.read(), self._last)
-            self._probe.send([probes.encode(request)])
-            sent += 1
-            burst = sent < probes.BURST
-            dither = 0.8 + 0.4 * os.urandom(1)[0] / 255
-            every_ns = probes.BURST_EVERY_NS // (5 if sent < JOIN_PROBES + 2 else 1)
-            await asyncio.sleep((every_ns if burst else probes.EVERY_NS) * dither / 1e9)
-
-    def _on_probe(self, batch: list[list[bytes]]) -> None:
-        t4_ns = self.clock.read()
-        for parts in batch:
-            try:
-                reply = probes.read_reply(parts[0])
-            except RemoteProtocolError as error:
-                log.warning("%s", error)
-                continue
-            if 0 <= reply.t1_ns <= t4_ns:
-                self._last = probes.Probe(reply.t1_ns, reply.t2_ns, reply.t3_ns, t4_ns)
-            if reply.map is not None:
-                self.clock.map = reply.map
-                self._probes_back += 1
-                if self._probes_back >= JOIN_PROBES:
-                    self._timed.set()
 
     # -- frames
 
