@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -38,5 +40,21 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0a7d55", "color-brand-content": "#0a7d55"},
     "dark_css_variables": {"color-brand-primary": "#3ee6a0", "color-brand-content": "#3ee6a0"},
 }
+
+# Message names such as STT_ would read as links to nowhere.
+NAME_WITH_UNDERSCORE = re.compile(r"(?<![`\w])(\w+)_(?![\w`])")
+
+
+def escape_names(
+    app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Keep a trailing underscore of a docstring a character."""
+    lines[:] = [NAME_WITH_UNDERSCORE.sub(r"\1\\_", line) for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this."""
+    app.connect("autodoc-process-docstring", escape_names)
+
 
 write_all(ROOT / "docs" / "reference" / "generated")

@@ -194,7 +194,7 @@ def package_page(name: str, what: str) -> str:
     lines = [f"# `{name}`", "", f"{what.capitalize()}.", ""]
     for module in public:
         lines += [f"## {module}", "", "```{eval-rst}", f".. automodule:: {module}"]
-        lines += ["   :members:", "   :show-inheritance:", "```", ""]
+        lines += ["   :members:", "   :ignore-module-all:", "   :show-inheritance:", "```", ""]
     return "\n".join(lines)
 
 
