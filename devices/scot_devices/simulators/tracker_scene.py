@@ -86,10 +86,20 @@ def _matrix(origin_mm: Vector, z_axis: Vector, y_hint: Vector, roll: float) -> M
         y_hint: (3,), not parallel to `z_axis`.
         roll: radians about z.
     """
-    z = z_axis / math.sqrt(float(z_axis @ z_axis))
-    y = y_hint - z * float(z @ y_hint)
-    y /= math.sqrt(float(y @ y))
-    x = np.cross(y, z)
-    cosine, sine = math.cos(roll), math.sin(roll)
-    x, y = x * cosine + y * sine, y * cosine - x * sine
-    return tuple(float(v) for v in (*x, *y, *z, *origin_mm))  # type: ignore[return-value]
+    zx, zy, zz = _unit(*z_axis.tolist())
+    hx, hy, hz = y_hint.tolist()
+    along = zx * hx + zy * hy + zz * hz
+    yx, yy, yz = _unit(hx - zx * along, hy - zy * along, hz - zz * along)
+    xx, xy, xz = yy * zz - yz * zy, yz * zx - yx * zz, yx * zy - yy * zx
+    c, s = math.cos(roll), math.sin(roll)
+    return (
+        *(xx * c + yx * s, xy * c + yy * s, xz * c + yz * s),
+        *(yx * c - xx * s, yy * c - xy * s, yz * c - xz * s),
+        *(zx, zy, zz),
+        *origin_mm.tolist(),
+    )  # fmt: skip
+
+
+def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+    length = math.sqrt(x * x + y * y + z * z)
+    return x / length, y / length, z / length
