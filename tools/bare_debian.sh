@@ -35,7 +35,7 @@ main() {
   rm -f "$tree.log"
   echo "made in $((SECONDS - from)) s"
   carry_settings
-  git clone --quiet --no-local "$source_tree" "$tree/root/scot"
+  git clone --quiet --no-local "$source_tree" "$tree/srv/scot"
 
   unshare --mount --pid --fork --kill-child "$0" --mounted "$tree"
   say "both commands work"
@@ -65,7 +65,7 @@ mounted() {
   mount -t proc proc "$tree/proc"
   mount --rbind /sys "$tree/sys"
   mount --rbind /dev "$tree/dev"
-  cp "$0" "$tree/root/inside.sh"
+  cp "$0" "$tree/srv/inside.sh"
   local name pass=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8)
   for name in $(compgen -e); do
     case $name in
@@ -73,13 +73,13 @@ mounted() {
         pass+=("$name=${!name}") ;;
     esac
   done
-  chroot "$tree" /usr/bin/env -i "${pass[@]}" /bin/bash /root/inside.sh --inside
+  chroot "$tree" /usr/bin/env -i "${pass[@]}" /bin/bash /srv/inside.sh --inside
 }
 
 # ---- inside the tree -------------------------------------------------------------------------
 
 inside() {
-  cd /root/scot
+  cd /srv/scot
   say "make demo, as a stranger: set-up first"
   local from=$SECONDS
   python3 -m tools.set_up
@@ -87,7 +87,7 @@ inside() {
 
   say "make demo"
   from=$SECONDS
-  local output=/root/demo.log
+  local output=/srv/demo.log
   setsid make demo >"$output" 2>&1 </dev/null &
   local demo=$!
   page_answers "$output" "$demo" || { cat "$output"; die "no page within $page_limit_s s of the install"; }
@@ -123,7 +123,7 @@ PYTHON
 pgrep_scot() {  # every process of the virtual environment, by what it runs
   local link
   for link in /proc/[0-9]*; do
-    if tr '\0' ' ' <"$link/cmdline" 2>/dev/null | grep -q '/root/scot/\.venv\|\.venv/bin/'; then
+    if tr '\0' ' ' <"$link/cmdline" 2>/dev/null | grep -q '/srv/scot/\.venv\|\.venv/bin/'; then
       printf '%s: ' "${link#/proc/}"
       tr '\0' ' ' <"$link/cmdline"
       echo
