@@ -1,0 +1,173 @@
+"""The web application, and `serve`: the dashboard as a service of a room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, WebSocket
+from starlette.types import ASGIApp
+
+from scot.access import write_private
+from scot.clock import machine
+from scot.errors import BusError, ScotError
+from scot.host import Service
+from scot_dashboard.audit import Audit
+from scot_dashboard.door import SECRET_BYTES, Door, RefusedError
+from scot_dashboard.files import Files
+from scot_dashboard.gateway import Gateway
+from scot_dashboard.line import FeedProtocol, SocketLine
+from scot_dashboard.rest import Rest
+from scot_dashboard.settings import Settings
+from scot_dashboard.shield import Shield
+from scot_dashboard.viewer import FORBIDDEN, UNKNOWN
+from scot_dashboard.wire import MAX_INBOUND, message
+
+log = logging.getLogger(__name__)
+
+STATE_FILE = "dashboard.json"
+SAVE_S = 0.5
+PING_S = 5.0
+SILENT_S = 10.0
+
+
+class Kept(msgspec.Struct):
+    """What the gateway keeps in the room's state folder over a restart of its process.
+
+    Attributes:
+        room: the broker's public key, made anew at each start of the room: a new room forgets.
+        wall: the wall's secret; staff who can read this file may enter anyway.
+        door: as `Door.save`.
+    """
+
+    room: str
+    wall: str
+    door: bytes
+
+
+def build(gateway: Gateway, settings: Settings, port: int, files: Files) -> ASGIApp:
+    """Return the whole application for a gateway that listens on `port`."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    rest = Rest(gateway, settings, port, files)
+    rest.add_to(app)
+
+    @app.websocket("/feed")
+    async def feed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        address = websocket.client.host if websocket.client else ""
+        line = SocketLine(websocket)
+        now_ns = machine.utc_ns()
+        try:
+            person = rest.who(websocket, websocket.query_params.get("as", ""))
+        except RefusedError as refused:
+            gateway.counters["refused"] += 1
+            gateway.audit.refused("feed", refused.status, str(refused), address, now_ns, None)
+            code = FORBIDDEN if refused.status == 403 else UNKNOWN
+            with contextlib.suppress(ConnectionError):
+                await line.send(message("bye", code, str(refused)))
+                await line.close(code, str(refused)[:120])
+            return
+        await gateway.serve(line, person, address)
+
+    return Shield(app, settings.allowed(port))
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the room says when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def serve(service: Service) -> None:
+    """Serve the room's page until the room stops.
+
+    Raises:
+        ConfigError: the address is not allowed.
+        RoomError: the port is taken.
+    """
+    settings = Settings.of(service.room.dashboard, service.options)
+    sock = settings.bind()
+    port = sock.getsockname()[1]
+    try:
+        kept, door = restore(service.state, service.connection.link.endpoints.server, service)
+        audit = Audit(service.state / "audit.jsonl", service.connection.workspace)
+        gateway = Gateway(service.connection, door, audit, settings.playout_ms)
+        await gateway.start()
+        server = Server(config_of(build(gateway, settings, port, Files())))
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        serving.add_done_callback(lambda _task: service.stopping.set())
+        saving = asyncio.create_task(_save(service.state, kept, door))
+        service.ready(url=f"{settings.origin(port)}/#wall={kept.wall}")
+        await gateway.run(service.stopping)
+        server.should_exit = True
+        await serving
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        with contextlib.suppress(BusError):
+            await gateway.settle()
+    finally:
+        sock.close()
+
+
+def config_of(app: ASGIApp) -> uvicorn.Config:
+    """Return how the page is served (DESIGN §8)."""
+    return uvicorn.Config(
+        app,
+        ws=FeedProtocol,
+        ws_max_size=MAX_INBOUND,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=SILENT_S,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=512,
+    )
+
+
+def restore(state: Path, room: str, service: Service) -> tuple[Kept, Door]:
+    """Return what an earlier process of the same room kept, or begin anew."""
+    path = state / STATE_FILE
+    case = service.connection.catalogue.case
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+        if kept.room == room:
+            door = Door(kept.wall, case)
+            door.restore(kept.door, machine.utc_ns())
+            return kept, door
+    except (OSError, msgspec.DecodeError, ScotError) as error:
+        log.info("no earlier sessions: %s", error)
+    kept = Kept(room, secrets.token_urlsafe(SECRET_BYTES), b"")
+    door = Door(kept.wall, case)
+    _write(path, kept, door)
+    return kept, door
+
+
+def _write(path: Path, kept: Kept, door: Door) -> None:
+    kept.door = door.save()
+    write_private(path, msgspec.json.encode(kept))
+
+
+async def _save(state: Path, kept: Kept, door: Door) -> None:
+    """Keep the door's state on disk whenever it changed; once more when cancelled."""
+    path = state / STATE_FILE
+    try:
+        while True:
+            await asyncio.sleep(SAVE_S)
+            if door.save() != kept.door:
+                _write(path, kept, door)
+    finally:
+        _write(path, kept, door)

@@ -1,0 +1,110 @@
+"""What was before the gateway came: asked from History once for each device, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from scot.bus.subscriber import Delivery
+from scot.channel import Catalogue, Device, Kind, Lifecycle
+from scot.clock.clock import Clock
+from scot.errors import BusError, CodecError
+from scot_dashboard.answers import LOGGED
+from scot_dashboard.archive import Archive
+from scot_dashboard.feed import Fanout
+from scot_dashboard.lanes import Lanes
+
+log = logging.getLogger(__name__)
+
+HEALTH = "health"
+HEALTH_NS = 1_000_000_000
+FOREVER_NS = 2**62
+LIMIT_BYTES = 128 << 20
+TRIES = 3
+AGAIN_S = 1.0
+
+
+class Backfill:
+    """Fills the newest values and the lanes from before; `want` what the catalogue names."""
+
+    def __init__(self, archive: Archive, lanes: Lanes, fanout: Fanout, clock: Clock) -> None:
+        self.archive = archive
+        self.lanes = lanes
+        self.fanout = fanout
+        self.clock = clock
+        self._known: set[str] = {"room"}
+        self._devices: asyncio.Queue[str] = asyncio.Queue()
+
+    def want(self, catalogue: Catalogue) -> None:
+        """Queue devices that are new."""
+        for name in catalogue.devices:
+            if name not in self._known:
+                self._known.add(name)
+                self._devices.put_nowait(name)
+
+    async def run(self) -> None:
+        """Fill until cancelled."""
+        while True:
+            name = await self._devices.get()
+            device = self.fanout.catalogue.devices.get(name)
+            for attempt in range(TRIES):
+                if device is None:
+                    break
+                try:
+                    await self._fill(device)
+                    break
+                except BusError as error:
+                    log.info("%s from before, try %d: %s", name, attempt + 1, error)
+                    await asyncio.sleep(AGAIN_S)
+
+    async def _fill(self, device: Device) -> None:
+        """Ask for the state now, then for alarms, notes and health of the whole case.
+
+        Raises:
+            BusError: nobody answered.
+        """
+        prefix = f"{self.fanout.catalogue.workspace}/{device.name}/"
+        channels = device.channels.values()
+        plain = [prefix + c.name for c in channels if c.kind is not Kind.VIDEO]
+        logged = [prefix + c.name for c in channels if c.kind in LOGGED or c.name == HEALTH]
+        now_ns = self.clock.now()
+        self._take(await self.archive.at(plain, now_ns))
+        async for page in self.archive.between(logged, 0, FOREVER_NS, LIMIT_BYTES):
+            for delivery in page.deliveries:
+                self._log(device.name, delivery)
+            await asyncio.sleep(0)  # live samples go first
+        conditions = [prefix + c.name for c in channels if c.kind in LOGGED]
+        self._take(self.lanes.alarms_at(now_ns, conditions))
+        self._take(self.lanes.notes_at(now_ns, conditions))
+
+    def _take(self, found: list[Delivery]) -> None:
+        """Hand over what nothing newer has come for."""
+        older = []
+        for delivery in found:
+            try:
+                if not self.fanout.latest.has(delivery):
+                    older.append(delivery)
+            except CodecError as error:
+                log.info("%s", error)
+        self.fanout.add(older)
+
+    def _log(self, device: str, delivery: Delivery) -> None:
+        try:
+            if delivery.channel.name != HEALTH:
+                self.lanes.add(delivery)
+            elif _running(delivery):
+                bus_ns = delivery.header.bus_ns
+                self.lanes.speaks(device, bus_ns - HEALTH_NS, bus_ns)
+        except CodecError as error:
+            log.info("%s", error)
+
+
+def _running(delivery: Delivery) -> bool:
+    """Whether a host said that its device gives samples."""
+    try:
+        said = msgspec.msgpack.decode(delivery.frame.payload)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(said, dict) and said.get("state") == Lifecycle.RUNNING.value

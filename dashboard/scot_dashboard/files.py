@@ -1,0 +1,105 @@
+"""The page's own files: from memory, with the type, the hash and the policy that each needs."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent / "static"
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".bin": "application/octet-stream",
+    ".wasm": "application/wasm",
+    ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+}
+ALREADY_SMALL = frozenset({".png", ".webp", ".woff2"})
+MIN_GZIP = 1_000
+MIN_VERSION = 8
+_IMPORT_MAP = re.compile(rb"<script\s+type=\"importmap\"\s*>(.*?)</script>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file, ready to send.
+
+    Attributes:
+        digest: SHA-256 in hex; its ETag, and what ``?v=`` must begin.
+        packed: gzipped, None when that saves nothing.
+        script_hashes: CSP sources of the import maps in a page.
+    """
+
+    data: bytes
+    media_type: str
+    digest: str
+    packed: bytes | None
+    script_hashes: tuple[str, ...]
+
+    def immutable(self, version: str) -> bool:
+        """Say whether a URL's ``v`` names exactly these bytes."""
+        return len(version) >= MIN_VERSION and self.digest.startswith(version)
+
+
+class Files:
+    """Files below a folder; each is read again only when it changed.
+
+    Args:
+        root: the folder; nothing outside it is ever served.
+    """
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root.resolve()
+        self._assets: dict[str, tuple[int, int, Asset]] = {}
+
+    def get(self, name: str) -> Asset | None:
+        """Return a file by its path below the root; None when there is none to serve."""
+        parts = name.split("/")
+        if any(not part or part.startswith(".") or "\\" in part or "\0" in part for part in parts):
+            return None
+        path = self.root.joinpath(*parts)
+        if path.suffix not in TYPES:
+            return None
+        try:
+            resolved = path.resolve(strict=True)
+            facts = resolved.stat()
+        except OSError:
+            return None
+        if not resolved.is_relative_to(self.root) or not resolved.is_file():
+            return None
+        held = self._assets.get(name)
+        if held is not None and held[:2] == (facts.st_mtime_ns, facts.st_size):
+            return held[2]
+        asset = load(resolved)
+        self._assets[name] = (facts.st_mtime_ns, facts.st_size, asset)
+        return asset
+
+
+def load(path: Path) -> Asset:
+    """Read a file and work out what its answer needs."""
+    data = path.read_bytes()
+    packed = None
+    if len(data) > MIN_GZIP and path.suffix not in ALREADY_SMALL:
+        smaller = gzip.compress(data, 9, mtime=0)
+        packed = smaller if len(smaller) < len(data) else None
+    hashes: tuple[str, ...] = ()
+    if path.suffix == ".html":
+        hashes = tuple(_csp_hash(found) for found in _IMPORT_MAP.findall(data))
+    return Asset(data, TYPES[path.suffix], hashlib.sha256(data).hexdigest(), packed, hashes)
+
+
+def _csp_hash(script: bytes) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"

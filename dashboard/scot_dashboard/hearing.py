@@ -1,0 +1,84 @@
+"""What pages say, checked and done; what is not theirs to do is refused and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scot.clock import machine
+from scot.errors import RemoteProtocolError
+from scot_dashboard import consult, wire
+from scot_dashboard.door import RefusedError
+from scot_dashboard.roles import Act
+from scot_dashboard.viewer import MALFORMED, Viewer
+
+if TYPE_CHECKING:
+    from scot_dashboard.gateway import Gateway
+
+
+class Hearing:
+    """Reads one page after the other for a gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def read(self, viewer: Viewer) -> None:
+        """Do what a page says, until it is gone or has sent something malformed.
+
+        Raises:
+            ConnectionError: the page is gone.
+        """
+        while True:
+            data = await viewer.line.receive()
+            now_ns = machine.utc_ns()
+            try:
+                if data is None:
+                    raise RemoteProtocolError("the feed takes binary messages, this was text")
+                if viewer.rate.take("", now_ns):
+                    raise RemoteProtocolError("more than 200 messages a second")
+                said = wire.read(data)
+            except RemoteProtocolError as error:
+                text = str(error)[:160]
+                self.gateway.counters["malformed"] += 1
+                self.gateway.audit.refused(
+                    "feed", MALFORMED, text, viewer.address, now_ns, viewer.person
+                )
+                viewer.end(MALFORMED, f"{text}; reload the page")
+                return
+            self._hear(viewer, said, now_ns)
+
+    def _hear(self, viewer: Viewer, said: wire.Inbound, now_ns: int) -> None:
+        if isinstance(said, wire.Clock):
+            viewer.say("clock", said.t1_page_ms, self.gateway.connection.clock.now())
+            return
+        what = str(said.__struct_config__.tag)
+        try:
+            if not viewer.admitted:
+                raise RefusedError(409, "the operating room has not let you in yet")
+            self._do(viewer, said, now_ns)
+        except RefusedError as refused:
+            self.gateway.counters["refused"] += 1
+            about = said.stroke.id if isinstance(said, wire.Annotate) else getattr(said, "id", "")
+            viewer.say("refused", what, about, str(refused))
+            if refused.status == 403:
+                self.gateway.audit.refused(
+                    what, 403, str(refused), viewer.address, now_ns, viewer.person
+                )
+
+    def _do(self, viewer: Viewer, said: wire.Inbound, now_ns: int) -> None:
+        person = viewer.person
+        egress = self.gateway.fanout.audiences[person.role].egress
+        bus_now_ns = self.gateway.connection.clock.now()
+        if isinstance(said, wire.SeenReport):
+            self.gateway.consult.saw(person, said.seen, egress, bus_now_ns)
+        elif isinstance(said, wire.Annotate):
+            note = self.gateway.consult.note(person, said.stroke, egress, bus_now_ns, now_ns)
+            if not self.gateway.publish(consult.NOTES, note):
+                raise RefusedError(503, "the room takes no notes now; tell its staff")
+        elif isinstance(said, wire.History | wire.Lanes):
+            if not viewer.ask(said):
+                raise RefusedError(429, "too many questions wait; ask again when one is answered")
+        elif isinstance(said, wire.Admit | wire.Refuse):
+            yes = isinstance(said, wire.Admit)
+            self.gateway.act(person, Act.ADMIT, said.person, viewer.address, yes=yes)
+        elif isinstance(said, wire.Revoke):
+            self.gateway.act(person, Act.REVOKE, said.person, viewer.address)

@@ -1,0 +1,221 @@
+"""What the scrubber shows: when each device spoke, when alarms held, where notes are.
+
+Kept in memory since the gateway's start, and filled from History for what was before. Whole
+seconds are enough for a bar across a screen. No I/O, no clock; every time is bus ns.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from scot.channel import Channel, Kind
+from scot.sample import AlarmValue, AnnotationValue
+from scot_dashboard.egress import Egress
+from scot_dashboard.wire import LanesAsk
+
+if TYPE_CHECKING:
+    from scot.bus.subscriber import Delivery
+
+SECOND_NS = 1_000_000_000
+HOUR_S = 3600
+MAX_HOURS = 72
+MAX_HOLD_S = 10
+MAX_CHANGES = 20_000
+MAX_NOTES = 5_000
+MAX_LISTED = 2_000
+FEEDS = frozenset({Kind.NUMERIC, Kind.WAVEFORM, Kind.POSE, Kind.VIDEO, Kind.IMAGE})
+
+
+class Activity:
+    """In which seconds one device spoke; the oldest hours are forgotten."""
+
+    def __init__(self) -> None:
+        self._hours: OrderedDict[int, bytearray] = OrderedDict()
+        self._last_s = -1
+
+    def mark(self, from_ns: int, to_ns: int) -> None:
+        """Note that the device spoke in every second that [from_ns, to_ns] touches."""
+        first_s, last_s = from_ns // SECOND_NS, to_ns // SECOND_NS
+        if last_s == self._last_s and first_s == last_s:
+            return
+        self._last_s = last_s
+        for second in range(first_s, last_s + 1):
+            hour, place = divmod(second, HOUR_S)
+            marks = self._hours.get(hour)
+            if marks is None:
+                marks = self._hours[hour] = bytearray(HOUR_S)
+                while len(self._hours) > MAX_HOURS:
+                    del self._hours[min(self._hours)]
+            marks[place] = 1
+
+    def bins(self, from_ns: int, to_ns: int, count: int) -> list[float]:
+        """Return the share of each bin's seconds in which the device spoke, 0..1."""
+        width_ns = (to_ns - from_ns) / count
+        shares = []
+        for index in range(count):
+            start_s = int(from_ns + index * width_ns) // SECOND_NS
+            end_s = max(start_s + 1, -(int(-from_ns - (index + 1) * width_ns) // SECOND_NS))
+            shares.append(round(self._count(start_s, end_s) / (end_s - start_s), 3))
+        return shares
+
+    def _count(self, start_s: int, end_s: int) -> int:
+        count = 0
+        for hour in range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1):
+            marks = self._hours.get(hour)
+            if marks is not None:
+                base = hour * HOUR_S
+                count += sum(marks[max(0, start_s - base) : min(HOUR_S, end_s - base)])
+        return count
+
+
+class _Change(NamedTuple):
+    """One word of an alarm condition; they sort by time."""
+
+    bus_ns: int
+    epoch: int
+    seq: int
+    alarm: AlarmValue
+    delivery: Delivery
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return (self.bus_ns, self.epoch, self.seq)
+
+
+class Lanes:
+    """The index behind the scrubber, for every role."""
+
+    def __init__(self) -> None:
+        self._activity: dict[str, Activity] = {}
+        self._alarms: dict[tuple[str, str], list[_Change]] = {}
+        self._changes = 0
+        self._notes: OrderedDict[tuple[str, str], tuple[AnnotationValue, Delivery]] = OrderedDict()
+
+    def add(self, delivery: Delivery) -> None:
+        """Take one sample, in any order.
+
+        Raises:
+            CodecError: an alarm or annotation cannot be read.
+        """
+        channel = delivery.channel
+        if channel.kind in FEEDS:
+            bus_ns = delivery.header.bus_ns
+            device = delivery.frame.address.split("/")[1]
+            self.speaks(device, bus_ns, bus_ns + _hold_ns(channel))
+        elif channel.kind is Kind.ALARM:
+            self._add_alarm(delivery, cast(AlarmValue, delivery.sample().value))
+        elif channel.kind is Kind.ANNOTATION:
+            self._add_note(delivery, cast(AnnotationValue, delivery.sample().value))
+
+    def speaks(self, device: str, from_ns: int, to_ns: int) -> None:
+        """Note that a device spoke throughout a stretch."""
+        self._activity.setdefault(device, Activity()).mark(from_ns, to_ns)
+
+    def alarms_at(self, bus_ns: int, addresses: Iterable[str]) -> list[Delivery]:
+        """Return the newest word of every condition at an instant."""
+        wanted = set(addresses)
+        found = []
+        for (address, _), changes in self._alarms.items():
+            place = bisect_right(changes, bus_ns, key=lambda change: change.bus_ns)
+            if address in wanted and place:
+                found.append(changes[place - 1].delivery)
+        return found
+
+    def notes_at(self, bus_ns: int, addresses: Iterable[str]) -> list[Delivery]:
+        """Return the annotations that were alive at an instant."""
+        wanted = set(addresses)
+        return [
+            delivery
+            for (address, _), (note, delivery) in self._notes.items()
+            if address in wanted
+            and delivery.header.bus_ns <= bus_ns < delivery.header.bus_ns + note.ttl_s * SECOND_NS
+        ]
+
+    def answer(self, ask: LanesAsk, egress: Egress) -> dict[str, Any]:
+        """Return what a role's scrubber draws between two instants."""
+        to_ns = max(ask.to_ns, ask.from_ns + ask.bins)
+        feeds = {}
+        for name, device in egress.source.devices.items():
+            prefix = f"{egress.source.workspace}/{name}/"
+            drawn = [c for c in device.channels.values() if c.kind in FEEDS]
+            if any(egress.visible(prefix + channel.name) for channel in drawn):
+                activity = self._activity.get(name) or Activity()
+                feeds[name] = activity.bins(ask.from_ns, to_ns, ask.bins)
+        return {
+            "from_ns": ask.from_ns,
+            "to_ns": to_ns,
+            "bins": ask.bins,
+            "feeds": feeds,
+            "alarms": self._intervals(ask.from_ns, to_ns, egress),
+            "notes": self._texts(ask.from_ns, to_ns, egress),
+        }
+
+    def _add_alarm(self, delivery: Delivery, alarm: AlarmValue) -> None:
+        header = delivery.header
+        changes = self._alarms.setdefault((delivery.frame.address, alarm.id), [])
+        change = _Change(header.bus_ns, header.epoch, header.seq, alarm, delivery)
+        place = bisect_right(changes, change.key, key=lambda c: c.key)
+        if place and (changes[place - 1].key == change.key or changes[place - 1].alarm == alarm):
+            return
+        insort(changes, change, key=lambda c: c.key)
+        self._changes += 1
+        if self._changes > MAX_CHANGES:
+            longest = max(self._alarms.values(), key=len)
+            del longest[0]
+            self._changes -= 1
+
+    def _add_note(self, delivery: Delivery, note: AnnotationValue) -> None:
+        key = (delivery.frame.address, note.id)
+        before = self._notes.get(key)
+        if before is not None and before[1].header.bus_ns > delivery.header.bus_ns:
+            return
+        self._notes[key] = (note, delivery)
+        while len(self._notes) > MAX_NOTES:
+            self._notes.popitem(last=False)
+
+    def _intervals(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        for (address, _), changes in self._alarms.items():
+            if not egress.visible(address):
+                continue
+            for start_ns, end_ns, alarm in _stretches(changes):
+                if start_ns < to_ns and (end_ns is None or end_ns > from_ns):
+                    text = alarm.text.get("en") or next(iter(alarm.text.values()), alarm.id)
+                    found.append([start_ns, end_ns, alarm.priority, egress.text(text)])
+        return sorted(found, key=lambda interval: cast(int, interval[0]))[-MAX_LISTED:]
+
+    def _texts(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
+        found = [
+            [note.at_ns, egress.author(note.author), note.tool, egress.text(note.text)]
+            for (address, _), (note, _) in self._notes.items()
+            if note.ttl_s > 0 and from_ns <= note.at_ns < to_ns and egress.visible(address)
+        ]
+        return sorted(found, key=lambda text: cast(int, text[0]))[-MAX_LISTED:]
+
+
+def _stretches(changes: list[_Change]) -> list[tuple[int, int | None, AlarmValue]]:
+    """Return from, to (None while it holds) and first word of each stretch of one priority."""
+    found: list[tuple[int, int | None, AlarmValue]] = []
+    start: _Change | None = None
+    for change in changes:
+        ends = not change.alarm.present or (
+            start is not None and change.alarm.priority != start.alarm.priority
+        )
+        if start is not None and ends:
+            found.append((start.bus_ns, change.bus_ns, start.alarm))
+            start = None
+        if start is None and change.alarm.present:
+            start = change
+    if start is not None:
+        found.append((start.bus_ns, None, start.alarm))
+    return found
+
+
+def _hold_ns(channel: Channel) -> int:
+    """Return how long after a sample its device still counts as speaking."""
+    if channel.rate_hz is None or channel.rate_hz > 2 or channel.rate_hz <= 0:
+        return 0
+    return int(min(1.5 / channel.rate_hz, MAX_HOLD_S) * SECOND_NS)
