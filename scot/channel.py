@@ -86,7 +86,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse a name that cannot be part of an address."""
-        if not NAME.match(self.name):
+        if not NAME.fullmatch(self.name):
             raise CodecError(f"channel name {self.name!r} is not allowed; use {NAME_RULE}")
 
 

@@ -2,8 +2,8 @@
 
 The header is a MessagePack array of version, epoch, seq, source_ns, bus_ns, bound_ns, err_ns,
 state and flags. Payloads: waveforms are little-endian float32 bytes, video is the access unit,
-text is UTF-8; every other kind is MessagePack. Nothing here does I/O, and no input can make it
-allocate more than its own size.
+text is UTF-8; every other kind is MessagePack, without extension types, of at most `MAX_ITEMS`
+items and `MAX_DEPTH` levels, which is checked before anything is decoded. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ MAX_HEADER = 64
 MAX_CONTROL = 1 << 20  # any kind but video and image
 MAX_BULK = 4 << 20
 MAX_DEPTH = 8
+MAX_ITEMS = (
+    20_000  # maps, lists, keys and values of one payload; an item costs up to 64 times its B
+)
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -99,7 +102,10 @@ def encode(sample: Sample, kind: Kind) -> Frame:
         time.state,
         int(sample.flags.wire),
     )
-    payload = _ENCODERS[kind](sample.value)
+    try:
+        payload = _ENCODERS[kind](sample.value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CodecError(f"{sample.address}: not a {kind} value: {error}") from None
     limit = MAX_BULK if kind in BULK else MAX_CONTROL
     if len(payload) > limit:
         raise CodecError(f"{sample.address}: a value of {len(payload)} B exceeds {limit} B")
@@ -151,6 +157,7 @@ def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Samp
 
 
 def _of(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    """Return writer and reader of a fixed structure, which cannot hold more than its own size."""
     decoder = msgspec.msgpack.Decoder(kind)
 
     def write(value: Any) -> bytes:
@@ -159,6 +166,22 @@ def _of(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]
         return _encoder.encode(value)
 
     return write, decoder.decode
+
+
+def _bounded(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    """Return writer and reader of a structure with lists or maps in it."""
+    write_any, read_any = _of(kind)
+
+    def write(value: Any) -> bytes:
+        payload = write_any(value)
+        check_bounds(payload)
+        return payload
+
+    def read(payload: bytes) -> Any:
+        check_bounds(payload)
+        return read_any(payload)
+
+    return write, read
 
 
 def _write_waveform(value: Value) -> bytes:
@@ -184,18 +207,31 @@ def _write_text(value: Value) -> bytes:
     return value.encode()
 
 
-_event_decoder = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=None)
+_write_map, _read_map = _bounded(dict)
+_write_picture, _read_picture = _bounded(ImageValue)
 
 
 def _read_event(payload: bytes) -> Value:
-    event = _event_decoder.decode(payload)
+    event: dict[str, Any] = _read_map(payload)
     check_plain(event)
     return event
 
 
-def _write_event(value: Value) -> bytes:
+def _write_event(value: Any) -> bytes:
     check_plain(value)
-    return _encoder.encode(value)
+    return _write_map(value)
+
+
+def _read_image(payload: bytes) -> Value:
+    image: ImageValue = _read_picture(payload)
+    check_plain(image.attrs)
+    return image
+
+
+def _write_image(value: Any) -> bytes:
+    if isinstance(value, ImageValue):
+        check_plain(value.attrs)
+    return _write_picture(value)
 
 
 def check_plain(value: Any, depth: int = MAX_DEPTH) -> None:
@@ -218,19 +254,82 @@ def check_plain(value: Any, depth: int = MAX_DEPTH) -> None:
         raise CodecError(f"{type(value).__name__} is not a plain value")
 
 
-_numeric, _pose, _image, _alarm, _annotation = (
+def _steps() -> list[tuple[int, int, int] | None]:
+    """Tabulate MessagePack's first bytes: bytes that follow, size of a length, items a length.
+
+    Of a fixed first byte the second number is 0 and the third its items. None is refused: c1 is
+    not used, ext types could stand for anything.
+    """
+    table: list[tuple[int, int, int] | None] = [(0, 0, 0)] * 256
+    for n in range(16):
+        table[0x80 + n] = (0, 0, 2 * n)
+        table[0x90 + n] = (0, 0, n)
+    for n in range(32):
+        table[0xA0 + n] = (n, 0, 0)
+    for n in range(3):
+        table[0xC4 + n] = (0, 1 << n, 0)  # bin
+        table[0xD9 + n] = (0, 1 << n, 0)  # str
+    for n in range(2):
+        table[0xCA + n] = (4 << n, 0, 0)  # float
+        table[0xDC + n] = (0, 2 << n, 1)  # array
+        table[0xDE + n] = (0, 2 << n, 2)  # map
+    for n in range(4):
+        table[0xCC + n] = table[0xD0 + n] = (1 << n, 0, 0)  # uint, int
+    for refused in (0xC1, *range(0xC7, 0xCA), *range(0xD4, 0xD9)):
+        table[refused] = None
+    return table
+
+
+_STEPS = _steps()
+
+
+def check_bounds(data: bytes, max_items: int = MAX_ITEMS, max_depth: int = MAX_DEPTH) -> None:
+    """Refuse MessagePack that would grow beyond its bounds when decoded; allocates nothing.
+
+    Raises:
+        CodecError: more items, deeper, cut short, followed by something, or with an ext type.
+    """
+    at = items = 0
+    left = [1]
+    while left:
+        if not left[-1]:
+            left.pop()
+            continue
+        left[-1] -= 1
+        items += 1
+        if at >= len(data):
+            raise CodecError(f"{len(data)} B end before their value does")
+        step = _STEPS[data[at]]
+        if step is None:
+            raise CodecError(f"type {data[at]:#x} at {at} is not a plain value")
+        follow, size, inside = step
+        at += 1
+        if size:
+            length = int.from_bytes(data[at : at + size], "big")
+            follow, inside = size + (0 if inside else length), inside * length
+        at += follow
+        if inside:
+            if len(left) > max_depth:
+                raise CodecError(f"nested deeper than {max_depth}")
+            left.append(inside)
+        if items + inside > max_items:
+            raise CodecError(f"more than {max_items} items")
+    if at != len(data):
+        raise CodecError(f"{len(data)} B where the value takes {at}")
+
+
+_numeric, _pose, _alarm, _annotation = (
     _of(NumericValue),
     _of(PoseValue),
-    _of(ImageValue),
-    _of(AlarmValue),
-    _of(AnnotationValue),
+    _bounded(AlarmValue),
+    _bounded(AnnotationValue),
 )
 _ENCODERS: dict[Kind, Callable[[Any], bytes]] = {
     Kind.NUMERIC: _numeric[0],
     Kind.WAVEFORM: _write_waveform,
     Kind.POSE: _pose[0],
     Kind.VIDEO: _write_video,
-    Kind.IMAGE: _image[0],
+    Kind.IMAGE: _write_image,
     Kind.TEXT: _write_text,
     Kind.EVENT: _write_event,
     Kind.ALARM: _alarm[0],
@@ -241,7 +340,7 @@ _DECODERS: dict[Kind, Callable[[bytes], Value]] = {
     Kind.WAVEFORM: _read_waveform,
     Kind.POSE: _pose[1],
     Kind.VIDEO: bytes,
-    Kind.IMAGE: _image[1],
+    Kind.IMAGE: _read_image,
     Kind.TEXT: lambda payload: payload.decode(),
     Kind.EVENT: _read_event,
     Kind.ALARM: _alarm[1],

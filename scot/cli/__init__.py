@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -37,6 +38,7 @@ ELSEWHERE = {
 }
 
 
+@cache
 def _elsewhere() -> dict[str, str]:
     """Commands other packages add through the entry points ``scot.commands``."""
     return {entry.name: entry.value for entry in entry_points(group="scot.commands")}
