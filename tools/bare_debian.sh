@@ -90,7 +90,7 @@ inside() {
   local output=/srv/demo.log
   setsid make demo >"$output" 2>&1 </dev/null &
   local demo=$!
-  page_answers "$output" "$demo" || { cat "$output"; die "no page within $page_limit_s s of the install"; }
+  page_answers "$output" "$demo" || { cat "$output"; die "make demo ended, or gave no page within $page_limit_s s of the install"; }
   echo "the page answers $((SECONDS - from)) s after the install"
   kill -INT -- "-$demo"
   wait "$demo" || true
