@@ -19,8 +19,8 @@ from scot.bus.socket import BULK_BYTES, DATA_BYTES, Drained, connect, context
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device, Event
 from scot.clock.clock import Clock
-from scot.codec import Frame, encode, read_header
-from scot.errors import BusError, BusTimeoutError, ScotError
+from scot.codec import Frame, decode, encode, read_header
+from scot.errors import BusError, BusTimeoutError, CodecError, ScotError
 from scot.gap import Missing
 from scot.history import History, HistoryReply, HistoryRequest
 from scot.sample import Flags, Sample
@@ -402,15 +402,15 @@ class Connection:
 
     def _learn_heads(self, frame: Frame) -> None:
         try:
-            value = msgspec.msgpack.decode(frame.payload)
-            heads = dict(value["heads"])
+            health: Any = decode(frame, HEALTH).value
+            heads = msgspec.convert(health.get("heads"), dict[str, tuple[int, int]])
             device = frame.address.rsplit("/", 1)[0]
             for name, (epoch, next_seq) in heads.items():
                 channel = self.catalogue.channel(f"{device}/{name}")
                 if channel is not None and channel.kind not in BULK:
                     for subscription in self._subscriptions:
                         subscription.expect(f"{device}/{name}", epoch, next_seq, channel)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        except (CodecError, msgspec.ValidationError):
             log.warning("%s: health without usable heads", frame.address)
 
     def _fill_later(self, address: str, gap: Missing) -> None:

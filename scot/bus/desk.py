@@ -13,12 +13,14 @@ import msgspec
 
 from scot.access import Grant
 from scot.channel import Catalogue, Device, Lifecycle
+from scot.codec import check_bounds
 from scot.errors import AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
 
 SILENT_NS = 2_000_000_000
 ANSWER_WITHIN_NS = 15_000_000_000
 MAX_PENDING = 1_000
+MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class Desk:
         if verb == b"answer":
             return self._route_answer(user, request_id, body, frames)
         try:
+            check_bounds(body, MAX_ITEMS)
             return self._request(identity, user, request_id, verb, body, now_ns)
         except (ScotError, msgspec.DecodeError, RecursionError) as error:
             self.refused += 1
