@@ -61,6 +61,13 @@ class Holder:
             return None
         return min(first for first, _ in known), max(last for _, last in known)
 
+    def reach(self, addresses: Iterable[str]) -> tuple[int, int] | None:
+        """Return bus time of the first and the last sample of some channels; None if none."""
+        held = [times for a in addresses for part in self.parts if len(times := part.times(a))]
+        if not held:
+            return None
+        return min(int(times[0]) for times in held), max(int(times[-1]) for times in held)
+
     def span(self, address: str) -> Span | None:
         """Return which samples of a channel are held, over all parts."""
         return join(s for part in self.parts if (s := part.span(address)) is not None)
@@ -84,6 +91,10 @@ class Holder:
     def samples(self, addresses: Iterable[str], from_ns: int, to_ns: int) -> Iterator[Found]:
         """Yield the samples of [from_ns, to_ns) in order, reading a stretch at a time."""
         wanted = list(addresses)
+        reach = self.reach(wanted)
+        if reach is None:
+            return
+        from_ns, to_ns = max(from_ns, reach[0]), min(to_ns, reach[1] + 1)
         at_ns, window_ns = from_ns, FIRST_WINDOW_NS
         while at_ns < to_ns:
             until_ns = min(at_ns + window_ns, to_ns)
@@ -145,21 +156,15 @@ class Holder:
 
     def answer(self, ask: HistoryRequest, catalogue: Catalogue | None = None) -> HistoryReply:
         """Answer History (see `scot.history`): bounded by `max_bytes`, cut between instants."""
-        firsts = [
-            int(times[0])
-            for address in ask.addresses
-            for part in self.parts
-            if len(times := part.times(address))
-        ]
-        first_ns = min(firsts, default=None)
+        reach = self.reach(ask.addresses)
+        first_ns = reach[0] if reach is not None else None
         if ask.seqs is not None:
             epoch, first, last = ask.seqs
             found = [one for a in ask.addresses for one in self.numbered(a, epoch, first, last)]
             return _bounded(iter(found), ask.max_bytes, first_ns)
         if ask.between is not None:
-            from_ns, to_ns = ask.between
-            from_ns = max(from_ns, first_ns) if first_ns is not None else to_ns
-            return _bounded(self.samples(ask.addresses, from_ns, to_ns), ask.max_bytes, first_ns)
+            samples = self.samples(ask.addresses, *ask.between)
+            return _bounded(samples, ask.max_bytes, first_ns)
         if ask.at is None:
             return HistoryReply(first_ns=first_ns)
         known = catalogue or self.catalogue()

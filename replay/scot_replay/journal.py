@@ -23,6 +23,7 @@ from fastcrc import crc32
 from scot.channel import Catalogue
 from scot.codec import MAX_BULK, MAX_HEADER, MAX_TOPIC, Frame
 from scot.errors import CodecError, RecordingError
+from scot_replay.layout import NewerVersionError
 
 VERSION = 1
 MAGIC = b"SCOTJ" + bytes((VERSION, 0, 0))
@@ -164,7 +165,7 @@ class JournalReader:
         if head[:5] != MAGIC[:5] and not MAGIC.startswith(head):
             raise RecordingError(f"{name} is not a SCOT journal: it starts with {head[:8]!r}")
         if len(head) > 5 and head[5] > VERSION:
-            raise RecordingError(
+            raise NewerVersionError(
                 f"{name} is a journal of version {head[5]}, this release reads {VERSION}; "
                 "install a newer scot-bus"
             )

@@ -28,6 +28,10 @@ _JOURNAL = re.compile(r"^journal-(\d{1,6})\.scotj$")
 _SEGMENT = re.compile(r"^segment-(\d{1,6})\.mcap$")
 
 
+class NewerVersionError(RecordingError):
+    """A recording, or a part of it, was written by a later release."""
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """What ``manifest.json`` says.
 
@@ -37,6 +41,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         started_ns, finished_ns: bus time; `finished_ns` is None until an orderly end.
         started, finished: the same as UTC, for people.
         scot: release that wrote it.
+        session: tells the run of the room from others; a recorder that restarts goes on in it.
     """
 
     format: int = FORMAT
@@ -47,6 +52,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     finished_ns: int | None = None
     finished: str | None = None
     scot: str = __version__
+    session: str = ""
 
 
 @dataclass
@@ -145,7 +151,7 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
             f"{name} cannot be read: {error}; remove it to open the recording without it"
         ) from None
     if manifest.format > FORMAT:
-        raise RecordingError(
+        raise NewerVersionError(
             f"{name} is of format {manifest.format} (scot-bus {manifest.scot}), this release "
             f"reads up to {FORMAT}; install a newer scot-bus"
         )

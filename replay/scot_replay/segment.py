@@ -32,7 +32,7 @@ from scot.codec import Frame, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
 from scot_replay.index import ENTRY, Span, span
-from scot_replay.layout import FORMAT, Manifest
+from scot_replay.layout import FORMAT, Manifest, NewerVersionError
 from scot_replay.messages import Carrier, carrier
 from scot_replay.parts import Int64s
 
@@ -178,7 +178,7 @@ class SegmentPart:
         if metadata.name == SEGMENT:
             self.manifest = msgspec.convert(metadata.metadata, Manifest, strict=False)
             if self.manifest.format > FORMAT:
-                raise RecordingError(
+                raise NewerVersionError(
                     f"{self.path} is of format {self.manifest.format}, this release reads up to "
                     f"{FORMAT}; install a newer scot-bus"
                 )

@@ -1,0 +1,193 @@
+"""``scot info`` and ``scot export`` (entry points ``scot.commands``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from scot.channel import Kind
+from scot.errors import RecordingError
+from scot_replay.layout import iso_utc
+from scot_replay.recording import DirectoryRecording, open_recording
+
+FORMATS = ("parquet", "csv")
+GAPS_SHOWN = 100
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_BY_DEFAULT = {Kind.NUMERIC, Kind.POSE}
+
+RecordingPath = Annotated[Path, typer.Argument(help="Directory of a recording.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def info(recording: RecordingPath, json: Json = False) -> int:
+    """Say what a recording holds: channels with kind, unit, count and gaps."""
+    opened = open_recording(recording)
+    found = describe(opened)
+    opened.close()
+    if json:
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in _lines(found):
+            typer.echo(line)
+    return 0
+
+
+def describe(opened: DirectoryRecording) -> dict[str, Any]:
+    """Return what ``scot info --json`` prints, as plain values."""
+    channels: dict[str, dict[str, Any]] = {}
+    for address, known in opened.channels.items():
+        channel = known.channel
+        gaps = [{**msgspec.to_builtins(gap), "count": gap.count} for gap in known.gaps]
+        channels[address] = {
+            "kind": channel.kind.value,
+            "unit": channel.unit,
+            "code": channel.code,
+            "rate_hz": channel.rate_hz,
+            "count": known.count,
+            "missing": sum(gap.count for gap in known.gaps),
+            "gaps": gaps[:GAPS_SHOWN],
+            "first": None if known.first_ns is None else iso_utc(known.first_ns),
+            "last": None if known.last_ns is None else iso_utc(known.last_ns),
+        }
+    manifest = opened.manifest
+    return {
+        "path": str(opened.path),
+        "workspace": manifest.workspace,
+        "case": manifest.case,
+        "format": manifest.format,
+        "scot": manifest.scot,
+        "started": manifest.started,
+        "finished": manifest.finished,
+        "duration_s": opened.duration_s,
+        "first_ns": opened.first_ns,
+        "last_ns": opened.last_ns,
+        "bytes": sum(f.stat().st_size for f in opened.path.iterdir() if f.is_file()),
+        "parts": sorted(f.name for f in opened.path.iterdir() if f.suffix in {".mcap", ".scotj"}),
+        "samples": sum(channel["count"] for channel in channels.values()),
+        "missing": sum(channel["missing"] for channel in channels.values()),
+        "channels": channels,
+        "damage": opened.damage,
+    }
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    case = f", case {found['case']}" if found["case"] else ""
+    lines = [
+        f"{found['path']}: {found['workspace']}{case}",
+        f"  {found['started'] or 'start unknown'} to {found['finished'] or 'not finished'}, "
+        f"{found['duration_s']:.1f} s, {found['bytes'] / 1e6:.1f} MB in "
+        f"{len(found['parts'])} parts",
+        f"  {found['samples']} samples, {found['missing']} missing",
+        "",
+    ]
+    width = max((len(address) for address in found["channels"]), default=0)
+    for address, channel in found["channels"].items():
+        gaps = f"  {channel['missing']} missing" if channel["missing"] else ""
+        lines.append(
+            f"  {address:{width}}  {channel['kind']:10} {channel['unit']:9}"
+            f" {channel['count']:>9}{gaps}"
+        )
+    return lines + [f"damage: {line}" for line in found["damage"]]
+
+
+def export(
+    recording: RecordingPath,
+    out: Annotated[Path, typer.Argument(help="File to write; .parquet or .csv.")],
+    channel: Annotated[
+        list[str] | None,
+        typer.Option("--channel", "-c", help="monitor/hr; all numerics and poses when none."),
+    ] = None,
+    rate: Annotated[
+        str, typer.Option(help="Period of the grid (1s, 20ms), or native for one channel.")
+    ] = "1s",
+    how: Annotated[str, typer.Option(help="last, nearest, mean, min or max.")] = "last",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    json: Json = False,
+) -> int:
+    """Write a recording's channels to Parquet or CSV."""
+    opened = open_recording(recording)
+    written = write_table(
+        opened, out, channel or [], None if rate == "native" else rate, how, force
+    )
+    opened.close()
+    if json:
+        typer.echo(msgspec.json.encode(written).decode())
+    else:
+        typer.echo(f"{out}: {written['rows']} rows, {len(written['columns'])} columns")
+    return 0
+
+
+def write_table(
+    opened: DirectoryRecording,
+    out: Path,
+    names: list[str],
+    rate: str | None,
+    how: str = "last",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write channels to a file and return what was written.
+
+    Args:
+        opened: the recording.
+        out: ``.parquet`` or ``.csv``.
+        names: channels; all numerics and poses when empty.
+        rate: as in `scot_replay.frames.to_pandas`.
+        how: as there.
+        force: write over an existing file.
+
+    Raises:
+        RecordingError: the format is not known, the file exists or cannot be written.
+    """
+    format_ = out.suffix.removeprefix(".").lower()
+    if format_ not in FORMATS:
+        raise RecordingError(f"{out}: {out.suffix!r} is not known; end it in .parquet or .csv")
+    if out.exists() and not force:
+        raise RecordingError(f"{out} exists; name another file, or add --force")
+    if not names:
+        prefix = f"{opened.catalogue.workspace}/"
+        names = [
+            address.removeprefix(prefix)
+            for address, known in opened.channels.items()
+            if known.count and known.channel.kind in _BY_DEFAULT
+        ]
+    table = opened.to_pandas(names, rate, how=how)
+    fresh = out.with_name(f"{out.name}.part")
+    try:
+        if format_ == "parquet":
+            table.to_parquet(fresh)
+        else:
+            safe_csv(table).to_csv(fresh)
+        fresh.rename(out)
+    except OSError as error:
+        raise RecordingError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return {
+        "file": str(out),
+        "format": format_,
+        "rows": len(table),
+        "columns": [str(column) for column in table.columns],
+        "channels": names,
+    }
+
+
+def safe_csv(table: Any) -> Any:
+    """Return the table with units in its headers and no text that a spreadsheet would run.
+
+    A cell of text that begins like a formula gets an apostrophe in front (OWASP, CSV injection).
+    """
+    safe = table.copy()
+    for column in safe.columns:
+        if safe[column].dtype.kind not in "biufM":
+            safe[column] = [_text(value) for value in safe[column]]
+    units = table.attrs.get("units", {})
+    return safe.rename(columns={c: f"{c} [{units[c]}]" for c in safe.columns if units.get(c)})
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

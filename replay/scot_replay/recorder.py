@@ -1,0 +1,269 @@
+"""The recorder: always on, takes everything in the workspace, answers History for the whole case.
+
+A service of the room (entry points ``scot.services``). Frames go to the journal as they were
+received; a journal that is complete is sealed into an MCAP segment by a process of its own. The
+recorder's health says how it stands, its alarms when the disk fills or fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from scot.bus.subscriber import Delivery
+from scot.channel import Catalogue
+from scot.clock import machine
+from scot.errors import RecordingError
+from scot.history import HistoryReply, HistoryRequest
+from scot.host import Service
+from scot_replay.digest import in_digest
+from scot_replay.holder import Holder
+from scot_replay.index import Span
+from scot_replay.layout import (
+    Manifest,
+    directory_name,
+    iso_utc,
+    list_parts,
+    read_manifest,
+    write_manifest,
+)
+from scot_replay.parts import JournalPart, Part
+from scot_replay.recording import open_parts
+from scot_replay.sealing import Sealing
+from scot_replay.segment import ChunkCache
+from scot_replay.vigil import Vigil
+from scot_replay.writer import Arrival, JournalWriter
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+QUIET_NS = 300_000_000
+LAST_NS = 2_000_000_000
+SEAL_AT_END_S = 6.0
+
+
+async def serve(service: Service) -> None:
+    """Record until `service.stopping`; returns when everything is on disk.
+
+    Options: ``directory``: exactly where; otherwise a new one, named by start, workspace and
+    case, below the room file's ``[recorder] directory``.
+
+    Raises:
+        RecordingError: the directory cannot be made, or holds another recording.
+    """
+    recorder = Recorder(service)
+    recorder.begin()
+    try:
+        await recorder.join()
+        service.ready(recording=str(recorder.directory))
+        watch = asyncio.create_task(recorder.watch())
+        await service.stopping.wait()
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+    finally:
+        await recorder.end()
+
+
+class Recorder:
+    """One recording being made; also the sink of the recorder's subscription."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.connection = service.connection
+        self.vigil = Vigil(self.connection)
+        self.cache = ChunkCache()
+        self.manifest = Manifest()
+        self.directory = Path()
+        self._earlier: tuple[Part, ...] = ()
+        self._seen: dict[str, Span] = {}
+        self._last_ns = 0
+        self._sealing: Sealing
+        self._writer: JournalWriter | None = None
+
+    # -- beginning
+
+    def begin(self) -> None:
+        """Make the directory, or go on in the one this very room began.
+
+        Raises:
+            RecordingError: it cannot be made, or holds another recording.
+        """
+        now_ns = self.connection.clock.now()
+        session = self._session()
+        room = self.service.room.room
+        case = room.case or self.connection.catalogue.case
+        self.directory = self._choose(now_ns, session, case)
+        number = self._go_on(session)
+        if not number:
+            self.manifest = Manifest(
+                workspace=room.workspace,
+                case=case,
+                started_ns=now_ns,
+                started=iso_utc(now_ns),
+                session=session,
+            )
+        self._sealing = Sealing(self.directory, self.cache)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_manifest(self.directory, self.manifest)
+            loop = asyncio.get_running_loop()
+            self._writer = JournalWriter(
+                self.directory,
+                self.manifest,
+                (now_ns, self.connection.catalogue),
+                self.service.room.recorder.segment_s,
+                lambda part: _tell(loop, self._sealing, part),
+                number + 1,
+            )
+        except OSError as error:
+            raise RecordingError(
+                f"cannot record into {self.directory}: {error.strerror}; choose another directory "
+                "with --record or [recorder] directory"
+            ) from None
+
+    def _session(self) -> str:
+        """Return what tells this room from the next that has the same name."""
+        try:
+            return hashlib.sha256((self.service.state / "session.json").read_bytes()).hexdigest()
+        except OSError:
+            return os.urandom(16).hex()
+
+    def _choose(self, now_ns: int, session: str, case: str) -> Path:
+        given = self.service.options.get("directory")
+        if given:
+            return Path(given).absolute()
+        memo = self.service.state / "recording.json"
+        try:
+            last = msgspec.json.decode(memo.read_bytes(), type=dict[str, str])
+            if last.get("session") == session and Path(last["directory"]).is_dir():
+                return Path(last["directory"])  # we died in the middle of this very room
+        except (OSError, msgspec.DecodeError, KeyError):
+            pass
+        parent = self.service.room.recorder.directory.absolute()
+        chosen = parent / directory_name(now_ns, self.service.room.room.workspace, case)
+        memo.write_bytes(msgspec.json.encode({"session": session, "directory": str(chosen)}))
+        return chosen
+
+    def _go_on(self, session: str) -> int:
+        """Return the number of the last part that is there; 0 in a new directory.
+
+        Raises:
+            RecordingError: the directory holds another room's recording.
+        """
+        if not self.directory.exists():
+            return 0
+        manifest = read_manifest(self.directory)
+        if manifest is not None and manifest.session == session:
+            self.manifest = msgspec.structs.replace(manifest, finished_ns=None, finished=None)
+        try:
+            numbers = list_parts(self.directory).numbers
+        except RecordingError:
+            if manifest is None and any(self.directory.iterdir()):
+                raise RecordingError(
+                    f"{self.directory} holds other files; name a new or an empty directory"
+                ) from None
+            return 0
+        if manifest is None or manifest.session != session:
+            since = manifest.started if manifest is not None else "another time"
+            raise RecordingError(
+                f"{self.directory} already holds a recording of {since}; name a new directory"
+            )
+        _, parts, damage = open_parts(self.directory, self.cache)
+        self._earlier = tuple(parts)
+        for line in damage:
+            log.warning("%s", line)
+        before = Holder(self._earlier)
+        self._seen = {a: span for a in before.addresses() if (span := before.span(a))}
+        return numbers[-1]
+
+    async def join(self) -> None:
+        """Announce, answer History, and take everything from the start."""
+        await self.connection.announce(self.vigil.device())
+        self.connection.on_catalogue.append(self._on_catalogue)
+        self.connection.serve_history(self.answer)
+        self.connection.subscribe(
+            [f"{self.connection.workspace}/"], self, fill=True, fill_bulk=True, from_start=True
+        )
+
+    # -- the sink
+
+    def handle(self, batch: Sequence[Delivery]) -> None:
+        """Hand frames over to the writer; what an earlier life of ours has is left out."""
+        if self._writer is None:
+            return
+        if any(in_digest(delivery.frame.address) for delivery in batch):
+            self._last_ns = machine.monotonic_ns()
+        arrivals = [Arrival(d.frame, d.header, d.channel.kind) for d in batch]
+        if self._seen:
+            arrivals = [a for a in arrivals if not self._known(a)]
+        self._writer.put(arrivals)
+
+    def close(self) -> None:
+        """Nothing more will come; `end` writes what did."""
+
+    def _known(self, arrival: Arrival) -> bool:
+        span = self._seen.get(arrival.frame.address)
+        runs = span.runs.get(str(arrival.header.epoch), []) if span is not None else []
+        place = bisect_right(runs, arrival.header.seq, key=lambda run: run[0])
+        return bool(place) and arrival.header.seq <= runs[place - 1][1]
+
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
+        if self._writer is not None:
+            self._writer.note(self.connection.clock.now(), catalogue)
+
+    # -- History
+
+    async def answer(self, ask: HistoryRequest) -> HistoryReply:
+        """Answer from everything recorded up to this moment, off the event loop."""
+        return await asyncio.to_thread(self._answer, ask)
+
+    def _answer(self, ask: HistoryRequest) -> HistoryReply:
+        writer = self._writer
+        parts = [*self._earlier, *self._sealing.parts]
+        if writer is not None:
+            writer.flush()
+            parts += [part for part in (writer.part,) if part not in parts]
+        parts.sort(key=lambda part: part.number)
+        return Holder(parts).answer(ask, self.connection.catalogue)
+
+    async def watch(self) -> None:
+        """Show health and raise alarms until cancelled."""
+        while self._writer is not None:
+            writer = self._writer
+            facts = await asyncio.to_thread(writer.facts)
+            await self.vigil.look(facts, self._sealing.trouble, self._sealing.waiting)
+            await asyncio.sleep(LOOK_S)
+
+    # -- ending
+
+    async def end(self) -> None:
+        """Take what is still on its way, write it, seal it, and say that it is finished."""
+        if self._writer is None:
+            return
+        limit_ns = machine.monotonic_ns() + LAST_NS
+        while (now_ns := machine.monotonic_ns()) < min(limit_ns, self._last_ns + QUIET_NS):
+            await machine.until(min(limit_ns, self._last_ns + QUIET_NS, now_ns + QUIET_NS))
+        writer, self._writer = self._writer, None
+        last = await asyncio.to_thread(writer.close)
+        now_ns = self.connection.clock.now()
+        if not writer.facts().trouble:
+            finished = msgspec.structs.replace(
+                self.manifest, finished_ns=now_ns, finished=iso_utc(now_ns)
+            )
+            try:
+                write_manifest(self.directory, finished)
+            except OSError as error:
+                log.error("cannot finish %s: %s", self.directory, error.strerror)
+        self._sealing.add(last)
+        await self._sealing.finish(SEAL_AT_END_S)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, sealing: Sealing, part: JournalPart) -> None:
+    loop.call_soon_threadsafe(sealing.add, part)

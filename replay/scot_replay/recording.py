@@ -1,0 +1,290 @@
+"""A recording's directory, opened: sealed segments and journals read as one Timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scot.channel import Catalogue, Channel, Kind
+from scot.codec import Frame, decode
+from scot.errors import CodecError, RecordingError
+from scot.history import HistoryReply, HistoryRequest
+from scot.recording import Gap, Recorded
+from scot.sample import Sample
+from scot.timeline import Moment, thin
+from scot_replay.digest import Digest, in_digest
+from scot_replay.holder import Found, Holder
+from scot_replay.layout import Manifest, NewerVersionError, list_parts, read_manifest
+from scot_replay.parts import JournalPart, Part
+from scot_replay.segment import ChunkCache, SegmentPart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def open_recording(path: str | Path) -> DirectoryRecording:
+    """Open a recording's directory.
+
+    Raises:
+        RecordingError: there is none, it is empty, holds nothing readable, or is of a newer
+            version.
+    """
+    return DirectoryRecording(Path(path))
+
+
+def open_parts(
+    path: Path, cache: ChunkCache | None = None
+) -> tuple[Manifest | None, list[Part], list[str]]:
+    """Open every part of a directory; a segment goes before the journal it was made from.
+
+    Returns:
+        The manifest if one was found, the parts in order, and lines that name what is damaged.
+
+    Raises:
+        RecordingError: nothing was recorded there, or a part is of a newer version.
+    """
+    layout = list_parts(path)
+    manifest = read_manifest(path)
+    cache = cache or ChunkCache()
+    parts: list[Part] = []
+    damage: list[str] = []
+    before = 0
+    for number in layout.numbers:
+        if number != before + 1:
+            missing = f"{before + 1}" if number == before + 2 else f"{before + 1} to {number - 1}"
+            damage.append(f"part {missing} is missing: neither a journal nor a segment is there")
+        before = number
+        part, broken = _open_part(layout.segments.get(number), layout.journals.get(number), cache)
+        damage += broken
+        if part is not None:
+            found = part.manifest
+            manifest = manifest or (found if found is not None and found.workspace else None)
+            parts.append(part)
+    if not parts:
+        raise RecordingError(f"{path} holds nothing that can be read: {'; '.join(damage)}")
+    return manifest, parts, damage
+
+
+def _open_part(
+    segment: Path | None, journal: Path | None, cache: ChunkCache
+) -> tuple[SegmentPart | JournalPart | None, list[str]]:
+    number = int((segment or journal or Path("-0")).stem.rsplit("-", 1)[-1])
+    damage: list[str] = []
+    if segment is not None:
+        try:
+            part = SegmentPart(segment, number, cache)
+        except NewerVersionError:
+            raise
+        except RecordingError as error:
+            damage.append(str(error))
+        else:
+            if journal is None or not part.damage:
+                return part, damage
+    if journal is None:
+        return None, damage
+    try:
+        return JournalPart.open(journal, number), damage
+    except NewerVersionError:
+        raise
+    except RecordingError as error:
+        return None, [*damage, str(error)]
+
+
+class DirectoryRecording:
+    """See `scot.recording.Recording`, which this implements.
+
+    Args:
+        path: of the directory.
+
+    Raises:
+        RecordingError: see `open_recording`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        manifest, parts, self._opened_with = open_parts(path)
+        self._holder = Holder(parts)
+        self.catalogue: Catalogue = self._holder.catalogue()
+        if manifest is None:
+            first = parts[0].catalogues[0][0] if parts[0].catalogues else 0
+            manifest = Manifest(workspace=self.catalogue.workspace, started_ns=first)
+            self._opened_with.append(
+                "manifest.json is missing; start and workspace are taken from the parts"
+            )
+        self.manifest = manifest
+        bounds = self._holder.bounds() or (manifest.started_ns, manifest.started_ns)
+        self.first_ns, self.last_ns = bounds
+
+    def __repr__(self) -> str:
+        return (
+            f"<Recording {self.path} of {self.manifest.workspace}: {self.duration_s:.1f} s, "
+            f"{len(self._holder.addresses())} channels>"
+        )
+
+    @property
+    def damage(self) -> list[str]:
+        """Lines that say what cannot be read, as far as it was tried; empty when whole."""
+        lines = [line for part in self._holder.parts for line in part.damage]
+        if self.manifest.finished_ns is None:
+            lines.append("it was never finished in order: still recording, or the recorder died")
+        return [*self._opened_with, *lines]
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last sample."""
+        return (self.last_ns - self.first_ns) / 1e9
+
+    @property
+    def catalogues(self) -> list[tuple[int, Catalogue]]:
+        """Versions of the catalogue with the bus time from which each was true, ascending."""
+        versions = [version for part in self._holder.parts for version in part.catalogues]
+        return sorted(versions, key=lambda version: version[0])
+
+    @property
+    def channels(self) -> dict[str, Recorded]:
+        """What there is of each channel, by address, in the order of the catalogue."""
+        known = [*self.catalogue.addresses()]
+        known += [a for a in self._holder.addresses() if a not in set(known)]
+        recorded: dict[str, Recorded] = {}
+        for address in known:
+            span = self._holder.span(address)
+            recorded[address] = Recorded(
+                channel=self.channel(address),
+                count=span.count if span else 0,
+                gaps=[Gap(epoch=e, first=a, last=b) for e, a, b in span.missing] if span else [],
+                first_ns=span.first_ns if span else None,
+                last_ns=span.last_ns if span else None,
+            )
+        return recorded
+
+    def channel(self, address: str) -> Channel:
+        """Return the description of a channel; one that no catalogue knew is an event."""
+        found = self.catalogue.channel(address)
+        return found or Channel(name=address.rsplit("/", 1)[-1], kind=Kind.EVENT)
+
+    def resolve(self, name: str) -> str:
+        """Return the address of a name that may leave out the workspace.
+
+        Raises:
+            RecordingError: the recording has no such channel; says which come close.
+        """
+        for address in (name, f"{self.catalogue.workspace}/{name}"):
+            if self.catalogue.channel(address) is not None or address in self._holder.addresses():
+                return address
+        import difflib
+
+        prefix = f"{self.catalogue.workspace}/"
+        names = [address.removeprefix(prefix) for address in self.catalogue.addresses()]
+        close = difflib.get_close_matches(name.removeprefix(prefix), names, 3, 0.4) or names[:8]
+        raise RecordingError(f"{self.path} has no channel {name!r}; it has {', '.join(close)}")
+
+    def at(self, bus_ns: int, addresses: Iterable[str] | None = None) -> dict[str, Moment]:
+        """Return, for each channel that had one, the last sample at or before `bus_ns`."""
+        moments: dict[str, Moment] = {}
+        for address in self._wanted(addresses):
+            found = self._holder.at(bus_ns, address, None)
+            samples = self._samples(address, found[-1:])
+            if samples:
+                time = samples[0].time
+                age_ns = bus_ns - time.bus_ns
+                moments[address] = Moment(samples[0], age_ns, time.bound_ns, time.err_ns)
+        return moments
+
+    def between(
+        self,
+        from_ns: int,
+        to_ns: int,
+        addresses: Iterable[str] | None = None,
+        max_points: int | None = None,
+    ) -> dict[str, list[Sample]]:
+        """Return the samples of [from_ns, to_ns) by channel, in bus-time order.
+
+        With `max_points` a channel gives at most so many, chosen as `scot.timeline.thin` does.
+        """
+        found: dict[str, list[Sample]] = {}
+        for address in self._wanted(addresses):
+            samples = self._samples(address, self._holder.channel(address, from_ns, to_ns))
+            if max_points is not None and len(samples) > max_points:
+                samples = thin(samples, max_points)
+            found[address] = samples
+        return found
+
+    def found(self, address: str, between: tuple[int, int] | None = None) -> list[Found]:
+        """Return one channel's frames with their headers, in bus-time order."""
+        from_ns, to_ns = between or (self.first_ns, self.last_ns + 1)
+        return self._holder.channel(address, from_ns, to_ns)
+
+    def found_at(self, address: str, bus_ns: int) -> list[Found]:
+        """Return one channel's last frame at or before `bus_ns`, or nothing."""
+        return self._holder.at(bus_ns, address, None)
+
+    def frames(
+        self,
+        addresses: Iterable[str] | None = None,
+        between: tuple[int, int] | None = None,
+    ) -> Iterator[Frame]:
+        """Yield frames as they were received, in order of bus time, address, epoch and seq."""
+        span = between or (self.first_ns, self.last_ns + 1)
+        for one in self.stream(self._wanted(addresses), span):
+            yield one.frame
+
+    def stream(self, addresses: Iterable[str], between: tuple[int, int]) -> Iterator[Found]:
+        """Yield what `frames` yields, with headers; of whole addresses."""
+        return self._holder.samples(addresses, *between)
+
+    def state(self, bus_ns: int) -> list[Frame]:
+        """Return what was true at an instant: of each latched channel the last frame."""
+        latched = [a for a in self._wanted(None) if self.channel(a).latched]
+        ask = HistoryRequest(addresses=latched, at=bus_ns)
+        return self._holder.answer(ask, self.catalogue).frames
+
+    def history(self, ask: HistoryRequest) -> HistoryReply:
+        """Answer History (see `scot.history`)."""
+        return self._holder.answer(ask, self.catalogue)
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of each channel by address, and of the whole under ``""``."""
+        digest = Digest()
+        counted = [a for a in self._wanted(None) if in_digest(a)]
+        for one in self._holder.samples(counted, self.first_ns, self.last_ns + 1):
+            digest.add(one.frame, one.header)
+        return digest.result()
+
+    def digest(self) -> str:
+        """Return the digest of the whole (see `scot_replay.digest`)."""
+        return self.digests()[""]
+
+    def to_pandas(
+        self,
+        names: Sequence[str],
+        rate: str | None = None,
+        *,
+        how: str = "last",
+        tolerance: str | None = None,
+        between: tuple[Any, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return channels as a table; see `scot_replay.frames.to_pandas`."""
+        from scot_replay.frames import to_pandas
+
+        return to_pandas(self, names, rate, how=how, tolerance=tolerance, between=between)
+
+    def close(self) -> None:
+        """Give its files back."""
+        for part in self._holder.parts:
+            part.close()
+
+    def _wanted(self, addresses: Iterable[str] | None) -> list[str]:
+        if addresses is None:
+            return self._holder.addresses()
+        return [self.resolve(name) for name in addresses]
+
+    def _samples(self, address: str, found: Iterable[Found]) -> list[Sample]:
+        channel = self.channel(address)
+        samples: list[Sample] = []
+        for one in found:
+            try:
+                samples.append(decode(one.frame, channel, one.header))
+            except CodecError:
+                continue  # kept as bytes; `frames` gives them
+        return samples

@@ -1,0 +1,92 @@
+"""Seals complete journals beside the recorder, one after another, each in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from scot.errors import RecordingError
+from scot_replay.layout import segment_path
+from scot_replay.parts import JournalPart, Part
+from scot_replay.segment import ChunkCache, SegmentPart
+
+log = logging.getLogger(__name__)
+
+
+class Sealing:
+    """The journals of one recording on their way to segments.
+
+    Args:
+        directory: of the recording.
+        cache: for reading segments.
+
+    Attributes:
+        parts: journals that wait, and segments made from those that do not any more.
+        trouble: why the last one could not be sealed, empty when it could; its journal stays.
+    """
+
+    def __init__(self, directory: Path, cache: ChunkCache) -> None:
+        self.parts: tuple[Part, ...] = ()
+        self.trouble = ""
+        self._directory = directory
+        self._cache = cache
+        self._waiting: list[JournalPart] = []
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many journals are not sealed yet."""
+        return len(self._waiting)
+
+    def add(self, journal: JournalPart) -> None:
+        """Take a complete journal; it stays readable all the time."""
+        self.parts = (*self.parts, journal)
+        self._waiting.append(journal)
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+
+    async def finish(self, limit_s: float | None = None) -> None:
+        """Wait until all are sealed; what takes longer than `limit_s` goes on by itself."""
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=limit_s)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            journal = self._waiting[0]
+            self.trouble = await self._seal(journal.number)
+            if self.trouble:
+                log.error("%s", self.trouble)
+            else:
+                await self._replace(journal)
+            self._waiting.pop(0)
+
+    async def _seal(self, number: int) -> str:
+        """Return why a journal could not be sealed; empty when it was."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "scot_replay.seal",
+            str(self._directory),
+            str(number),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # it ends its work even when the room is gone
+        )
+        _, said = await process.communicate()
+        if process.returncode == 0:
+            return ""
+        lines = said.decode(errors="replace").strip().splitlines()
+        why = lines[-1] if lines else f"the sealer ended with code {process.returncode}"
+        return f"journal {number} stays unsealed: {why}"
+
+    async def _replace(self, journal: JournalPart) -> None:
+        path = segment_path(self._directory, journal.number)
+        try:
+            part: Part = await asyncio.to_thread(SegmentPart, path, journal.number, self._cache)
+        except RecordingError as error:  # the journal's file is still open: History goes on
+            self.trouble = str(error)
+            return
+        self.parts = tuple(part if one is journal else one for one in self.parts)
