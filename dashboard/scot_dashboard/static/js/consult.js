@@ -1,0 +1,169 @@
+/** The professor's page: one large picture, four numbers, the probe, a thread. @import {Catalogue} from "./types.js" */
+
+import { usesUtc } from "./clock.js";
+import { h, setClass, setHidden, setText } from "./dom.js";
+import { DrawingTools } from "./draw.js";
+import { AlarmLine } from "./header.js";
+import { expose } from "./hook.js";
+import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
+import { NavigationPane } from "./navigation.js";
+import { placeOf } from "./palette.js";
+import { Picture } from "./picture.js";
+import { layoutOf } from "./plan.js";
+import { Session, enter } from "./session.js";
+import { delayText, lang, label, spanText, word } from "./text.js";
+import { Thread } from "./thread.js";
+import { Tile } from "./tiles.js";
+
+const NUMBERS = 4;
+
+document.documentElement.lang = lang;
+const session = new Session();
+const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
+const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
+const alarmLine = new AlarmLine();
+const lanes = new Lanes(session);
+const banner = new BehindBanner();
+const thread = new Thread(session, { write: true });
+
+const behind = h("span.chip.chip-behind", { role: "status" });
+const lost = h("span.chip.chip-lost");
+const clocks = h("span.chip.good");
+const title = h("h1.case");
+
+/** @type {Catalogue|null} */
+let catalogue = null;
+/** @type {ReturnType<typeof build>|null} */
+let board = null;
+let shape = "";
+let author = "";
+let ended = false;
+
+/** @param {Catalogue} described */
+function build(described) {
+  const layout = layoutOf(described);
+  const groups = [...layout.rows.flatMap((r) => r.groups), ...layout.foot]
+    .map((group, i) => ({ group, i }))
+    .sort((a, b) => placeOf(a.group.members[0].channel) - placeOf(b.group.members[0].channel) || a.i - b.i);
+  const tiles = firstOfEach(groups.map((g) => g.group)).slice(0, NUMBERS).map((group) => new Tile(group));
+  const picture = layout.video ? new Picture(session, "main", layout.video, { still: false }) : null;
+  const tools = picture && !described.replay ? new DrawingTools(session, picture) : null;
+  tools?.setAuthor(author);
+  const navigation = layout.navigation ? new NavigationPane(session, layout.navigation, { slices: false }) : null;
+  const hand = action("raiseHand", () => thread.say(word("handUp")));
+  const leave = action("leave", () => {
+    ended = true;
+    session.do({ do: "end" });
+    say(word("ended"));
+  });
+  setClass(leave, "leave", true);
+  root.replaceChildren(
+    h("header.top", {}, [
+      title, h("span.chip", { text: word("noNames") }), behind, clocks, lost,
+      h("span.top-space"), described.replay ? null : hand, leave,
+    ]),
+    h("main.stage", {}, [
+      h("div.view", {}, [picture?.element, tools?.element]),
+      h("aside.side", {}, [
+        h("div.numbers", {}, tiles.map((t) => t.element)), navigation?.element, thread.element,
+      ]),
+    ]),
+    alarmLine.element, lanes.element, banner.element,
+  );
+  setText(title, described.case || label(described.title, described.workspace));
+  document.title = `SCOT · ${title.textContent}`;
+  return { layout, tiles, picture, tools, navigation };
+}
+
+/** One group for each family of parameters, then the rest. @param {import("./plan.js").Group[]} groups */
+function firstOfEach(groups) {
+  const seen = new Set();
+  const first = groups.filter((g) => {
+    const place = placeOf(g.members[0].channel);
+    return !seen.has(place) && seen.add(place);
+  });
+  return [...first, ...groups.filter((g) => !first.includes(g))];
+}
+
+/** @param {string} key @param {() => void} act */
+function action(key, act) {
+  const button = h("button.action", { type: "button", text: word(key) });
+  button.addEventListener("click", act);
+  return button;
+}
+
+session.listen({
+  hello(hello) {
+    author = thread.author = hello.author;
+    board?.tools?.setAuthor(author);
+  },
+  catalogue(described) {
+    catalogue = described;
+    const now = JSON.stringify(Object.entries(described.devices).map(([n, d]) => [n, d.label, d.channels]));
+    if (now === shape) return;
+    shape = now;
+    board?.navigation?.worker.terminate();
+    session.do({ do: "clear" });
+    board = build(described);
+    setHidden(message, true);
+  },
+  view(view) {
+    if (!board || !catalogue || ended) return;
+    setClass(document.body, "disconnected", !view.connected);
+    setHidden(lost, view.connected);
+    setText(lost, word("lost"));
+    showBehind(view);
+    const { err_ms } = view.clock;
+    setText(clocks, err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${err_ms.toFixed(1)} ms`);
+    for (const tile of board.tiles) tile.update(view, view.cursorAlarms);
+    board.picture?.update(view);
+    board.navigation?.update(view);
+    alarmLine.update(view, catalogue, board.layout);
+    lanes.update(view, catalogue);
+    banner.update(view);
+  },
+  notes(notes) {
+    thread.update(notes);
+  },
+  people(people) {
+    if (!board && people.some((p) => p.state === "knocking")) say(word("asked"));
+  },
+  link(state, code) {
+    if (ended) return;
+    if (state === "open" && !board) say(word("asked"));
+    else if (state === "final") say(code === 4401 ? word("needInvitation") : word("ended"));
+    else if (state === "closed" && !board) say(word("noAnswer"));
+  },
+  bye(_, text) {
+    ended = true;
+    say(text || word("ended"));
+  },
+});
+
+/** @param {import("./types.js").View} view */
+function showBehind(view) {
+  const live = view.mode === "live";
+  const lag = board?.picture ? view.videos.main?.lag_ms : view.sync_ms;
+  const text = live ? (lag == null ? "" : delayText(lag)) : spanText(view.behind_ms);
+  setHidden(behind, !text);
+  setText(behind, word("youBehind").replace("{}", text));
+  setClass(behind, "warn", !live || (lag ?? 0) > 400);
+}
+
+/** @param {string} text */
+function say(text) {
+  setText(message, text);
+  setHidden(message, false);
+}
+
+session.do({ do: "clock", utc: usesUtc() });
+timeKeys(session);
+expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
+  navigation: board?.navigation?.state() ?? null,
+  message: message.hidden ? "" : message.textContent,
+  alarmLine: alarmLine.shown ?? [],
+}));
+say(word("opening"));
+const { error } = await enter(/^#(.+)$/);
+if (error) say(error);
+else session.open();

@@ -1,0 +1,169 @@
+/**
+ * Where on the timeline this page stands. Live is replay whose cursor follows the head: every pane
+ * asks `cursor()`, and a rewind fetches what the panes around it lack through History.
+ * @import {Store} from "./store.js"
+ * @import {BusTime} from "./bustime.js"
+ */
+
+const AHEAD_MS = 4_000;
+const BACK_MS = 14_000;
+const REFILL_MS = 1_500;
+const GIVE_UP_MS = 4_000;
+
+/**
+ * @typedef {object} Question
+ * @property {string[]} addresses
+ * @property {[number, number]} [between]
+ * @property {number} [at]
+ * @property {(complete: boolean) => void} done
+ */
+
+export class Playhead {
+  /**
+   * @param {Store} store
+   * @param {BusTime} time
+   * @param {(question: Question) => void} ask sends a History request
+   */
+  constructor(store, time, ask) {
+    this.store = store;
+    this.time = time;
+    this.ask = ask;
+    /** @type {"live"|"play"|"frozen"} */
+    this.mode = "live";
+    this.t = 0;
+    this.local = 0;
+    this.oldest = -Infinity;
+    this.playout_ms = 120;
+    this.seeking = false;
+    this.seek_ms = 0;
+    this.began = 0;
+    /** @type {Map<string, number>} what is on its way, and since when */
+    this.waiting = new Map();
+    /** @type {() => string[]} */
+    this.small = () => [];
+    /** @type {() => string[]} */
+    this.bulk = () => [];
+    /** @type {() => void} called when every pane must draw itself anew */
+    this.onJump = () => {};
+  }
+
+  /** Bus time of what is on the screen. @param {number} local */
+  cursor(local = performance.now()) {
+    if (this.mode === "live") return this.time.now(local);
+    if (this.mode === "frozen") return this.t;
+    return this.t + (local - this.local) * (this.time.rate || 1);
+  }
+
+  /** @param {number} local */
+  behind(local = performance.now()) {
+    return this.mode === "live" ? 0 : Math.max(0, this.time.now(local) - this.cursor(local));
+  }
+
+  live() {
+    this.mode = "live";
+    this.seeking = false;
+    this.waiting.clear();
+    this.onJump();
+  }
+
+  /**
+   * Go to a moment; past the head is live.
+   *
+   * @param {number} t
+   * @param {boolean} frozen
+   */
+  seek(t, frozen) {
+    const now = this.time.now();
+    if (!frozen && t >= now - 300) return this.live();
+    this.t = Math.max(this.oldest, Math.min(t, now));
+    this.local = this.began = performance.now();
+    this.mode = frozen ? "frozen" : "play";
+    this.seeking = true;
+    this.waiting.clear();
+    this.fill(true);
+    this.onJump();
+  }
+
+  /** Hold the picture, or let it run on from where it stands. */
+  freeze() {
+    if (this.mode === "frozen") this.seek(this.t, false);
+    else this.seek(this.cursor(), true);
+  }
+
+  /** Stop being there: nothing has been drawn yet, or all of it has. */
+  arrived() {
+    if (!this.seeking) return;
+    this.seeking = false;
+    this.seek_ms = performance.now() - this.began;
+    this.onJump();
+  }
+
+  /**
+   * Ask for what is missing around the cursor. Called at every seek and ten times a second.
+   *
+   * @param {boolean} jumped also ask for the state at the cursor
+   */
+  fill(jumped = false) {
+    if (this.mode === "live") return;
+    const t = this.cursor();
+    const now = this.time.now();
+    if (this.mode === "play" && t >= now - 300) return this.live();
+    const { small, bulk } = this.store;
+    const haveSmall = small.has(Math.max(this.oldest, t - BACK_MS), Math.min(t, now - 500));
+    if (jumped) {
+      const videos = bulk.has(Math.max(this.oldest, t - REFILL_MS), t) ? [] : this.bulk();
+      const others = haveSmall ? [] : this.small();
+      if (videos.length + others.length) {
+        this.question("at", { addresses: [...others, ...videos], at: t }, () => {
+          if (videos.length) bulk.add(t - 1, t);
+        });
+      } else this.arrived();
+    }
+    this.piece("small", this.small(), small, t - BACK_MS, t, now);
+    this.piece("bulk", this.bulk(), bulk, t, t, now);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string[]} addresses
+   * @param {import("./store.js").Cover} cover
+   * @param {number} from
+   * @param {number} t
+   * @param {number} now
+   */
+  piece(name, addresses, cover, from, t, now) {
+    if (this.isWaiting(name) || !addresses.length) return;
+    const first = Math.max(this.oldest, from);
+    const needed = cover.missing(first, Math.min(t + REFILL_MS, now - 200));
+    if (!needed) return;
+    const until = Math.min(t + AHEAD_MS, now);
+    this.question(name, { addresses, between: [needed[0], until] }, () => {
+      cover.add(needed[0], until);
+    });
+  }
+
+  /** @param {string} name */
+  isWaiting(name) {
+    const since = this.waiting.get(name);
+    return since !== undefined && performance.now() - since < GIVE_UP_MS;
+  }
+
+  /**
+   * @param {string} name
+   * @param {Omit<Question, "done">} question
+   * @param {() => void} got
+   */
+  question(name, question, got) {
+    const asked = performance.now();
+    this.waiting.set(name, asked);
+    this.ask({
+      ...question,
+      done: (complete) => {
+        if (complete) got();
+        if (this.waiting.get(name) !== asked) return;
+        this.waiting.delete(name);
+        if (!this.waiting.has("at") && !this.waiting.has("small")) this.arrived();
+      },
+    });
+  }
+}

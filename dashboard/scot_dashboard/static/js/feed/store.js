@@ -1,0 +1,147 @@
+/**
+ * What this page holds: samples of every channel, in bus-time order, and which stretches of time
+ * are complete. @import {Kind, Sample} from "../types.js"
+ */
+
+const SMALL_KEEP_MS = 90_000;
+const BULK_KEEP_MS = 40_000;
+const AROUND_CURSOR_MS = 45_000;
+
+/** One channel's samples. */
+export class Track {
+  /** @param {Kind} kind */
+  constructor(kind) {
+    this.kind = kind;
+    this.bulk = kind === "video" || kind === "image";
+    this.forever = kind === "annotation" || kind === "alarm";
+    /** @type {Sample[]} */
+    this.samples = [];
+    this.newest = -Infinity;
+  }
+
+  /**
+   * @param {Sample} sample
+   * @returns {boolean} false when it was here already
+   */
+  add(sample) {
+    const { samples } = this;
+    if (sample.t > this.newest) {
+      this.newest = sample.t;
+      samples.push(sample);
+      return true;
+    }
+    let at = this.after(sample.t);
+    for (let i = at - 1; i >= 0 && samples[i].t === sample.t; i--) {
+      if (samples[i].seq === sample.seq && samples[i].epoch === sample.epoch) return false;
+      if (samples[i].epoch === sample.epoch && samples[i].seq > sample.seq) at = i;
+    }
+    samples.splice(at, 0, sample);
+    this.newest = samples[samples.length - 1].t;
+    return true;
+  }
+
+  /** Index of the first sample later than `t`. @param {number} t */
+  after(t) {
+    let low = 0;
+    let high = this.samples.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.samples[middle].t <= t) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The last sample at or before `t`. @param {number} t */
+  at(t) {
+    return this.samples[this.after(t) - 1];
+  }
+
+  /** Forget what is neither recent nor near the cursor. @param {number} now @param {number} t */
+  trim(now, t) {
+    if (this.forever) {
+      if (this.samples.length > 20_000) this.samples.splice(0, 5_000);
+      return;
+    }
+    const keep = this.bulk ? BULK_KEEP_MS : SMALL_KEEP_MS;
+    const last = this.samples[this.samples.length - 1];
+    this.samples = this.samples.filter(
+      (s) => s.t > now - keep || Math.abs(s.t - t) < AROUND_CURSOR_MS || s === last,
+    );
+  }
+}
+
+/** Stretches of time that are complete; half-open, sorted, apart. */
+export class Cover {
+  constructor() {
+    /** @type {[number, number][]} */
+    this.spans = [];
+  }
+
+  /** @param {number} from @param {number} to */
+  add(from, to) {
+    if (!(to > from)) return;
+    /** @type {[number, number][]} */
+    const kept = [];
+    for (const [a, b] of this.spans) {
+      if (b < from || a > to) kept.push([a, b]);
+      else {
+        from = Math.min(from, a);
+        to = Math.max(to, b);
+      }
+    }
+    kept.push([from, to]);
+    this.spans = kept.sort((x, y) => x[0] - y[0]);
+  }
+
+  /** @param {number} from @param {number} to */
+  has(from, to) {
+    return this.spans.some(([a, b]) => a <= from && to <= b);
+  }
+
+  /** The first part of a stretch that is missing. @param {number} from @param {number} to */
+  missing(from, to) {
+    for (const [a, b] of this.spans) {
+      if (a <= from && from < b) from = b;
+      else if (from < a && a < to) to = a;
+    }
+    return from < to ? /** @type {[number, number]} */ ([from, to]) : null;
+  }
+
+  /** Keep only the parts inside the given stretches. @param {[number, number][]} keep */
+  limit(keep) {
+    const parts = new Cover();
+    for (const [a, b] of this.spans) {
+      for (const [c, d] of keep) parts.add(Math.max(a, c), Math.min(b, d));
+    }
+    this.spans = parts.spans;
+  }
+}
+
+export class Store {
+  constructor() {
+    /** @type {Map<string, Track>} */
+    this.tracks = new Map();
+    this.small = new Cover();
+    this.bulk = new Cover();
+  }
+
+  /** @param {string} address @param {Kind} kind */
+  track(address, kind) {
+    let track = this.tracks.get(address);
+    if (!track) {
+      track = new Track(kind);
+      this.tracks.set(address, track);
+    }
+    return track;
+  }
+
+  /** @param {number} now @param {number} t the cursor */
+  trim(now, t) {
+    for (const track of this.tracks.values()) track.trim(now, t);
+    /** @type {[number, number]} */
+    const near = [t - AROUND_CURSOR_MS, t + AROUND_CURSOR_MS];
+    this.small.limit([near, [now - SMALL_KEEP_MS, Infinity]]);
+    this.bulk.limit([near, [now - BULK_KEEP_MS, Infinity]]);
+  }
+}

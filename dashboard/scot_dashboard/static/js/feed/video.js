@@ -1,0 +1,248 @@
+/**
+ * H.264 to pictures. Every picture keeps the exact bus time of its access unit. Live: drawn at once
+ * when no other waits behind it, the newest wins when one does; only whole groups are left out.
+ * Behind live a second decoder follows the cursor while the live one goes on.
+ * @import {Sample} from "../types.js"  @import {Track} from "./store.js"
+ */
+
+import { codecOf, KEYFRAME } from "./wire.js";
+
+const MAX_QUEUE = 30;
+const MAX_UNDRAWN_MS = 100;
+
+/**
+ * @typedef {object} Shown
+ * @property {Sample} unit
+ * @property {number} drawn page's clock when it was drawn, ms
+ */
+
+/** One WebCodecs decoder that starts at keyframes and names each picture's access unit. */
+class Decoder {
+  /** @param {(frame: VideoFrame, unit: Sample) => void} take closes the frame */
+  constructor(take) {
+    this.take = take;
+    this.problem = "";
+    this.codec = "";
+    this.count = 0;
+    this.begun = false;
+    /** @type {Map<number, Sample>} */
+    this.units = new Map();
+    /** @type {VideoDecoder|null} */
+    this.decoder = null;
+  }
+
+  get queue() {
+    return this.decoder ? this.decoder.decodeQueueSize : 0;
+  }
+
+  /** Forget the group under way; the next unit must be a keyframe. */
+  restart() {
+    this.begun = false;
+  }
+
+  /** @param {Sample} unit @returns {boolean} whether it went in */
+  feed(unit) {
+    const key = (unit.flags & KEYFRAME) !== 0;
+    if (!this.begun && !key) return false;
+    if (key && !this.open(unit)) return false;
+    this.begun = true;
+    const stamp = ++this.count;
+    this.units.set(stamp, unit);
+    if (this.units.size > 120) this.units.delete(stamp - 120);
+    try {
+      /** @type {VideoDecoder} */ (this.decoder).decode(
+        new EncodedVideoChunk({ type: key ? "key" : "delta", timestamp: stamp, data: unit.value }),
+      );
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
+    return true;
+  }
+
+  /** @param {Sample} unit */
+  open(unit) {
+    const codec = codecOf(unit.value);
+    if (!codec) return false;
+    const stale = !this.decoder || this.decoder.state !== "configured" || codec !== this.codec;
+    if (!stale && this.begun) return true;
+    if (typeof VideoDecoder === "undefined") {
+      this.problem = "WebCodecs";
+      return false;
+    }
+    try {
+      if (!this.decoder || this.decoder.state === "closed") {
+        this.decoder = new VideoDecoder({
+          output: (frame) => this.output(frame),
+          error: (error) => this.fail(error),
+        });
+      } else this.decoder.reset();
+      this.decoder.configure({ codec, optimizeForLatency: true });
+      this.codec = codec;
+      this.problem = "";
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
+  }
+
+  /** @param {VideoFrame} frame */
+  output(frame) {
+    const unit = this.units.get(frame.timestamp);
+    this.units.delete(frame.timestamp);
+    if (unit) this.take(frame, unit);
+    else frame.close();
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    this.problem = String(error);
+    this.close();
+  }
+
+  close() {
+    this.begun = false;
+    if (this.decoder && this.decoder.state !== "closed") this.decoder.close();
+    this.decoder = null;
+  }
+}
+
+/** A canvas that shows one picture at its own size; CSS scales it. */
+export class Screen {
+  /** @param {OffscreenCanvas} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.pen = canvas.getContext("2d", { alpha: false, desynchronized: true });
+    /** @type {Shown|null} */
+    this.shown = null;
+    this.frames = 0;
+  }
+
+  /** @param {VideoFrame} frame @param {Sample} unit */
+  draw(frame, unit) {
+    const { canvas } = this;
+    if (canvas.width !== frame.displayWidth || canvas.height !== frame.displayHeight) {
+      canvas.width = frame.displayWidth;
+      canvas.height = frame.displayHeight;
+    }
+    this.pen?.drawImage(frame, 0, 0);
+    frame.close();
+    this.shown = { unit, drawn: performance.now() };
+    this.frames++;
+  }
+
+  clear() {
+    this.pen?.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.shown = null;
+  }
+}
+
+/** Decodes a track up to a moment and shows the picture of that moment. */
+export class Follower {
+  /** @param {Screen} screen */
+  constructor(screen) {
+    this.screen = screen;
+    /** @type {Sample|null} the last unit that was fed */
+    this.last = null;
+    /** @type {Sample|null} */
+    this.wanted = null;
+    this.decoder = new Decoder((frame, unit) => {
+      if (this.wanted && unit.t > this.wanted.t - 1) this.screen.draw(frame, unit);
+      else frame.close();
+    });
+  }
+
+  /** @param {Track} track @param {number} t */
+  follow(track, t) {
+    const { samples } = track;
+    const index = track.after(t) - 1;
+    if (index < 0) return;
+    this.wanted = samples[index];
+    if (this.wanted === this.last || this.decoder.queue > MAX_QUEUE) return;
+    const lastIndex = this.last ? track.after(this.last.t) - 1 : -1;
+    const goesOn = this.last !== null && samples[lastIndex] === this.last && lastIndex < index;
+    let first = lastIndex + 1;
+    let key = index;
+    while (key >= 0 && (samples[key].flags & KEYFRAME) === 0) key--;
+    if (key < 0) return;
+    if (!goesOn || key > first) {
+      first = key;
+      this.decoder.restart();
+    }
+    for (let i = first; i <= index; i++) this.decoder.feed(samples[i]);
+    this.last = this.wanted;
+  }
+
+  stop() {
+    this.last = this.wanted = null;
+    this.decoder.restart();
+  }
+}
+
+/** One video channel: the big picture, and a small live one while the big one is behind. */
+export class VideoPane {
+  /** @param {string} address @param {OffscreenCanvas} main @param {OffscreenCanvas|null} inset */
+  constructor(address, main, inset) {
+    this.address = address;
+    this.main = new Screen(main);
+    this.inset = inset ? new Screen(inset) : null;
+    this.follower = new Follower(this.main);
+    this.live = true;
+    /** @type {number[]} bus times of the last pictures that went up */
+    this.recent = [];
+    /** @type {(unit: Sample) => void} */
+    this.onDraw = () => {};
+    this.decoder = new Decoder((frame, unit) => this.output(frame, unit));
+  }
+
+  get problem() {
+    return this.decoder.problem;
+  }
+
+  /** Take a unit that has just come. @param {Sample} unit */
+  push(unit) {
+    if (this.decoder.queue > MAX_QUEUE) this.decoder.restart();
+    this.decoder.feed(unit);
+  }
+
+  /** Begin with the last group that is held, when none is under way. @param {Track} track */
+  catchUp(track) {
+    if (this.decoder.begun) return;
+    const { samples } = track;
+    let key = samples.length - 1;
+    while (key >= 0 && (samples[key].flags & KEYFRAME) === 0) key--;
+    for (let i = key; i >= 0 && i < samples.length; i++) this.decoder.feed(samples[i]);
+  }
+
+  /** @param {VideoFrame} frame @param {Sample} unit */
+  output(frame, unit) {
+    const screen = this.live ? this.main : this.inset;
+    if (!screen) return frame.close();
+    const since = performance.now() - (screen.shown?.drawn ?? -Infinity);
+    if (this.decoder.queue > 0 && since < MAX_UNDRAWN_MS) return frame.close();
+    screen.draw(frame, unit);
+    this.recent.push(unit.t);
+    if (this.recent.length > 26) this.recent.shift();
+    this.onDraw(unit);
+  }
+
+  /** @param {boolean} live */
+  setLive(live) {
+    if (live && !this.live) this.follower.stop();
+    this.live = live;
+  }
+
+  close() {
+    this.decoder.close();
+    this.follower.decoder.close();
+  }
+
+  /** Pictures a second, from their own times. */
+  fps() {
+    const n = this.recent.length;
+    if (n < 2) return 0;
+    const span = this.recent[n - 1] - this.recent[0];
+    return span > 0 ? ((n - 1) * 1000) / span : 0;
+  }
+}

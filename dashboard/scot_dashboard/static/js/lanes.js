@@ -1,0 +1,287 @@
+/**
+ * The scrubber: a lane for each feed with its gaps, alarms, notes, the ± band; LIVE at the right
+ * edge, amber when behind. It rewinds every pane together; the room goes on.
+ * @import {Session} from "./session.js"  @import {Catalogue, View} from "./types.js"
+ */
+
+import { deviceSize, h, onResize, setClass, setHidden, setText } from "./dom.js";
+import { clockText } from "./feed/ink.js";
+import { usesUtc } from "./clock.js";
+import { laneColor } from "./palette.js";
+import { label, spanText, word } from "./text.js";
+
+const BINS = 600;
+const ASK_MS = 2_000;
+const LEAST_SPAN_MS = 120_000;
+const RIGHT_ROOM = 0.06;
+const ALARM_COLORS = { Hi: "#e3002b", Me: "#ffd21f", Lo: "#19c8de" };
+const TICKS_S = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+
+export class Lanes {
+  /** @param {Session} session */
+  constructor(session) {
+    this.session = session;
+    this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas.lanes-canvas", {
+      tabindex: "0", role: "slider", "aria-label": word("toLive"), "aria-valuemin": "0", "aria-valuemax": "1",
+    }));
+    this.pill = h("button.live-pill", { type: "button" });
+    this.pill.addEventListener("click", () => session.do({ do: "live" }));
+    this.behind = h("div.lanes-behind", { role: "status" });
+    this.element = h("footer.lanes", {}, [this.canvas, h("div.lanes-side", {}, [this.behind, this.pill])]);
+    /** @type {any} */
+    this.found = null;
+    /** @type {View|null} */
+    this.view = null;
+    /** @type {Catalogue|null} */
+    this.catalogue = null;
+    /** @type {{t: number, err: number}[]} */
+    this.band = [];
+    this.asked = -Infinity;
+    this.drawn = -Infinity;
+    this.stamp = "";
+    onResize(this.canvas, () => this.draw());
+    this.drag();
+    session.listen({ lanes: (lanes) => {
+      this.found = lanes;
+      this.draw();
+    } });
+  }
+
+  /** The stretch on the screen. @param {View} view @returns {[number, number]} */
+  range(view) {
+    const from = Math.min(view.oldest_t, view.now_t - LEAST_SPAN_MS * (1 - RIGHT_ROOM));
+    return [from, view.now_t + (view.now_t - from) * RIGHT_ROOM];
+  }
+
+  drag() {
+    let due = 0;
+    const { canvas } = this;
+    const go = (/** @type {PointerEvent} */ event) => {
+      if (!this.view || !this.box) return;
+      const share = (event.clientX - canvas.getBoundingClientRect().left - this.box.left) / this.box.width;
+      const [from, to] = this.held ?? this.range(this.view);
+      const t = from + Math.max(0, Math.min(1, share)) * (to - from);
+      clearTimeout(due);
+      due = window.setTimeout(() => this.session.do({ do: "seek", t }), 30);
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (!this.view) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.held = this.range(this.view);
+      go(event);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (canvas.hasPointerCapture(event.pointerId)) go(event);
+    });
+    canvas.addEventListener("pointerup", () => (this.held = null));
+    canvas.addEventListener("pointercancel", () => (this.held = null));
+  }
+
+  /** @param {View} view @param {Catalogue} catalogue */
+  update(view, catalogue) {
+    this.view = view;
+    this.catalogue = catalogue;
+    const local = performance.now();
+    const last = this.band[this.band.length - 1];
+    if (view.clock.err_ms !== null && (!last || view.now_t - last.t > 1000)) {
+      this.band.push({ t: view.now_t, err: view.clock.err_ms });
+      if (this.band.length > 7200) this.band.shift();
+    }
+    if (view.connected && local - this.asked > ASK_MS) {
+      this.asked = local;
+      const [from, to] = this.range(view);
+      this.session.do({ do: "lanes", from_t: from, to_t: to, bins: BINS });
+    }
+    const live = view.mode === "live";
+    setText(this.pill, live ? word("live") : word("toLive"));
+    this.pill.setAttribute("aria-pressed", String(live));
+    setClass(this.pill, "behind", !live);
+    setText(this.behind, live ? "" : `${word("behindLive")} ${spanText(view.behind_ms)}`);
+    setHidden(this.behind, live);
+    const value = `${clockText(view.cursor_unix_ms, usesUtc())}`;
+    if (this.canvas.getAttribute("aria-valuetext") !== value) {
+      this.canvas.setAttribute("aria-valuetext", value);
+      this.canvas.setAttribute("aria-valuenow", String(live ? 1 : 0));
+    }
+    if (local - this.drawn > (live ? 900 : 100)) this.draw();
+  }
+
+  draw() {
+    const { view, catalogue } = this;
+    if (!view || !catalogue) return;
+    this.drawn = performance.now();
+    const { width, height, ratio, rem } = deviceSize(this.canvas);
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+    }
+    const pen = this.canvas.getContext("2d");
+    if (!pen) return;
+    pen.clearRect(0, 0, width, height);
+    const names = Object.keys(this.found?.feeds ?? {});
+    const left = Math.min(5.2 * rem, width * 0.2);
+    const axis = 1.5 * rem;
+    const right = width - 0.4 * rem;
+    this.box = { left: left / ratio, width: (right - left) / ratio };
+    const [from, to] = this.held ?? this.range(view);
+    const x = (/** @type {number} */ t) => left + ((t - from) / (to - from)) * (right - left);
+    const lanes = [...names, "alarms", "notes", "±"];
+    const step = (height - axis) / lanes.length;
+    const bar = Math.max(2, Math.min(step * 0.7, 0.85 * rem));
+    pen.font = `600 ${Math.min(0.82 * rem, step * 0.92)}px Inter, system-ui, sans-serif`;
+    pen.textBaseline = "middle";
+    lanes.forEach((lane, i) => {
+      const y = i * step + step / 2;
+      pen.fillStyle = "#8fa0b2";
+      pen.textAlign = "left";
+      pen.fillText(this.laneName(lane, catalogue), 0.3 * rem, y, left - 0.6 * rem);
+      pen.fillStyle = "#111820";
+      pen.fillRect(left, y - bar / 2, right - left, bar);
+      if (lane === "alarms") this.alarms(pen, x, y, bar, view.now_t);
+      else if (lane === "notes") this.notes(pen, x, y, bar);
+      else if (lane === "±") this.errors(pen, x, y + bar / 2, bar);
+      else this.feed(pen, lane, x, y, bar, view.now_t);
+    });
+    this.axis(pen, x, from, to, view, height, axis, rem);
+    this.cursor(pen, x, view, height - axis, rem);
+  }
+
+  /** @param {string} lane @param {Catalogue} catalogue */
+  laneName(lane, catalogue) {
+    if (lane === "alarms" || lane === "notes") return word(lane);
+    if (lane === "±") return `${word("clocks")} ±`;
+    return label(catalogue.devices[lane]?.label, lane);
+  }
+
+  /** @typedef {(t: number) => number} ToX */
+
+  /** @param {CanvasRenderingContext2D} pen @param {string} lane @param {ToX} x @param {number} y @param {number} bar @param {number} now */
+  feed(pen, lane, x, y, bar, now) {
+    const { feeds, from_t, to_t, bins } = this.found;
+    const device = this.catalogue?.devices[lane];
+    pen.fillStyle = device ? laneColor(device) : "#5b6b7e";
+    const width = (to_t - from_t) / bins;
+    /** @type {number|null} */
+    let start = null;
+    for (let i = 0; i <= bins; i++) {
+      const at = from_t + i * width;
+      const on = i < bins && feeds[lane][i] > 0 && at < now;
+      if (on && start === null) start = at;
+      if (!on && start !== null) {
+        const end = Math.min(at, now);
+        pen.fillRect(x(start), y - bar / 2, Math.max(1, x(end) - x(start)), bar);
+        start = null;
+      }
+    }
+    // Since the last answer: what still speaks goes on.
+    const silent = this.view?.silent_ms[lane];
+    if (silent !== undefined && silent < 2_000 && this.view?.connected) {
+      pen.fillRect(x(Math.min(to_t, now - ASK_MS * 2)), y - bar / 2, x(now) - x(now - ASK_MS * 2), bar);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} y @param {number} bar @param {number} now */
+  alarms(pen, x, y, bar, now) {
+    for (const [from, to, priority] of this.found?.alarms ?? []) {
+      pen.fillStyle = ALARM_COLORS[/** @type {"Hi"} */ (priority)] ?? "#5b6b7e";
+      pen.fillRect(x(from), y - bar / 2, Math.max(4, x(to ?? now) - x(from)), bar);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} y @param {number} bar */
+  notes(pen, x, y, bar) {
+    pen.fillStyle = "#59c2ff";
+    for (const [at] of this.found?.notes ?? []) {
+      pen.beginPath();
+      pen.arc(x(at), y, bar * 0.42, 0, 2 * Math.PI);
+      pen.fill();
+    }
+  }
+
+  /** The likely error of the clocks since this page looked; square root, 0.1 ms to 100 ms. @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} foot @param {number} bar */
+  errors(pen, x, foot, bar) {
+    pen.fillStyle = "#4a6d92";
+    this.band.forEach(({ t, err }, i) => {
+      const next = this.band[i + 1]?.t ?? t + 1000;
+      const tall = bar * Math.min(1, Math.max(0.12, (Math.log10(Math.max(err, 1e-3)) + 2) / 4));
+      pen.fillRect(x(t), foot - tall, Math.max(1, x(Math.min(next, t + 2_500)) - x(t)), tall);
+    });
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} from @param {number} to @param {View} view @param {number} height @param {number} axis @param {number} rem */
+  axis(pen, x, from, to, view, height, axis, rem) {
+    const wanted = (to - from) / 1000 / 8;
+    const step_s = TICKS_S.find((s) => s >= wanted) ?? 14_400;
+    const shift = view.now_unix_ms - view.now_t;
+    const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
+    const first = Math.ceil((from + shift - zone) / (step_s * 1000)) * step_s * 1000 + zone;
+    pen.fillStyle = "#8fa0b2";
+    pen.textAlign = "center";
+    pen.font = `500 ${0.82 * rem}px Inter, system-ui, sans-serif`;
+    for (let unix = first; unix - shift < to; unix += step_s * 1000) {
+      const text = clockText(unix, usesUtc());
+      const near = view.mode !== "live" && Math.abs(x(unix - shift) - x(view.cursor_t)) < 6.5 * rem;
+      if (!near) pen.fillText(step_s % 60 === 0 ? text.slice(0, 5) : text, x(unix - shift), height - axis * 0.42);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {View} view @param {number} height @param {number} rem */
+  cursor(pen, x, view, height, rem) {
+    const line = (/** @type {number} */ t, /** @type {string} */ color, /** @type {number} */ width) => {
+      pen.fillStyle = color;
+      pen.fillRect(x(t) - width / 2, 0, width, height);
+    };
+    line(view.now_t, "#22c55e", 0.16 * rem);
+    if (view.mode === "live") return;
+    line(view.cursor_t, "#ffb020", 0.22 * rem);
+    pen.fillStyle = "#ffb020";
+    pen.textAlign = "center";
+    pen.font = `640 ${0.9 * rem}px Inter, system-ui, sans-serif`;
+    pen.fillText(clockText(view.cursor_unix_ms, usesUtc()), x(view.cursor_t), height + 0.87 * rem);
+  }
+}
+
+/**
+ * Keys that move through time: ← → 5 s, with Shift 30 s, space freezes, L and Esc return.
+ *
+ * @param {Session} session
+ */
+export function timeKeys(session) {
+  window.addEventListener("keydown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (target.matches("input, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const far = event.shiftKey ? 30_000 : 5_000;
+    const button = target.matches("button, a");
+    if (event.key === "ArrowLeft") session.do({ do: "step", ms: -far });
+    else if (event.key === "ArrowRight") session.do({ do: "step", ms: far });
+    else if (event.key === " " && !button) session.do({ do: "freeze" });
+    else if (event.key === "l" || event.key === "L" || event.key === "Escape") session.do({ do: "live" });
+    else return;
+    event.preventDefault();
+  });
+}
+
+/** The banner and the frame that nobody can overlook. */
+export class BehindBanner {
+  constructor() {
+    this.what = h("strong");
+    this.when = h("span.behind-when");
+    this.element = h("div.behind-banner", { role: "status" }, [
+      this.what, this.when, h("span.behind-help", { text: `${word("roomGoesOn")} — ${word("spaceReturns")}` }),
+    ]);
+    this.element.hidden = true;
+  }
+
+  /** @param {View} view */
+  update(view) {
+    const live = view.mode === "live";
+    setHidden(this.element, live);
+    setClass(document.body, "not-live", !live);
+    if (live) return;
+    const at = clockText(view.cursor_unix_ms, usesUtc());
+    setText(this.what, view.mode === "frozen"
+      ? `${word("frozen")} ${at}.${String(Math.floor(view.cursor_unix_ms % 1000)).padStart(3, "0")}`
+      : `${word("behindLive")} ${spanText(view.behind_ms)}`);
+    setText(this.when, view.seeking ? word("seeking") : view.mode === "frozen" ? `−${spanText(view.behind_ms)}` : at);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Parameter colours: by MDC code, then by the channel's name. They stay apart under deuteranopia
+ * together with row order and label, and are never yellow, amber or the green of LIVE.
+ * @import {Channel} from "./types.js"
+ */
+
+/** @type {[string, RegExp, RegExp, number][]} colour, codes, names, place on a monitor */
+const FAMILIES = [
+  ["#3ee6a0", /^MDC_(ECG|PULS_RATE_HR)/, /^(ecg|hr$|hr_|heart|st_|mcl|lead)/, 0],
+  ["#c9d3e0", /PRESS_(BLD|CUFF)_NONINV|PRESS_CUFF/, /^(nibp|nbp|ni_?bp)/, 6],
+  ["#ff6f61", /^MDC_PRESS_BLD_(ART|AORT|.*ABP)/, /^(art|abp|ibp|p_?art)/, 1],
+  ["#59c2ff", /^MDC_(PULS_OXIM|SAT_O2|BLD_PULS)/, /^(spo2|sao2|pleth|ppg|pr$|perf)/, 2],
+  ["#e8ecf1", /CO2/, /co2/, 3],
+  ["#b99cff", /^MDC_(RESP|IMPED_TTHOR|TTHOR|AWAY|VENT|FLOW_AWAY|PRESS_AWAY)/, /^(resp|rr$|awrr|vent|paw|flow)/, 4],
+  ["#ff9ecb", /^MDC_TEMP/, /^(temp|t_|core)/, 5],
+];
+
+const OTHER = "#c9d3e0";
+
+/** @param {Channel} channel */
+function family(channel) {
+  const code = channel.code ?? "";
+  return (code && FAMILIES.find(([, codes]) => codes.test(code)))
+    || FAMILIES.find(([, , names]) => names.test(channel.name));
+}
+
+/** @param {Channel} channel */
+export function colorOf(channel) {
+  return family(channel)?.[0] ?? OTHER;
+}
+
+/** Where on a monitor's screen people look for it. @param {Channel} channel */
+export function placeOf(channel) {
+  return family(channel)?.[3] ?? 9;
+}
+
+/** Colour of a device's lane: by the kind of what it mostly sends. @param {import("./types.js").Device} device */
+export function laneColor(device) {
+  const kinds = new Set(Object.values(device.channels ?? {}).map((c) => c.kind));
+  if (kinds.has("video") || kinds.has("image")) return "#8a4a44";
+  if (kinds.has("pose")) return "#2c6ba6";
+  if (kinds.has("waveform") || kinds.has("numeric")) return "#26785c";
+  return "#5b6b7e";
+}

@@ -1,0 +1,166 @@
+/**
+ * From the catalogue to what stands where. Nothing here knows a device by name.
+ * @import {Catalogue, Channel} from "./types.js"
+ */
+
+import { colorOf, placeOf } from "./palette.js";
+import { label } from "./text.js";
+
+const MOST_ROWS = 7;
+
+/**
+ * @typedef {object} Place
+ * @property {string} address
+ * @property {string} device
+ * @property {Channel} channel
+ *
+ * @typedef {object} Group numerics read as one: a single value, or a pressure as sys/dia (mean)
+ * @property {string} key
+ * @property {string} label
+ * @property {string} color
+ * @property {Place[]} members one, or systolic, diastolic and perhaps mean
+ *
+ * @typedef {object} Row
+ * @property {Place} wave
+ * @property {string} color
+ * @property {Group[]} groups
+ *
+ * @typedef {object} Navigation
+ * @property {string} frame
+ * @property {string} volume file stem
+ * @property {Place} main
+ * @property {Place[]} others
+ * @property {number[]|null} target mm, fixed by the plan
+ * @property {number[]|null} entry
+ * @property {Record<string, number[]>} axes
+ *
+ * @typedef {object} Layout
+ * @property {Row[]} rows
+ * @property {Group[]} foot
+ * @property {Place|null} video
+ * @property {Navigation|null} navigation
+ * @property {Place[]} extras any further channel: the generic pane
+ * @property {Place[]} technical
+ * @property {Place|null} notes
+ * @property {Record<string, Place>} byAddress
+ */
+
+const PARTS = ["sys", "dia", "mean"];
+
+/** @param {Channel} channel @returns {[string, string]|null} stem and part of a pressure */
+function pressure({ name, code }) {
+  const byName = /^(.+)_(sys|dia|mean)$/.exec(name);
+  if (byName) return [byName[1], byName[2]];
+  const byCode = /^(MDC_PRESS_.+)_(SYS|DIA|MEAN)$/.exec(code ?? "");
+  return byCode ? [byCode[1], byCode[2].toLowerCase()] : null;
+}
+
+/** @param {string} text without the word for its part */
+function stemLabel(text) {
+  return text.replace(/\s*(sys(tolic)?|dia(stolic)?|mean|収縮期|拡張期|平均|[SDM])$/i, "").trim() || text;
+}
+
+/** @param {Place[]} places numerics in reading order @returns {Group[]} */
+export function groupsOf(places) {
+  /** @type {Map<string, Group>} */
+  const groups = new Map();
+  for (const place of places) {
+    const parts = pressure(place.channel);
+    const key = `${place.device}/${parts ? parts[0] : place.channel.name}`;
+    const group = groups.get(key);
+    if (group && parts) group.members.push(place);
+    else {
+      const text = label(place.channel.label, place.channel.name);
+      groups.set(key, {
+        key, label: parts ? stemLabel(text) : text, color: colorOf(place.channel), members: [place],
+      });
+    }
+  }
+  for (const group of groups.values()) {
+    const order = (/** @type {Place} */ p) => PARTS.indexOf(pressure(p.channel)?.[1] ?? "sys");
+    group.members.sort((a, b) => order(a) - order(b));
+  }
+  return [...groups.values()].flatMap((group) => {
+    const parts = group.members.map((m) => pressure(m.channel)?.[1]);
+    if (parts.length < 2 || (parts[0] === "sys" && parts[1] === "dia")) return [group];
+    return group.members.map((m) => ({
+      ...group, key: m.address, label: label(m.channel.label, m.channel.name), members: [m],
+    }));
+  });
+}
+
+/** @param {string|undefined} axis such as "+z" @returns {number[]} */
+export function axisOf(axis) {
+  const match = /^([+-])([xyz])$/.exec(axis ?? "");
+  const unit = [0, 0, 0];
+  unit["xyz".indexOf(match?.[2] ?? "z")] = match?.[1] === "-" ? -1 : 1;
+  return unit;
+}
+
+/** @param {any} point @returns {number[]|null} */
+function mm(point) {
+  return Array.isArray(point) && point.length === 3 && point.every((v) => typeof v === "number")
+    ? point : null;
+}
+
+/** @param {Catalogue} catalogue @param {Place[]} poses @returns {Navigation|null} */
+function navigationOf(catalogue, poses) {
+  const drawn = poses.filter((p) => p.channel.frame && catalogue.volumes[p.channel.frame]);
+  const tools = drawn.filter((p) => !["target", "entry"].includes(p.channel.name));
+  const main = tools.find((p) => mm(p.channel.attrs?.target_mm)) ?? tools[0];
+  if (!main) return null;
+  const frame = main.channel.frame ?? "";
+  const planned = tools.map((p) => p.channel.attrs ?? {}).find((a) => mm(a.target_mm)) ?? {};
+  return {
+    frame,
+    volume: catalogue.volumes[frame],
+    main,
+    others: tools.filter((p) => p !== main && p.channel.frame === frame),
+    target: mm(planned.target_mm),
+    entry: mm(planned.entry_mm),
+    axes: Object.fromEntries(tools.map((p) => [p.address, axisOf(p.channel.attrs?.axis)])),
+  };
+}
+
+/** @param {Catalogue} catalogue @returns {Layout} */
+export function layoutOf(catalogue) {
+  /** @type {Place[]} */
+  const all = Object.values(catalogue.devices).flatMap((device) =>
+    Object.values(device.channels ?? {}).map((channel) => ({
+      address: `${catalogue.workspace}/${device.name}/${channel.name}`, device: device.name, channel,
+    })),
+  );
+  const byAddress = Object.fromEntries(all.map((p) => [p.address, p]));
+  const technical = all.filter((p) => p.channel.sensitivity === "technical");
+  const shown = all.filter((p) => p.channel.sensitivity !== "technical");
+  /** @param {string} kind */
+  const kind = (kind) => shown.filter((p) => p.channel.kind === kind);
+  const waves = kind("waveform").map((p, i) => ({ p, i }));
+  waves.sort((a, b) => placeOf(a.p.channel) - placeOf(b.p.channel) || a.i - b.i);
+  /** @type {Set<string>} */
+  const used = new Set();
+  const rows = waves.slice(0, MOST_ROWS).map(({ p }) => {
+    const members = (p.channel.numeric_of ?? [])
+      .map((name) => byAddress[`${catalogue.workspace}/${p.device}/${name}`])
+      .filter((n) => n && n.channel.kind === "numeric" && !used.has(n.address));
+    for (const n of members) used.add(n.address);
+    return { wave: p, color: colorOf(p.channel), groups: groupsOf(members) };
+  });
+  const loose = kind("numeric").filter((p) => !used.has(p.address));
+  const foot = groupsOf(loose.filter((p) => p.device === rows[0]?.wave.device || !rows.length));
+  const navigation = navigationOf(catalogue, kind("pose"));
+  const placed = new Set([
+    ...rows.flatMap((r) => [r.wave.address, ...r.groups.flatMap((g) => g.members.map((m) => m.address))]),
+    ...foot.flatMap((g) => g.members.map((m) => m.address)),
+    ...(navigation ? [navigation.main, ...navigation.others].map((p) => p.address) : []),
+  ]);
+  const video = kind("video")[0] ?? null;
+  if (video) placed.add(video.address);
+  const quiet = new Set(["alarm", "annotation"]);
+  return {
+    rows, foot, video, navigation, technical, byAddress,
+    extras: shown.filter((p) => !placed.has(p.address) && !quiet.has(p.channel.kind)
+      && p.device !== "room" && p.channel.sensitivity !== "identity"),
+    notes: kind("annotation")[0] ?? null,
+  };
+}

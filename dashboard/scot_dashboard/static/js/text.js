@@ -1,0 +1,158 @@
+/** Words on the screen, in English and Japanese. */
+
+/** @type {Record<string, [string, string]>} */
+const WORDS = {
+  notPrimary: ["not for primary alarm notification; look at the device", "一次アラーム通知用ではありません。機器を確認してください"],
+  noAlarms: ["No alarm reported", "アラームの報告なし"],
+  alarmsUnknown: ["alarms unknown: no data", "アラーム不明: データなし"],
+  limit: ["limit", "限界"],
+  ago: ["ago", "前"],
+  more: ["more", "件"],
+  clocks: ["clocks", "時計"],
+  sure: ["sure", "確実"],
+  clockUnknown: ["clock error unknown", "時計誤差不明"],
+  behind: ["behind", "遅れ"],
+  rec: ["REC", "録画中"],
+  replay: ["REPLAY", "再生"],
+  live: ["LIVE", "ライブ"],
+  toLive: ["Back to live", "ライブへ戻る"],
+  behindLive: ["BEHIND LIVE", "ライブではありません"],
+  frozen: ["FROZEN at", "静止"],
+  roomGoesOn: ["the room is live", "手術室はライブ中"],
+  spaceReturns: ["L or Esc: back to live", "L / Esc: ライブへ"],
+  seeking: ["fetching", "取得中"],
+  noData: ["no data", "データなし"],
+  last: ["last", "直前"],
+  never: ["no data yet", "データ未受信"],
+  invalid: ["not valid", "無効"],
+  doubtful: ["doubtful", "要確認"],
+  simulated: ["SIMULATED PATIENT", "模擬患者"],
+  lost: ["connection lost", "接続断"],
+  mean: ["mean", "平均"],
+  axial: ["Axial", "水平断"],
+  coronal: ["Coronal", "冠状断"],
+  sagittal: ["Sagittal", "矢状断"],
+  toTarget: ["to target", "目標まで"],
+  angle: ["angle to plan", "計画との角度"],
+  notSeen: ["tool not seen", "ツール未検出"],
+  noTarget: ["no target planned", "目標未設定"],
+  noVolume: ["no picture for this frame of reference", "この座標系の画像なし"],
+  knocks: ["knocks", "が入室を求めています"],
+  admit: ["Admit", "許可"],
+  refuse: ["Refuse", "拒否"],
+  revoke: ["Remove", "退室させる"],
+  viewers: ["Who watches", "視聴者"],
+  nobody: ["nobody watches", "視聴者なし"],
+  deidentified: ["de-identified", "匿名"],
+  alarms: ["alarms", "アラーム"],
+  notes: ["notes", "注記"],
+  all: ["all channels", "全チャネル"],
+  localTime: ["local", "現地"],
+  noVideoDecoder: ["This browser cannot decode video here (WebCodecs needs localhost or HTTPS)", "このブラウザでは映像を復号できません (localhost か HTTPS が必要)"],
+  youBehind: ["you are {} behind the room", "手術室から {} 遅れ"],
+  noNames: ["no names, no faces", "氏名・顔なし"],
+  asked: ["The room has been asked. Please wait until somebody lets you in.", "手術室に確認しています。許可されるまでお待ちください。"],
+  needInvitation: ["You need an invitation. Ask the operating room to send you one (scot invite).", "招待が必要です。手術室に招待リンクを依頼してください (scot invite)。"],
+  needKey: ["This wall needs its key. Open the link that `scot demo` or `scot up` printed.", "この画面には鍵が必要です。`scot demo` または `scot up` が表示したリンクを開いてください。"],
+  ended: ["Your visit has ended.", "訪問は終了しました。"],
+  opening: ["Opening the room", "接続しています"],
+  noAnswer: ["The room does not answer. It will be tried again by itself.", "手術室が応答しません。自動で再試行します。"],
+  raiseHand: ["Raise hand", "挙手"],
+  handUp: ["raises a hand", "挙手しています"],
+  leave: ["Leave", "退室"],
+  pointer: ["Pointer", "ポインタ"],
+  ink: ["Ink", "ペン"],
+  arrow: ["Arrow", "矢印"],
+  undo: ["Undo", "取り消し"],
+  say: ["Write to the room", "手術室へ書く"],
+  send: ["Send", "送信"],
+  you: ["You", "あなた"],
+  probe: ["Probe", "プローブ"],
+  noNotes: ["No notes yet. A click on a time moves every pane there.", "注記はまだありません。時刻を押すと全画面がその時点に移動します。"],
+  drewOn: ["drew on the picture of", "の画像に描画:"],
+  chapter: ["Chapter", "チャプター"],
+  every: ["every", "毎"],
+  acknowledged: ["acknowledged", "確認済"],
+  paused: ["paused", "休止"],
+  latched: ["was", "解除済"],
+  video: ["Video", "映像"],
+};
+
+export const lang = (() => {
+  const wanted = new URLSearchParams(location.search).get("lang") ?? navigator.language;
+  return wanted.startsWith("ja") ? "ja" : "en";
+})();
+
+/** @param {keyof typeof WORDS | string} key */
+export function word(key) {
+  const pair = WORDS[key];
+  return pair ? pair[lang === "ja" ? 1 : 0] : key;
+}
+
+/** @param {Record<string, string>|undefined} labels @param {string} fallback */
+export function label(labels, fallback) {
+  return labels?.[lang] || labels?.en || Object.values(labels ?? {})[0] || fallback;
+}
+
+/** A time that has passed, as short as can be read. @param {number} ms */
+export function ageText(ms) {
+  const s = ms / 1000;
+  if (s < 10) return `${s.toFixed(1)} s`;
+  if (s < 100) return `${Math.floor(s)} s`;
+  if (s < 5400) return `${Math.floor(s / 60)} min`;
+  return `${(s / 3600).toFixed(1)} h`;
+}
+
+/** A delay a person may feel. @param {number} ms */
+export function delayText(ms) {
+  return ms < 995 ? `${Math.round(ms)} ms` : ageText(ms);
+}
+
+/** mm:ss or h:mm:ss. @param {number} ms */
+export function spanText(ms) {
+  const s = Math.floor(ms / 1000);
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  const tail = `${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+  return s >= 3600 ? `${Math.floor(s / 3600)}:${tail}` : tail;
+}
+
+/** UCUM codes as people write them. @param {string|undefined} ucum */
+export function unitText(ucum) {
+  if (!ucum || ucum === "1") return "";
+  const known = UNITS[ucum];
+  if (known !== undefined) return known;
+  return ucum
+    .replace(/\{[^}]*\}/g, "")
+    .replace(/\[Hg\]/g, "Hg")
+    .replace(/\[H2O\]/g, "H₂O")
+    .replace(/\[([A-Za-z]+)'?U?S?\]/g, "$1")
+    .replace(/^\//, "/")
+    .replace(/\bu(?=[A-Z]|mol|g|m)/g, "µ")
+    .replace(/\bCel\b/g, "°C")
+    .replace(/\bdeg\b/g, "°")
+    .replace(/\bOhm\b/g, "Ω")
+    .replace(/\./g, "·");
+}
+
+/** @type {Record<string, string>} */
+const UNITS = {
+  "{beat}/min": "/min", "{beats}/min": "/min", "{breath}/min": "/min", "{breaths}/min": "/min",
+  "mm[Hg]": "mmHg", "cm[H2O]": "cmH₂O", Cel: "°C", uV: "µV", "{score}": "", "[ppm]": "ppm",
+};
+
+/**
+ * A number in as few figures as it deserves: the resolution a device states, else by size.
+ *
+ * @param {number} value
+ * @param {import("./types.js").Channel} channel
+ */
+export function numberText(value, channel) {
+  const stated = channel.attrs?.resolution;
+  if (typeof stated === "number" && stated > 0) {
+    return value.toFixed(Math.min(4, Math.max(0, Math.ceil(-Math.log10(stated) - 1e-9))));
+  }
+  if (channel.unit === "Cel") return value.toFixed(1);
+  if (Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}

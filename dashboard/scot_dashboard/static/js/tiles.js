@@ -1,0 +1,127 @@
+/**
+ * One tile for one group of numerics: the value huge, unit and limits small, its age always there.
+ * Past its limit it shows a dash, how long it has been silent, and the last value small.
+ * @import {AlarmNow, Cell, View} from "./types.js"  @import {Group, Place} from "./plan.js"
+ */
+
+import { h, setClass, setText } from "./dom.js";
+import { ageText, numberText, unitText, word } from "./text.js";
+
+export const DASH = "– –";
+const INVALID = 16;
+const DOUBTFUL = 32;
+const BAD = new Set(["Inv", "NA", "Oflw", "Udflw", "Uflw", "Calib"]);
+const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
+
+/**
+ * @typedef {object} Reading
+ * @property {string} text
+ * @property {"ok"|"stale"|"never"|"invalid"} state
+ * @property {boolean} doubtful
+ * @property {number|null} age_ms
+ * @property {string} last
+ */
+
+/** @param {Place} place @param {Cell|undefined} cell @returns {Reading} */
+export function readingOf(place, cell) {
+  if (!cell) return { text: DASH, state: "never", doubtful: false, age_ms: null, last: "" };
+  const { value, validity } = cell.value;
+  const known = typeof value === "number" && Number.isFinite(value);
+  const last = known ? numberText(value, place.channel) : "";
+  const doubtful = (cell.flags & DOUBTFUL) !== 0 || validity === "Qst" || validity === "Ong";
+  const tooOld = cell.age_ms > (place.channel.stale_after_s ?? 5) * 1000;
+  if (tooOld) return { text: DASH, state: "stale", doubtful, age_ms: cell.age_ms, last };
+  if (!known || (cell.flags & INVALID) !== 0 || BAD.has(validity)) {
+    return { text: DASH, state: "invalid", doubtful, age_ms: cell.age_ms, last: "" };
+  }
+  return { text: last, state: "ok", doubtful, age_ms: cell.age_ms, last };
+}
+
+export class Tile {
+  /** @param {Group} group */
+  constructor(group) {
+    this.group = group;
+    this.label = h("span.tile-label", { text: group.label });
+    this.mark = h("span.tile-mark", { "aria-hidden": "true" });
+    this.doubt = h("span.tile-doubt", { text: `? ${word("doubtful")}` });
+    this.value = h("span.tile-value");
+    this.note = h("span.tile-note");
+    this.age = h("span.tile-age");
+    this.element = h("section.tile", { "aria-label": group.label }, [
+      h("div.tile-head", {}, [this.label, this.mark, this.doubt, this.age]),
+      this.value,
+      this.note,
+    ]);
+    this.element.style.setProperty("--color", group.color);
+    setClass(this.element, "pair", group.members.length > 1);
+    /** @type {Reading[]} */
+    this.readings = [];
+  }
+
+  /** @param {View} view @param {AlarmNow[]} alarms that hold at the cursor */
+  update(view, alarms) {
+    const { members } = this.group;
+    this.readings = members.map((m) => readingOf(m, view.cells[m.address]));
+    const [first] = this.readings;
+    const worst = this.readings.find((r) => r.state !== "ok") ?? first;
+    const ok = worst.state === "ok";
+    setText(this.value, ok ? this.numbers() : DASH);
+    setText(this.note, ok ? this.limits() : this.silence(worst));
+    this.showAge(first);
+    setClass(this.element, "stale", !ok);
+    setClass(this.element, "doubtful", ok && this.readings.some((r) => r.doubtful));
+    const alarm = alarms.find((a) => members.some((m) => m.channel.name === a.channel && m.device === a.device));
+    this.priority = alarm && alarm.presence !== "Ack" ? alarm.priority : "";
+    setText(this.mark, MARKS[/** @type {"Hi"} */ (this.priority)] ?? "");
+    this.element.dataset.priority = this.priority;
+  }
+
+  numbers() {
+    const [sys, dia] = this.readings;
+    return this.group.members.length > 1 ? `${sys.text}/${dia.text}` : sys.text;
+  }
+
+  limits() {
+    const { members } = this.group;
+    const { channel } = members[0];
+    const parts = [unitText(channel.unit)];
+    if (members.length > 2) parts.push(`${word("mean")} ${this.readings[2].text}`);
+    const of = members.length > 2 && members[2].channel.lower != null ? members[2].channel : channel;
+    const range = limitText(of.lower, of.upper);
+    if (range) parts.push(range);
+    return parts.filter(Boolean).join(" · ");
+  }
+
+  /** @param {Reading} reading */
+  silence(reading) {
+    if (reading.state === "never") return word("never");
+    if (reading.state === "invalid") return word("invalid");
+    const last = this.readings.map((r) => r.last).filter(Boolean).slice(0, 2).join("/");
+    return `${word("noData")} ${ageText(reading.age_ms ?? 0)}${last ? ` · ${word("last")} ${last}` : ""}`;
+  }
+
+  /** @param {Reading} reading */
+  showAge({ age_ms, state }) {
+    const limit = (this.group.members[0].channel.stale_after_s ?? 5) * 1000;
+    setText(this.age, age_ms === null || state === "stale" ? "" : ageText(age_ms));
+    // Old but not yet stale, or a value that comes rarely: say so louder.
+    setClass(this.age, "old", age_ms !== null && (age_ms > limit * 0.6 || age_ms > 30_000));
+  }
+
+  /** What tests and `window.scot` read. */
+  state() {
+    return this.group.members.map((m, i) => ({
+      address: m.address,
+      text: this.readings[i]?.text ?? DASH,
+      age_ms: this.readings[i]?.age_ms ?? null,
+      stale: this.readings[i]?.state !== "ok",
+    }));
+  }
+}
+
+/** @param {number|null|undefined} lower @param {number|null|undefined} upper */
+export function limitText(lower, upper) {
+  if (lower != null && upper != null) return `${lower}–${upper}`;
+  if (lower != null) return `≥ ${lower}`;
+  return upper != null ? `≤ ${upper}` : "";
+}

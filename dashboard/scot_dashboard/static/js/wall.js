@@ -1,0 +1,144 @@
+/** The wall: picture and numbers for three metres, and one scrubber. @import {Catalogue, Note, Person} from "./types.js" */
+
+import { usesUtc } from "./clock.js";
+import { h, setClass, setHidden, setText } from "./dom.js";
+import { Extras } from "./extras.js";
+import { AlarmLine, Chips } from "./header.js";
+import { expose } from "./hook.js";
+import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
+import { NavigationPane } from "./navigation.js";
+import { Door } from "./people.js";
+import { Picture } from "./picture.js";
+import { layoutOf } from "./plan.js";
+import { Session, enter } from "./session.js";
+import { lang, spanText, word } from "./text.js";
+import { Tile } from "./tiles.js";
+import { Waves } from "./waves.js";
+
+document.documentElement.lang = lang;
+const session = new Session();
+const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
+const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
+const alarmLine = new AlarmLine();
+const chips = new Chips();
+const lanes = new Lanes(session);
+const banner = new BehindBanner();
+const door = new Door(session);
+
+/** @type {Catalogue|null} */
+let catalogue = null;
+/** @type {ReturnType<typeof build>|null} */
+let board = null;
+let shape = "";
+
+/** @param {Catalogue} described */
+function build(described) {
+  const layout = layoutOf(described);
+  const waves = layout.rows.length ? new Waves(session, "rows", layout.rows) : null;
+  const foot = layout.foot.map((group) => new Tile(group));
+  const picture = layout.video ? new Picture(session, "main", layout.video) : null;
+  const navigation = layout.navigation ? new NavigationPane(session, layout.navigation) : null;
+  const extras = new Extras(session, layout.extras, "extra");
+  const vitals = h("section.vitals", { "aria-label": "vitals" }, [
+    waves?.element, foot.length ? h("div.foot-tiles", {}, foot.map((t) => t.element)) : null,
+  ]);
+  const scene = h("section.scene", {}, [
+    picture?.element ?? h("figure.picture.empty", {}, [h("figcaption.pane-title", { text: word("video") })]),
+    navigation?.element, extras.element,
+  ]);
+  setHidden(vitals, !waves && !foot.length);
+  root.replaceChildren(
+    h("header.top", {}, [alarmLine.element, chips.element]),
+    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, door.knocks, door.viewers,
+  );
+  setClass(root, "no-vitals", !waves && !foot.length);
+  return { layout, waves, foot, picture, navigation, extras };
+}
+
+/** Devices and channels, without what changes by itself. @param {Catalogue} c */
+const shapeOf = (c) => JSON.stringify(Object.entries(c.devices).map(([n, d]) => [n, d.label, d.channels]));
+
+/** How long the recorder has run, if there is one that says so. */
+function recording() {
+  const view = session.view;
+  if (!catalogue || !view || catalogue.replay) return "";
+  for (const [address, { value, age_ms }] of Object.entries(view.cells)) {
+    if (!address.endsWith("/recorder") || !value || age_ms > 15_000) continue;
+    const since = value.started_ns ?? value.since_ns;
+    return since ? `● ${word("rec")} ${spanText(view.now_unix_ms - Number(since) / 1e6 + 37_000)}` : `● ${word("rec")}`;
+  }
+  return "";
+}
+
+session.listen({
+  catalogue(described) {
+    catalogue = described;
+    if (shapeOf(described) === shape) return;
+    // A canvas can be handed to a worker once: a new set of channels is a new set of panes.
+    shape = shapeOf(described);
+    board?.navigation?.worker.terminate();
+    session.do({ do: "clear" });
+    board = build(described);
+    setHidden(message, true);
+    document.title = `SCOT · ${described.title.en ?? described.workspace}`;
+  },
+  view(view) {
+    if (!board || !catalogue) return;
+    setClass(document.body, "disconnected", !view.connected);
+    alarmLine.update(view, catalogue, board.layout);
+    chips.update(catalogue, view, { recording: recording() });
+    board.waves?.update(view);
+    for (const tile of board.foot) tile.update(view, view.cursorAlarms);
+    board.picture?.update(view);
+    board.navigation?.update(view);
+    board.extras.update(view);
+    lanes.update(view, catalogue);
+    banner.update(view);
+    board.picture?.pin(pinned);
+    if (pinned && view.now_t > pinnedUntil) pinned = null;
+  },
+  people(people) {
+    door.update(people);
+    chips.showPeople(people, () => door.open());
+  },
+  notes(notes) {
+    const view = session.view;
+    const fresh = notes.filter((n) => n.points.length && n.author !== author && view && n.t + n.ttl_s * 1000 > view.now_t);
+    pinned = fresh[fresh.length - 1] ?? null;
+    pinnedUntil = pinned ? pinned.t + pinned.ttl_s * 1000 : 0;
+  },
+  hello(hello) {
+    author = hello.author;
+  },
+  link(state, code) {
+    if (state === "final") say(code === 4401 || code === 1008 ? word("needKey") : word("ended"));
+    else if (state === "closed" && !board) say(word("noAnswer"));
+  },
+  bye(_, text) {
+    say(text);
+  },
+});
+/** @type {Note|null} */
+let pinned = null;
+let pinnedUntil = 0;
+let author = "";
+
+/** @param {string} text */
+function say(text) {
+  setText(message, text);
+  setHidden(message, false);
+}
+
+const tellClock = () => session.do({ do: "clock", utc: usesUtc() });
+chips.onClock = tellClock;
+tellClock();
+timeKeys(session);
+expose(
+  session,
+  () => (board ? [...(board.waves?.rows.flatMap((r) => r.tiles) ?? []), ...board.foot, ...board.extras.tiles].flatMap((t) => t.state()) : []),
+  () => ({ navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null }),
+);
+say(word("opening"));
+const { error } = await enter(/^#wall=(.+)$/);
+if (error) say(error);
+else session.open();
