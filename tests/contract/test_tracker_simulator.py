@@ -28,9 +28,9 @@ from scot_devices.simulators.tracker_scene import Scene
 
 PROGRAM = [sys.executable, "-m", "scot_devices.simulators.tracker"]
 S = 1_000_000_000
-HIDDEN = next(
-    t / 50.0 for t in range(9000) if not Scene(7).visible("Probe", t / 50.0)
-)  # first second at which the probe is lost
+SCENE = Scene(7)
+HIDDEN = next(t / 50.0 for t in range(9000) if not SCENE.visible("Probe", t / 50.0))
+"""First second at which the probe is lost."""
 
 
 @contextlib.asynccontextmanager
@@ -136,13 +136,12 @@ async def test_a_hidden_tool_is_told_of_and_never_held(arguments: tuple[str, ...
     texts = [str(sample.value) for sample in found if sample.channel == "status"]
     assert "Probe: tool not visible (device not present)" in texts
     assert "Tracker: tracking 2 of 3 tools" in texts
-    hidden_s = [
+    seen_s = [
         (sample.time.source_ns - start_ns) / S
         for sample in probe
         if pose(sample).visible and sample.time.source_ns is not None
     ]
-    scene = Scene(7)
-    assert all(scene.visible("Probe", second) for second in hidden_s)
+    assert all(SCENE.visible("Probe", second) for second in seen_s)
 
 
 async def test_tracking_data_only_when_asked_for() -> None:
