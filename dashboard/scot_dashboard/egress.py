@@ -22,7 +22,7 @@ from scot_dashboard.roles import Role, Verb, identified, may
 if TYPE_CHECKING:
     from scot.bus.subscriber import Delivery
 
-AUTHOR = re.compile(r"^(OR staff|(consultant|engineer|staff) \d{1,4})$")
+AUTHOR = re.compile(r"^(OR staff|(consultant|engineer|staff) \d{1,4})\Z")
 UNNAMED_AUTHOR = "room"
 _PACKED_TEXT = frozenset({Kind.ALARM, Kind.EVENT})
 _NO_TEXT = frozenset({Kind.NUMERIC, Kind.WAVEFORM, Kind.POSE, Kind.VIDEO})

@@ -78,9 +78,9 @@ class Names:
         Raises:
             msgspec.DecodeError: it is not MessagePack.
         """
-        if not self.inside(payload.decode("utf-8", "replace")):
-            return payload
-        return msgspec.msgpack.encode(self.clean_plain(msgspec.msgpack.decode(payload)))
+        plain = msgspec.msgpack.decode(payload)
+        cleaned = self.clean_plain(plain)
+        return payload if cleaned == plain else msgspec.msgpack.encode(cleaned)
 
 
 def _fold(text: str) -> str:

@@ -25,7 +25,7 @@ class Stroke(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         points: x, y in 0..1 of the picture, origin top left.
     """
 
-    id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w.:-]+$")]
+    id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+\Z")]
     channel: Annotated[str, Meta(max_length=200)]
     at_ns: Annotated[int, Meta(ge=0, le=2**62)]
     tool: Tool

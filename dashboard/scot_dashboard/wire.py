@@ -22,7 +22,7 @@ PROTOCOL = 1
 MAX_INBOUND = 64 << 10
 
 Address = Annotated[
-    str, Meta(min_length=5, max_length=200, pattern=r"^[a-z0-9_]+(/[a-z0-9_]+){2}$")
+    str, Meta(min_length=5, max_length=200, pattern=r"^[a-z0-9_]+(/[a-z0-9_]+){2}\Z")
 ]
 _Ns = Annotated[int, Meta(ge=0, le=2**62)]
 _RequestId = Annotated[int, Meta(ge=0, le=2**53)]
