@@ -98,6 +98,10 @@ class GapDetector:
 
     def _miss(self, gap: Missing) -> None:
         self.missing.append(gap)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Give up the oldest range when there are too many; one arrival adds at most one."""
         if len(self.missing) > self.MAX_RANGES:
             self.given_up += self.missing.pop(0).count
 
@@ -106,5 +110,6 @@ class GapDetector:
             if gap.epoch == epoch and gap.first <= seq <= gap.last:
                 rest = [Missing(epoch, gap.first, seq - 1), Missing(epoch, seq + 1, gap.last)]
                 self.missing[index : index + 1] = [part for part in rest if part.count > 0]
+                self._forget()
                 return True
         return False

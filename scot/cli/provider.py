@@ -11,7 +11,7 @@ import typer
 from scot import plugin
 from scot.config import find_provider
 from scot.errors import ConfigError, ScotError
-from scot.testing import as_rows, check_declaration, check_run
+from scot.testing.conformance import as_rows, check_declaration, check_run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

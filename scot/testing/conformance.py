@@ -1,4 +1,4 @@
-"""What a plug-in author tests with: a clock in your hand, and the provider conformance check."""
+"""The conformance check of a provider, which any third party can run (`scot provider check`)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,11 @@ import msgspec
 from pydantic import ValidationError
 
 from scot.channel import Channel, Lifecycle
-from scot.clock.clock import BusMap, Clock
+from scot.clock.clock import Clock
 from scot.codec import decode, encode, read_header
 from scot.errors import DeviceError, ScotError
 from scot.provider import DeviceContext, Provider, ProviderInfo
 from scot.sample import Sample
-from scot.timestamp import ClockState
-
-STOP_S = 2.0
-
-
-class ManualClock(Clock):
-    """A clock that stands still until `advance`; bus time equals its local reading."""
-
-    def __init__(self, start_ns: int = 1_000_000_000) -> None:
-        self.local_ns = start_ns
-        super().__init__(
-            BusMap(0, 0, start_ns, start_ns, 1.0, 0, 0, ClockState.LOCKED), lambda: self.local_ns
-        )
-
-    def advance(self, ns: int) -> None:
-        """Let time pass."""
-        self.local_ns += ns
 
 
 @dataclass
