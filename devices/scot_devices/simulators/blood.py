@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from scot_devices.simulators.glint import LEAN_SCALE, Glint
-from scot_devices.simulators.relief import FOCAL_PX, Picture
-from scot_devices.simulators.viewpoint import Moment
+from scot_devices.simulators.relief import Picture
+from scot_devices.simulators.viewpoint import FOCAL_PX, Moment
 
 _NEVER: Final = 250
 """Flood order from which a place stays dry."""

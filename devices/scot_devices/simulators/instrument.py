@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scot_devices.simulators.relief import FOCAL_PX, Picture
+from scot_devices.simulators.relief import Picture
+from scot_devices.simulators.viewpoint import FOCAL_PX
 
 RADIUS_MM: Final = 1.35
 """Outer radius of a 8 French suction tube."""

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scot_devices.simulators.viewpoint import FOCAL_PX
+
 Picture: TypeAlias = NDArray[Any]
 
 WIDTH: Final = 1600
 HEIGHT: Final = 960
 """Size of the plate in pixels; a frame of 1280 by 720 moves about inside it."""
-
-FOCAL_PX: Final = 620.0
 
 
 def axes() -> tuple[Picture, Picture]:

@@ -17,9 +17,9 @@ from scot_devices.simulators import tissue
 from scot_devices.simulators.blood import Blood
 from scot_devices.simulators.glint import Glint
 from scot_devices.simulators.instrument import Instrument, Outline, outline
-from scot_devices.simulators.relief import FOCAL_PX, HEIGHT, WIDTH, Picture
+from scot_devices.simulators.relief import HEIGHT, WIDTH, Picture
 from scot_devices.simulators.surgery import Surgery
-from scot_devices.simulators.viewpoint import Moment, Viewpoint
+from scot_devices.simulators.viewpoint import FOCAL_PX, Moment, Viewpoint
 
 FRAME_WIDTH: Final = 1280
 FRAME_HEIGHT: Final = 720

@@ -19,7 +19,6 @@ from scot_devices.simulators import vessels
 from scot_devices.simulators.cottonoid import lay
 from scot_devices.simulators.glint import LEAN_SCALE
 from scot_devices.simulators.relief import (
-    FOCAL_PX,
     HEIGHT,
     WIDTH,
     Picture,
@@ -30,9 +29,7 @@ from scot_devices.simulators.relief import (
     noise,
     smoothstep,
 )
-
-FLOOR_MM: Final = 63.0
-"""Depth of the insula where the optical axis meets it."""
+from scot_devices.simulators.viewpoint import FLOOR_MM, FOCAL_PX
 
 NODE_PX: Final = 16
 """One node of the coarse fields (`inverse_depth`, `pulse`) stands for so many pixels."""

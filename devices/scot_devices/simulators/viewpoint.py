@@ -9,9 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scot_devices.simulators.relief import FOCAL_PX
 from scot_devices.simulators.surgery import PERIOD_S, Surgery
-from scot_devices.simulators.tissue import FLOOR_MM
+
+FOCAL_PX: Final = 620.0
+"""Of the lens, for a frame of 1280 by 720."""
+
+FLOOR_MM: Final = 63.0
+"""Depth of the insula where the optical axis of the scope at rest meets it."""
 
 _ASIDE_RAD: Final = math.radians(26.0)
 """Between the line of sight and the planned path."""
@@ -37,8 +41,8 @@ class Moment:
     """Everything that moves, at one instant.
 
     Attributes:
-        tip_mm, shaft: (3,), of the tube in camera axes: right, down, forward.
-        shift_mm: (3,), of the tissue against the camera, in the same axes.
+        tip_mm, shaft: (3,), of the tube in the picture's axes: right, down, forward.
+        shift_mm: (3,), of the tissue against the camera, in the camera's axes before its roll.
         pan_px: (2,), how the picture moves because the camera has turned.
         roll_rad: turn about the line of sight.
         beat: 0..1, swelling of the heartbeat.
@@ -80,23 +84,16 @@ class Viewpoint:
         """Return where everything is, `t_s` seconds after the start; repeats each period."""
         t_s %= PERIOD_S
         turn = 2.0 * math.pi * t_s / PERIOD_S
-        hand_mm = np.array(
-            [
-                0.55 * math.sin(11 * turn) + 0.25 * math.sin(37 * turn + 1.0),
-                0.45 * math.sin(13 * turn + 2.0) + 0.22 * math.sin(41 * turn),
-                0.80 * math.sin(7 * turn + 0.5),
-            ]
-        )
+        hand_mm = _hand_mm(turn)
+        roll_rad = _roll_rad(turn)
         breath = math.sin(math.pi * t_s / _BREATH_S) ** 4
-        pan_px = self._follow(t_s)
-        pan_px += (5.0 * math.sin(17 * turn), 4.0 * math.sin(19 * turn + 0.7))
         pool, stain, strength = self._blood(t_s)
         return Moment(
-            tip_mm=self._seen(t_s) - hand_mm,
-            shaft=self.axes @ self._surgery.direction(t_s),
+            tip_mm=_rolled(self._seen(t_s) - hand_mm, roll_rad),
+            shaft=_rolled(self.axes @ self._surgery.direction(t_s), roll_rad),
             shift_mm=np.array([0.25, 0.65, -0.35]) * breath - hand_mm,
-            pan_px=pan_px,
-            roll_rad=0.012 * math.sin(5 * turn) + 0.006 * math.sin(23 * turn),
+            pan_px=self._pan_px(t_s, turn),
+            roll_rad=roll_rad,
             beat=_beat(t_s),
             pool=pool,
             stain=stain,
@@ -104,18 +101,47 @@ class Viewpoint:
             bleeding=self._surgery.bleeding(t_s),
         )
 
+    def pose(self, t_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where a tracker sees the scope.
+
+        Args:
+            t_s: seconds since the start.
+
+        Returns:
+            (3,) of the lens, MNI RAS mm, and (3, 3): its right, down and forward axes as rows.
+        """
+        t_s %= PERIOD_S
+        turn = 2.0 * math.pi * t_s / PERIOD_S
+        right, down, forward = self.axes
+        cosine, sine = math.cos(_roll_rad(turn)), math.sin(_roll_rad(turn))
+        pan_px = self._pan_px(t_s, turn)
+        # Turning the lens by an angle moves the picture the other way by focal length times it.
+        sight = forward - (pan_px[0] * right + pan_px[1] * down) / FOCAL_PX
+        sight = sight / np.linalg.norm(sight)
+        across = cosine * right + sine * down
+        across = across - sight * float(across @ sight)
+        across = across / np.linalg.norm(across)
+        lens = self.position_mm + self.axes.T @ _hand_mm(turn)
+        return lens, np.array([across, np.cross(sight, across), sight])
+
     def _seen(self, t_s: float) -> NDArray[np.float64]:
         """Return the tip in the axes of the camera at rest, (3,), mm."""
         seen: NDArray[np.float64] = self.axes @ (self._surgery.tip_mm(t_s) - self.position_mm)
         return seen
 
-    def _follow(self, t_s: float) -> NDArray[np.float64]:
-        """Return how the assistant turns the scope after the tip: late, and not all the way."""
+    def _pan_px(self, t_s: float, turn: float) -> NDArray[np.float64]:
+        """Return how the picture moves as the assistant follows the tip: late, and not all the way.
+
+        Args:
+            t_s: second of the period.
+            turn: the same as an angle.
+        """
         tip_px = np.zeros(2)
         for late_s in _LATE_S:
             tip = self._seen(t_s - late_s)
             tip_px += np.clip(FOCAL_PX * tip[:2] / max(20.0, float(tip[2])), -320.0, 320.0)
-        return -0.16 / len(_LATE_S) * tip_px
+        unsteady = np.array([5.0 * math.sin(17 * turn), 4.0 * math.sin(19 * turn + 0.7)])
+        return unsteady - 0.16 / len(_LATE_S) * tip_px
 
     def _blood(self, t_s: float) -> tuple[float, float, float]:
         """Return the level of the pool, of the stain and the stain's strength."""
@@ -123,6 +149,29 @@ class Viewpoint:
         first = min(int(at), len(self._pools) - 2)
         row = self._pools[first] + (at - first) * (self._pools[first + 1] - self._pools[first])
         return float(row[0]), float(row[1]), float(row[2])
+
+
+def _hand_mm(turn: float) -> NDArray[np.float64]:
+    """Return how far the assistant's hand has moved the scope: right, down, forward, (3,), mm."""
+    return np.array(
+        [
+            0.55 * math.sin(11 * turn) + 0.25 * math.sin(37 * turn + 1.0),
+            0.45 * math.sin(13 * turn + 2.0) + 0.22 * math.sin(41 * turn),
+            0.80 * math.sin(7 * turn + 0.5),
+        ]
+    )
+
+
+def _roll_rad(turn: float) -> float:
+    """Return how far the hand has turned the scope about the line of sight."""
+    return 0.012 * math.sin(5 * turn) + 0.006 * math.sin(23 * turn)
+
+
+def _rolled(seen: NDArray[np.float64], roll_rad: float) -> NDArray[np.float64]:
+    """Return a vector of camera axes in the axes of the rolled picture, (3,)."""
+    cosine, sine = math.cos(roll_rad), math.sin(roll_rad)
+    x, y, z = seen.tolist()
+    return np.array([cosine * x + sine * y, cosine * y - sine * x, z])
 
 
 def _beat(t_s: float) -> float:
