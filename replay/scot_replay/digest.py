@@ -30,7 +30,6 @@ class ChannelDigest:
     """Takes one channel's frames; puts right an order that is off by up to 256 samples."""
 
     def __init__(self) -> None:
-        self.count = 0
         self._hash = hashlib.sha256()
         self._waiting: list[tuple[int, int, bytes]] = []
         self._last: tuple[int, int] | None = None
@@ -62,7 +61,6 @@ class ChannelDigest:
     def _take(self, item: tuple[int, int, bytes]) -> None:
         if item[:2] != self._last:
             self._last = item[:2]
-            self.count += 1
             self._hash.update(item[2])
 
 
@@ -82,10 +80,6 @@ class Digest:
         """Return the digest of each channel by address, and of the whole under ``""``."""
         channels = {address: self._channels[address].hex() for address in sorted(self._channels)}
         return {"": whole(channels), **channels}
-
-    def counts(self) -> dict[str, int]:
-        """Return how many samples of each channel are in the result."""
-        return {address: channel.count for address, channel in self._channels.items()}
 
 
 def whole(channels: Mapping[str, str]) -> str:

@@ -54,6 +54,10 @@ class Holder:
         """Channels with samples, sorted."""
         return sorted({address for part in self.parts for address in part.addresses()})
 
+    def known(self) -> list[str]:
+        """Channels with samples, or of which a sample from before is known, sorted."""
+        return sorted({*self.addresses(), *(a for part in self.parts for a in part.state)})
+
     def bounds(self) -> tuple[int, int] | None:
         """Return bus time of the first and the last sample; None when there is none."""
         known = [b for part in self.parts if (b := bounds(part)) is not None]

@@ -187,7 +187,3 @@ class JournalReader:
             closed = closed or kind == RecordKind.END
             at = stop
         self.tail = Tail(at, end - at, closed)
-
-    def release(self) -> None:
-        """Let go of the journal's bytes, so that their map can be closed."""
-        self._data.release()

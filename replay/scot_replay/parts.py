@@ -109,8 +109,7 @@ class JournalPart:
         if size == 0:
             part.damage.append(f"{path.name}: the file is empty; nothing of this part was kept")
             return part
-        with mmap.mmap(part._file, 0, prot=mmap.PROT_READ) as data, memoryview(data) as view:
-            part._scan(view)
+        part._scan(memoryview(mmap.mmap(part._file, 0, prot=mmap.PROT_READ)))
         return part
 
     def _scan(self, view: memoryview) -> None:
@@ -127,8 +126,6 @@ class JournalPart:
                     self._note(record)
             except (CodecError, msgspec.DecodeError):
                 unread += 1
-            record.body.release()
-        reader.release()
         for address, found in rows.items():
             self.add(address, found)
         tail = reader.tail

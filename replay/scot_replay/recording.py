@@ -49,6 +49,8 @@ def open_parts(
     cache = cache or ChunkCache()
     parts: list[Part] = []
     damage: list[str] = []
+    if manifest is None:
+        damage.append("manifest.json is missing; what it said is taken from the parts")
     before = 0
     for number in layout.numbers:
         if number != before + 1:
@@ -109,9 +111,6 @@ class DirectoryRecording:
         if manifest is None:
             first = parts[0].catalogues[0][0] if parts[0].catalogues else 0
             manifest = Manifest(workspace=self.catalogue.workspace, started_ns=first)
-            self._opened_with.append(
-                "manifest.json is missing; start and workspace are taken from the parts"
-            )
         self.manifest = manifest
         bounds = self._holder.bounds() or (manifest.started_ns, manifest.started_ns)
         self.first_ns, self.last_ns = bounds
@@ -182,7 +181,7 @@ class DirectoryRecording:
     def at(self, bus_ns: int, addresses: Iterable[str] | None = None) -> dict[str, Moment]:
         """Return, for each channel that had one, the last sample at or before `bus_ns`."""
         moments: dict[str, Moment] = {}
-        for address in self._wanted(addresses):
+        for address in self._holder.known() if addresses is None else self._wanted(addresses):
             found = self._holder.at(bus_ns, address, None)
             samples = self._samples(address, found[-1:])
             if samples:
@@ -235,7 +234,7 @@ class DirectoryRecording:
 
     def state(self, bus_ns: int) -> list[Frame]:
         """Return what was true at an instant: of each latched channel the last frame."""
-        latched = [a for a in self._wanted(None) if self.channel(a).latched]
+        latched = [a for a in self._holder.known() if self.channel(a).latched]
         ask = HistoryRequest(addresses=latched, at=bus_ns)
         return self._holder.answer(ask, self.catalogue).frames
 
