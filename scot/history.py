@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from itertools import islice
+from itertools import groupby, islice
 
 import msgspec
 
@@ -115,16 +115,18 @@ class History:
 
 
 def pack(found: list[Kept], ask: HistoryRequest, first_ns: int | None) -> HistoryReply:
-    """Return the reply of samples in bus-time order, cut at `max_bytes` between instants."""
+    """Return the reply of samples in bus-time order, cut at `max_bytes` between instants.
+
+    Samples of one instant stay together, however large, so that `next_ns` never repeats one.
+    """
     frames: list[Frame] = []
     used = 0
-    for kept in found:
-        size = _size(kept.frame)
+    for bus_ns, together in groupby(found, key=lambda kept: kept.bus_ns):
+        instant = [kept.frame for kept in together]
+        size = sum(map(_size, instant))
         if frames and used + size > ask.max_bytes:
-            return HistoryReply(
-                frames=frames, complete=False, next_ns=kept.bus_ns, first_ns=first_ns
-            )
-        frames.append(kept.frame)
+            return HistoryReply(frames=frames, complete=False, next_ns=bus_ns, first_ns=first_ns)
+        frames += instant
         used += size
     return HistoryReply(frames=frames, first_ns=first_ns)
 
