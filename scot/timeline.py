@@ -120,10 +120,9 @@ class Timeline:
         return found
 
     def _forget(self, times: list[int], samples: list[Sample], newest_ns: int) -> None:
-        old = bisect_right(times, newest_ns - self.keep_ns)
-        if old > 64 or (old and old == len(times)):
-            keep_last = min(old, len(times) - 1)  # at() still knows a quiet channel's last value
-            del times[:keep_last], samples[:keep_last]
+        old = bisect_right(times, newest_ns - self.keep_ns) - 1  # one more holds at the edge
+        if old > 64 or 0 < old == len(times) - 1:
+            del times[:old], samples[:old]
 
 
 def thin(samples: list[Sample], max_points: int) -> list[Sample]:
