@@ -264,7 +264,6 @@ class Link:
             self._consumer = consumer
             bind(consumer, state_event_report=self._on_report)
             consumer.start_all(not_subscribed_actions=unused)
-            bind(consumer, subscription_end_data=self._on_end)
             bind(consumer, is_connected=self._on_connected)
             if not consumer.is_connected:
                 raise DeviceError(f"{address} refused the subscription; is it in use elsewhere?")
@@ -295,13 +294,11 @@ class Link:
         body = message.p_msg.msg_node
         self.inbox.put(Report(self._arrived(), message.action.rpartition("/")[2], body))
 
-    def _on_end(self, end: Any) -> None:
-        status = "" if end.subscription is None else end.subscription.end_status or ""
-        self.inbox.lose(f"the device ended the subscription ({status.rpartition('/')[2] or '?'})")
-
     def _on_connected(self, connected: bool) -> None:
         if not connected:
-            self.inbox.lose("the device no longer renews the subscription")
+            self.inbox.lose(
+                "the subscription ended: the device is stopping, or did not renew it in time"
+            )
 
 
 def _plain(epr: str) -> str:
