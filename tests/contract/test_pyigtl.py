@@ -21,8 +21,9 @@ from scot.clock.clock import Clock
 from scot.provider import DeviceContext
 from scot.sample import PoseValue, Sample
 from scot_devices.openigtlink import messages as m
+from scot_devices.openigtlink.options import TrackerOptions
 from scot_devices.openigtlink.protocol import Connection, encode
-from scot_devices.openigtlink.provider import OpenIGTLinkProvider, TrackerOptions
+from scot_devices.openigtlink.provider import OpenIGTLinkProvider
 from scot_devices.simulators.surgery import Surgery
 
 TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])

@@ -19,9 +19,11 @@ from scot.clock.clock import Clock
 from scot.errors import DeviceError, DeviceTimeoutError
 from scot.provider import DeviceContext
 from scot.sample import Flags, PoseValue, Sample
+from scot.testing.conformance import check_run
 from scot_devices.openigtlink import messages as m
+from scot_devices.openigtlink.options import TrackerOptions
 from scot_devices.openigtlink.protocol import Connection, encode
-from scot_devices.openigtlink.provider import OpenIGTLinkProvider, TrackerOptions
+from scot_devices.openigtlink.provider import OpenIGTLinkProvider
 from scot_devices.simulators.surgery import Surgery
 from scot_devices.simulators.tracker import Tracker, parser
 from scot_devices.simulators.tracker_scene import Scene
@@ -71,6 +73,14 @@ async def take(
 def pose(sample: Sample) -> PoseValue:
     assert isinstance(sample.value, PoseValue)
     return sample.value
+
+
+async def test_the_provider_keeps_the_rules_of_every_provider() -> None:
+    async with simulator() as port:
+        options = {"host": "127.0.0.1", "port": port}
+        report = await check_run(OpenIGTLinkProvider, options, 1.0)
+    assert report.failed == []
+    assert report.samples > 50
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,10 @@ from scot.errors import ConfigError, DeviceError, DeviceTimeoutError
 from scot.provider import DeviceContext
 from scot.sample import Flags, PoseValue, Sample
 from scot_devices.openigtlink import messages as m
+from scot_devices.openigtlink.options import TrackerOptions
 from scot_devices.openigtlink.protocol import encode
-from scot_devices.openigtlink.provider import (
-    OpenIGTLinkProvider,
-    Session,
-    TrackerOptions,
-    status_line,
-)
+from scot_devices.openigtlink.provider import OpenIGTLinkProvider
+from scot_devices.openigtlink.session import Session, status_line
 from scot_devices.openigtlink.tools import channel_name
 
 UPRIGHT: m.Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0)
@@ -38,7 +35,7 @@ def context(**options: object) -> DeviceContext[TrackerOptions]:
 
 def samples(device: DeviceContext[TrackerOptions], *messages: m.Message | bytes) -> list[Sample]:
     """Everything one session yields for these messages."""
-    session = Session(device, OpenIGTLinkProvider())
+    session = Session(device, OpenIGTLinkProvider.status)
     found: list[Sample] = []
     for message in messages:
         data = message if isinstance(message, bytes) else encode(message, 2)
@@ -66,6 +63,17 @@ def test_a_transform_becomes_a_pose_with_the_trackers_own_time() -> None:
     channel = device.channels["probe"]
     assert (channel.kind, channel.unit, channel.frame) == (Kind.POSE, "mm", "mni152")
     assert (channel.err_mm, channel.attrs) == (0.8, {"tool": "Probe", "axis": "+z"})
+
+
+def test_the_plan_of_a_tool_is_described_with_its_channel() -> None:
+    plan = {"name": "Probe", "target_mm": [-33, 18, 2], "entry_mm": [-44, 50, 36]}
+    device = context(tools=[plan])
+    samples(device)
+    assert device.channels["probe"].attrs == {
+        "tool": "Probe",
+        "target_mm": [-33.0, 18.0, 2.0],
+        "entry_mm": [-44.0, 50.0, 36.0],
+    }
 
 
 def test_no_device_time_is_stamped_on_arrival_and_says_so() -> None:

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from scot.channel import NAME, NAME_RULE, Channel, Pose
+from scot.channel import NAME, Channel, Pose
 from scot.errors import RemoteProtocolError
 from scot.sample import Flags, PoseValue
 from scot_devices.openigtlink import rigid
 from scot_devices.openigtlink.messages import Matrix, QuaternionTool, Tool, Transform
+from scot_devices.openigtlink.options import ToolOptions
 
 MAX_TOOLS: Final = 64
 """Channels that one tracker may have; names beyond it are counted and not shown."""
@@ -34,23 +33,6 @@ INVISIBLE: Final = PoseValue(
 
 _SEEN = re.compile(r"OK|SWITCH\d_IS_ON", re.IGNORECASE)
 _FALSE = frozenset({"0", "false", "no"})
-
-
-class ToolOptions(BaseModel):
-    """One tool that the room file describes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(min_length=1, max_length=32, description="on the wire, exactly")]
-    channel: Annotated[str | None, Field(pattern=NAME.pattern, description=NAME_RULE)] = None
-    label: Annotated[dict[str, str], Field(description="by language")] = Field(default_factory=dict)
-    error_mm: Annotated[
-        float | None, Field(gt=0, le=100, description="declared accuracy, 95 %, mm")
-    ] = None
-    frame: Annotated[str | None, Field(description="frame of reference; None: the device's")] = None
-    axis: Annotated[
-        str, Field(pattern=r"^([+-][xyz])?$", description="of the tool, along its shaft to the tip")
-    ] = ""
 
 
 def channel_name(wire_name: str, taken: set[str]) -> str:
@@ -110,13 +92,12 @@ class ToolBook:
         wire_name = wire_name or tool.name
         name = tool.channel or channel_name(wire_name, self._taken)
         self._taken.add(name)
-        attrs = {"tool": wire_name, **({"axis": tool.axis} if tool.axis else {})}
         channel = Pose(
             name,
             label=tool.label or {"en": wire_name},
             frame=self.frame if tool.frame is None else tool.frame,
             err_mm=tool.error_mm,
-            attrs=attrs,
+            attrs={**tool.attrs, "tool": wire_name},
         )
         self._channels[wire_name] = channel
         return channel
