@@ -148,7 +148,7 @@ def restore(state: Path, room: str, service: Service) -> tuple[Kept, Door]:
             door = Door(kept.wall, case)
             door.restore(kept.door, machine.utc_ns())
             return kept, door
-    except (OSError, msgspec.DecodeError, ScotError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, ScotError) as error:
         log.info("no earlier sessions: %s", error)
     kept = Kept(room, secrets.token_urlsafe(SECRET_BYTES), b"")
     door = Door(kept.wall, case)

@@ -105,6 +105,6 @@ def _running(delivery: Delivery) -> bool:
     """Whether a host said that its device gives samples."""
     try:
         said = msgspec.msgpack.decode(delivery.frame.payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("state") == Lifecycle.RUNNING.value

@@ -281,7 +281,7 @@ class Door:
         """
         try:
             saved = msgspec.json.decode(data, type=_Saved)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ScotError(
                 f"saved sessions are unreadable: {error}; everybody enters again"
             ) from None

@@ -53,19 +53,21 @@ class Activity:
 
     def bins(self, from_ns: int, to_ns: int, count: int) -> list[float]:
         """Return the share of each bin's seconds in which the device spoke, 0..1."""
-        width_ns = (to_ns - from_ns) / count
         shares = []
         for index in range(count):
-            start_s = int(from_ns + index * width_ns) // SECOND_NS
-            end_s = max(start_s + 1, -(int(-from_ns - (index + 1) * width_ns) // SECOND_NS))
+            start_ns = from_ns + index * (to_ns - from_ns) // count
+            end_ns = from_ns + (index + 1) * (to_ns - from_ns) // count
+            start_s = start_ns // SECOND_NS
+            end_s = max(start_s + 1, -(-end_ns // SECOND_NS))
             shares.append(round(self._count(start_s, end_s) / (end_s - start_s), 3))
         return shares
 
     def _count(self, start_s: int, end_s: int) -> int:
+        hours = range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1)
         count = 0
-        for hour in range(start_s // HOUR_S, (end_s - 1) // HOUR_S + 1):
+        for hour in hours if len(hours) < len(self._hours) else self._hours:
             marks = self._hours.get(hour)
-            if marks is not None:
+            if marks is not None and hour in hours:
                 base = hour * HOUR_S
                 count += sum(marks[max(0, start_s - base) : min(HOUR_S, end_s - base)])
         return count

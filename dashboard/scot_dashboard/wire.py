@@ -119,7 +119,7 @@ def read(data: bytes) -> Inbound:
         raise RemoteProtocolError(f"a message of {len(data)} B exceeds {MAX_INBOUND} B")
     try:
         received: Inbound = _inbound.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError(f"not a message of the feed: {error}") from None
     return received
 
