@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scot.errors import LocalProtocolError
@@ -158,6 +158,7 @@ def test_bad_checksum_names_device_expected_and_actual() -> None:
     assert (connection.bad_crc, connection.messages, connection.garbage_bytes) == (1, 1, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, (2**32 - 1) * 10**9 + 999_999_999))
 def test_every_nanosecond_survives_a_header(ns: int) -> None:
     seconds, fraction = time_field(ns)
@@ -165,6 +166,7 @@ def test_every_nanosecond_survives_a_header(ns: int) -> None:
     assert time_ns(seconds, fraction) == ns
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_time_is_exact_to_half_a_nanosecond(seconds: int, fraction: int) -> None:
     ns = time_ns(seconds, fraction)
@@ -226,6 +228,7 @@ sendable = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(sendable)
 def test_what_is_sent_with_protocol_3_is_what_arrives(message: m.Message) -> None:
     assert decode_one(encode(message, 2)) == message

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ def columns(matrix: Matrix) -> NDArray[np.float64]:
     return np.array(matrix[:9]).reshape(3, 3).T
 
 
+@settings(deadline=None)
 @given(component, component, component, component)
 def test_quaternion_to_matrix_and_back(x: float, y: float, z: float, w: float) -> None:
     length = math.sqrt(x * x + y * y + z * z + w * w)

@@ -94,6 +94,7 @@ def test_the_stream_yields_every_sound_message_and_one_error_a_fault() -> None:
     assert connection.pending == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=40))
 def test_chunking_never_matters(cuts: list[int]) -> None:
     whole, expected = run(STREAM)
@@ -109,6 +110,7 @@ def test_byte_by_byte() -> None:
     assert counts(bytewise) == counts(whole)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 400), max_size=6))
 def test_any_garbage_costs_only_itself(garbage: bytes, cuts: list[int]) -> None:
     data = encode(SENT[0]) + garbage + b"\xff" * 60 + encode(SENT[1])
@@ -119,7 +121,7 @@ def test_any_garbage_costs_only_itself(garbage: bytes, cuts: list[int]) -> None:
     assert found[-1] == SENT[1]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_streams_raise_only_protocol_errors_and_never_depend_on_chunks(
     data: st.DataObject,

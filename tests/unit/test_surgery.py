@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -59,6 +59,7 @@ def test_the_story_repeats_without_a_jump(tips: NDArray[np.float64]) -> None:
     assert distances(tips)[0] == pytest.approx(distances(tips)[-1], abs=0.5)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.floats(-1e6, 1e6), st.integers(0, 50))
 def test_direction_is_a_unit_vector_and_bleeding_a_share(t_s: float, seed: int) -> None:
     surgery = Surgery(seed)
