@@ -39,7 +39,9 @@ class BusTable(_Table):
     """``[bus]``: where the broker listens."""
 
     host: Annotated[str, Field(description="address to bind")] = "127.0.0.1"
-    port: Annotated[PortNumber, Field(description="first of six ports; 0 takes free ones")] = 0
+    port: Annotated[
+        int, Field(ge=0, le=65530, description="first of six ports; 0 takes free ones")
+    ] = 0
 
 
 class RecorderTable(_Table):
@@ -107,7 +109,10 @@ class RoomFile(_Table):
             seen: set[str] = set()
             for table in tables:
                 if table.name in RESERVED:
-                    raise ValueError(f"{what} name {table.name!r} belongs to a part of every room")
+                    raise ValueError(
+                        f"{what} name {table.name!r} belongs to a part of every room; "
+                        f"choose another than {', '.join(sorted(RESERVED))}"
+                    )
                 if table.name in seen:
                     raise ValueError(
                         f"{what} name {table.name!r} is taken; every {what} needs its own"
@@ -159,7 +164,19 @@ def provider_options(device: DeviceTable, where: str | Path, key: str) -> BaseMo
             f"{device.provider!r} is not installed",
             f"installed providers: {', '.join(known)}",
         )
-    provider = find_provider(device.provider)
+    try:
+        provider = find_provider(device.provider)
+    except ConfigError as error:
+        raise ConfigError(
+            where, f"{key}.provider", f"{device.provider!r} {error.problem}", error.allowed
+        ) from error
+    if not isinstance(getattr(provider, "Options", None), type):
+        raise ConfigError(
+            where,
+            f"{key}.provider",
+            f"{device.provider!r} is no provider",
+            "name a subclass of scot.provider.Provider",
+        )
     options: BaseModel = parse(provider.Options, device.options, where, f"{key}.options")
     return options
 
@@ -193,20 +210,25 @@ def parse(model: type[Model], data: Any, where: str | Path, prefix: str) -> Mode
         problem, allowed = f"{given} is not allowed", first["msg"]
         if first["type"] == "extra_forbidden":
             problem = "is not a known key"
-            allowed = f"allowed here: {', '.join(_fields(model, first['loc']))}"
+            allowed = f"allowed here: {', '.join(_holder(model, first['loc']).model_fields)}"
         elif first["type"] == "missing":
             problem = "is missing"
+        elif first["type"] == "string_pattern_mismatch":
+            field = _holder(model, first["loc"]).model_fields.get(str(first["loc"][-1]))
+            if field is not None and field.description:
+                allowed = f"{field.description} ({allowed})"
         elif first["type"] == "value_error":
-            problem, allowed = first["msg"].removeprefix("Value error, "), "rename one of them"
+            problem, _, fix = first["msg"].removeprefix("Value error, ").partition("; ")
+            allowed = fix or "`scot provider list` says what each option is"
         raise ConfigError(where, key.lstrip("."), problem, allowed) from None
 
 
-def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Return the keys allowed in the table that holds the last part of `loc`."""
+def _holder(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model of the table that holds the last part of `loc`."""
     for part in loc[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             annotation: Any = model.model_fields[part].annotation
             inner = getattr(annotation, "__args__", (annotation,))[0]
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 model = inner
-    return list(model.model_fields)
+    return model
