@@ -70,7 +70,7 @@ function build(described) {
     ]),
     alarmLine.element, lanes.element, banner.element,
   );
-  setText(title, described.case || label(described.title, described.workspace));
+  setText(title, /^\d+$/.test(described.case) ? `Case ${described.case}` : described.case || label(described.title, described.workspace));
   document.title = `SCOT · ${title.textContent}`;
   return { layout, tiles, picture, tools, navigation };
 }

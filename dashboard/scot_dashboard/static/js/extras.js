@@ -76,7 +76,8 @@ export class Extras {
     ]);
     const update = (/** @type {View} */ view) => {
       const cell = view.cells[place.address];
-      const stale = !cell || cell.stale;
+      // An event is a fact of the past with its age; it does not go stale.
+      const stale = !cell || (cell.stale && place.channel.kind !== "event");
       setClass(element, "stale", stale);
       setText(value, stale ? DASH : wordsOf(place, cell));
       setText(age, !cell ? word("never") : stale ? `${word("noData")} ${ageText(cell.age_ms)}` : ageText(cell.age_ms));

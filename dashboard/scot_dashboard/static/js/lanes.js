@@ -210,7 +210,8 @@ export class Lanes {
 
   /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} from @param {number} to @param {View} view @param {number} height @param {number} axis @param {number} rem */
   axis(pen, x, from, to, view, height, axis, rem) {
-    const wanted = (to - from) / 1000 / 8;
+    const most = Math.max(2, Math.floor((x(to) - x(from)) / (5.5 * rem)));
+    const wanted = (to - from) / 1000 / Math.min(8, most);
     const step_s = TICKS_S.find((s) => s >= wanted) ?? 14_400;
     const shift = view.now_unix_ms - view.now_t;
     const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;

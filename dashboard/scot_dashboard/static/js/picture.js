@@ -92,7 +92,7 @@ export class Picture {
     if (!sameFrame) this.session.do({ do: "still", id: this.id, note });
     if (!note) return;
     const hundredths = String(Math.floor((note.at_unix_ms % 1000) / 10)).padStart(2, "0");
-    setText(this.stillText, `${note.author} ${word("drewOn")} ${clockText(note.at_unix_ms, usesUtc())}.${hundredths}`);
+    setText(this.stillText, `${note.author} · ${clockText(note.at_unix_ms, usesUtc())}.${hundredths}`);
     this.stillInk.replaceChildren(strokeSvg(note));
   }
 }

@@ -69,7 +69,6 @@ const WORDS = {
   you: ["You", "あなた"],
   probe: ["Probe", "プローブ"],
   noNotes: ["No notes yet. A click on a time moves every pane there.", "注記はまだありません。時刻を押すと全画面がその時点に移動します。"],
-  drewOn: ["drew on the picture of", "の画像に描画:"],
   chapter: ["Chapter", "チャプター"],
   every: ["every", "毎"],
   acknowledged: ["acknowledged", "確認済"],

@@ -13,6 +13,7 @@ import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
 import { lang, spanText, word } from "./text.js";
 import { Tile } from "./tiles.js";
+import { Toasts } from "./toasts.js";
 import { Waves } from "./waves.js";
 
 document.documentElement.lang = lang;
@@ -24,6 +25,7 @@ const chips = new Chips();
 const lanes = new Lanes(session);
 const banner = new BehindBanner();
 const door = new Door(session);
+const toasts = new Toasts();
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -44,7 +46,7 @@ function build(described) {
   ]);
   const scene = h("section.scene", {}, [
     picture?.element ?? h("figure.picture.empty", {}, [h("figcaption.pane-title", { text: word("video") })]),
-    navigation?.element, extras.element,
+    navigation?.element, extras.element, toasts.element,
   ]);
   setHidden(vitals, !waves && !foot.length);
   root.replaceChildren(
@@ -94,6 +96,7 @@ session.listen({
     board.extras.update(view);
     lanes.update(view, catalogue);
     banner.update(view);
+    toasts.update(view);
     board.picture?.pin(pinned);
     if (pinned && view.now_t > pinnedUntil) pinned = null;
   },
@@ -102,6 +105,7 @@ session.listen({
     chips.showPeople(people, () => door.open());
   },
   notes(notes) {
+    toasts.take(notes);
     const view = session.view;
     const fresh = notes.filter((n) => n.points.length && n.author !== author && view && n.t + n.ttl_s * 1000 > view.now_t);
     pinned = fresh[fresh.length - 1] ?? null;

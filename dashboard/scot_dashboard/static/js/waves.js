@@ -61,7 +61,7 @@ export class Waves {
     const origin = this.canvas.getBoundingClientRect();
     const rows = this.rows.map(({ row, trace }) => {
       const box = trace.getBoundingClientRect();
-      const top = Math.min(rem * 1.35, box.height * ratio * 0.24);
+      const top = Math.min(rem * 1.35, box.height * ratio * 0.3);
       const { channel } = row.wave;
       return {
         address: row.wave.address,
@@ -85,9 +85,10 @@ export class Waves {
 
   /** @param {View} view */
   update(view) {
-    for (const { row, element, tiles, silence, sub, unit } of this.rows) {
+    for (const [i, { row, element, tiles, silence, sub, unit }] of this.rows.entries()) {
       const range = view.ranges[row.wave.address];
-      setText(sub, range ? `${shortest(range[0])} … ${shortest(range[1])} ${unit}` : unit);
+      const speed = i === 0 ? "25 mm/s · " : "";
+      setText(sub, range ? `${speed}${shortest(range[0])} … ${shortest(range[1])} ${unit}` : unit);
       const cell = view.cells[row.wave.address];
       const silent = !cell || cell.stale;
       setClass(element, "silent", silent);

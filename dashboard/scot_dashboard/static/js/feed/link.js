@@ -5,7 +5,7 @@ import { decode, encode } from "./msgpack.js";
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 4_000;
 const SILENT_MS = 5_000;
-const FINAL = new Set([4401, 4403]);
+const FINAL = new Set([4400, 4401, 4403, 4409]);
 
 export class Link {
   /**
@@ -78,6 +78,13 @@ export class Link {
   /** @param {any} message */
   send(message) {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(encode(message));
+  }
+
+  /** The server says goodbye. @param {number} code @returns {boolean} whether it is for good */
+  bye(code) {
+    if (!FINAL.has(code)) return false;
+    this.end();
+    return true;
   }
 
   /** Do not come back. */

@@ -15,7 +15,7 @@ const GIVE_UP_MS = 4_000;
  * @property {string[]} addresses
  * @property {[number, number]} [between]
  * @property {number} [at]
- * @property {(complete: boolean) => void} done
+ * @property {() => void} done
  */
 
 export class Playhead {
@@ -158,8 +158,8 @@ export class Playhead {
     this.waiting.set(name, asked);
     this.ask({
       ...question,
-      done: (complete) => {
-        if (complete) got();
+      done: () => {
+        got();
         if (this.waiting.get(name) !== asked) return;
         this.waiting.delete(name);
         if (!this.waiting.has("at") && !this.waiting.has("small")) this.arrived();

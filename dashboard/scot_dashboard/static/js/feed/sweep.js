@@ -258,6 +258,7 @@ export class Sweep {
     const step = niceStep(span / 4);
     const middle = (low + high) / 2;
     this.low = Math.floor((middle - span / 2) / step + 0.01) * step;
+    if (this.fixed && low >= Number(this.row.low)) this.low = Math.max(this.low, Number(this.row.low));
     this.high = Math.max(Math.ceil((middle + span / 2) / step - 0.01) * step, this.low + step);
   }
 }

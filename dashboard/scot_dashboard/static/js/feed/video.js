@@ -119,6 +119,10 @@ export class Screen {
     this.frames = 0;
   }
 
+  get aspect() {
+    return this.shown ? this.canvas.width / this.canvas.height : 16 / 9;
+  }
+
   /** @param {VideoFrame} frame @param {Sample} unit */
   draw(frame, unit) {
     const { canvas } = this;
@@ -132,10 +136,6 @@ export class Screen {
     this.frames++;
   }
 
-  clear() {
-    this.pen?.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    this.shown = null;
-  }
 }
 
 /** Decodes a track up to a moment and shows the picture of that moment. */
@@ -191,9 +191,12 @@ export class VideoPane {
     this.live = true;
     /** @type {number[]} bus times of the last pictures that went up */
     this.recent = [];
-    /** @type {(unit: Sample) => void} */
-    this.onDraw = () => {};
     this.decoder = new Decoder((frame, unit) => this.output(frame, unit));
+  }
+
+  /** Pictures drawn so far, wherever. */
+  get frames() {
+    return this.main.frames + (this.inset?.frames ?? 0);
   }
 
   get problem() {
@@ -224,7 +227,6 @@ export class VideoPane {
     screen.draw(frame, unit);
     this.recent.push(unit.t);
     if (this.recent.length > 26) this.recent.shift();
-    this.onDraw(unit);
   }
 
   /** @param {boolean} live */

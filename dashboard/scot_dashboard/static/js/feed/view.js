@@ -1,7 +1,8 @@
 /**
  * What the page shows at one moment, as plain values for the main thread.
  * @import {AlarmNow, Catalogue, Cell, Channel, Sample, View} from "../types.js"
- * @import {Store, Track} from "./store.js"
+ * @import {Track} from "./store.js"  @import {Room} from "./room.js"  @import {Stage} from "./stage.js"
+ * @import {VideoPane} from "./video.js"
  */
 
 import { SIMULATED } from "./wire.js";
@@ -132,4 +133,82 @@ export class Witness {
     }
     return worst;
   }
+}
+
+/** @param {Room} room @param {Stage} stage @param {number} local @returns {View} */
+export function viewOf(room, stage, local) {
+  const { time, playhead, store, witness, link } = room;
+  const now = time.now(local);
+  const live = playhead.mode === "live";
+  const t = playhead.cursor(local);
+  const unix = (/** @type {number} */ x) => time.unix(x);
+  /** @type {Record<string, Cell>} */
+  const cells = {};
+  /** @type {[string, Track][]} */
+  const alarmTracks = [];
+  for (const [address, { device, channel }] of room.channels) {
+    const track = store.tracks.get(address);
+    if (!track) continue;
+    if (channel.kind === "alarm") alarmTracks.push([device, track]);
+    const cell = cellAt(track, channel, t, live, unix);
+    if (cell) cells[address] = cell;
+  }
+  const alive = link?.alive ?? false;
+  const alarms = alarmsAt(alarmTracks, Infinity, now);
+  const panes = [...stage.panes].map(([id, { pane }]) => /** @type {const} */ ([id, pane]));
+  return {
+    connected: alive,
+    lost_ms: alive ? 0 : local - (link?.heard ?? local),
+    now_unix_ms: unix(now),
+    now_t: now,
+    oldest_t: playhead.oldest,
+    mode: playhead.mode,
+    cursor_t: t,
+    cursor_unix_ms: unix(t),
+    behind_ms: playhead.behind(local),
+    seeking: playhead.seeking,
+    cells,
+    alarms,
+    cursorAlarms: live ? alarms : alarmsAt(alarmTracks, t, t),
+    silent_ms: witness.silence(now),
+    clock: witness.clock(now),
+    videos: Object.fromEntries(panes.map(([id, pane]) => [id, pictureNow(room, pane, t, live)])),
+    ranges: rangesOf(stage),
+    simulated: witness.simulated,
+    conflated: room.conflated,
+    columns: [...stage.sheets.values()].flatMap((s) => s.sweeps).reduce((n, s) => n + s.columns, 0),
+    frames: panes.reduce((n, [, pane]) => n + pane.frames, 0),
+    delay_ms: room.delay_ms,
+    seek_ms: playhead.seek_ms,
+    sync_ms: time.half_ms,
+  };
+}
+
+/** What the height of each waveform's row stands for. @param {Stage} stage */
+function rangesOf(stage) {
+  /** @type {Record<string, [number, number]>} */
+  const found = {};
+  for (const { sweeps } of stage.sheets.values()) {
+    for (const sweep of sweeps) {
+      if (sweep.head !== null) found[sweep.row.address] = [sweep.low, sweep.high];
+    }
+  }
+  return found;
+}
+
+/** @param {Room} room @param {VideoPane} pane @param {number} t @param {boolean} live */
+function pictureNow(room, pane, t, live) {
+  const shown = pane.main.shown;
+  const channel = room.channels.get(pane.address)?.channel;
+  const age_ms = shown ? Math.max(0, t - shown.unit.t) : null;
+  return {
+    age_ms,
+    lag_ms: shown && live ? room.time.now(shown.drawn) - shown.unit.t : null,
+    fps: pane.fps(),
+    aspect: pane.main.aspect,
+    stale: age_ms === null || age_ms > (channel?.stale_after_s ?? 1) * 1000,
+    ns: shown?.unit.ns ?? null,
+    t_unix_ms: shown ? room.time.unix(shown.unit.t) : null,
+    problem: pane.problem,
+  };
 }

@@ -1,6 +1,6 @@
 /**
  * The tool, its uncertainty, the plan: over slices and over the surface.
- * @import {Slice} from "./volume.js"  @import {Eye, Solid} from "./solid.js"
+ * @import {Slice} from "./volume.js"  @import {Solid} from "./solid.js"
  */
 
 import { PLANES } from "./volume.js";
@@ -181,7 +181,7 @@ export function paintSolid(pen, solid, scene, rem) {
   pen.globalAlpha = scene.tool ? 1 : 0.45;
   pen.drawImage(solid.canvas, 0, 0, width, height);
   pen.globalAlpha = 1;
-  sides(pen, at, solid.eye, rem);
+  sides(pen, at, rem);
   for (const other of scene.others) rod(pen, solid, at, other, OTHER, 0.16 * rem, 70);
   if (scene.entry && scene.target) plan(pen, at(scene.entry), [...at(scene.target).slice(0, 2), 0], rem);
   if (!scene.tool) return;
@@ -220,8 +220,8 @@ function rod(
   pen.globalAlpha = 1;
 }
 
-/** Letters at the sides of the head that face the eye. @param {OffscreenCanvasRenderingContext2D} pen @param {(mm: number[]) => number[]} at @param {Eye} eye @param {number} rem */
-function sides(pen, at, eye, rem) {
+/** Letters at the sides of the head that face the eye. @param {OffscreenCanvasRenderingContext2D} pen @param {(mm: number[]) => number[]} at @param {number} rem */
+function sides(pen, at, rem) {
   pen.font = `640 ${0.85 * rem}px Inter, system-ui, sans-serif`;
   pen.fillStyle = LETTER;
   pen.textAlign = "center";
@@ -231,9 +231,8 @@ function sides(pen, at, eye, rem) {
   ])) {
     const [x, y, z] = at(mm);
     const off = Math.hypot(x - pen.canvas.width / 2, y - pen.canvas.height / 2);
-    if (z < -40 || off < pen.canvas.height * 0.28) continue;
+    if (z < -40 || off < pen.canvas.height * 0.28 || y < 2.2 * rem) continue;
     pen.fillText(letter, x, y);
   }
   pen.textAlign = "left";
-  void eye;
 }

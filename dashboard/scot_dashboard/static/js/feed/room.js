@@ -1,0 +1,239 @@
+/**
+ * The room as this page knows it: catalogue, samples, clock, and the questions to History.
+ * @import {Catalogue, Channel, Hello, Sample} from "../types.js"
+ * @import {Link} from "./link.js"  @import {Question} from "./playhead.js"  @import {Track} from "./store.js"
+ */
+
+import { BusTime } from "./bustime.js";
+import { Playhead } from "./playhead.js";
+import { Store } from "./store.js";
+import { Witness, channelsOf } from "./view.js";
+import { readSample } from "./wire.js";
+
+const FIRST_FILL_MS = 14_000;
+const LOST_FILL_MS = 56_000;
+const ALARM_FILL_MS = 600_000;
+const LONGEST_DELAY_MS = 1_500;
+const NEEDS_MS = 10_000;
+const SETTLED_MS = 400;
+const FORGET_MS = 15_000;
+const TRIM_MS = 5_000;
+
+export class Room {
+  constructor() {
+    this.time = new BusTime();
+    this.store = new Store();
+    this.witness = new Witness();
+    this.playhead = new Playhead(this.store, this.time, (question) => this.ask(question));
+    this.playhead.small = () => this.of((c) => !isBulk(c) && c.sensitivity !== "technical");
+    this.playhead.bulk = () => this.of(isBulk);
+    /** @type {Link|null} */
+    this.link = null;
+    /** @type {Hello|null} */
+    this.hello = null;
+    /** @type {Map<string, {device: string, channel: Channel}>} */
+    this.channels = new Map();
+    /** @type {Map<number, {question: Question, local: number}>} */
+    this.asked = new Map();
+    /** @type {Record<string, number>} */
+    this.conflated = {};
+    /** @type {{local: number, need: number}[]} */
+    this.needs = [];
+    this.delay_ms = 0;
+    this.number = 0;
+    this.lostAt = 0;
+    this.trimmed = 0;
+    /** @type {(type: string, body: any) => void} everything the main thread is told as it is */
+    this.tell = () => {};
+    /** @type {(address: string, unit: Sample) => void} a live picture came */
+    this.onPicture = () => {};
+    /** @type {() => void} */
+    this.onNote = () => {};
+    /** @type {() => void} an answer of History is complete */
+    this.onFilled = () => {};
+  }
+
+  /** @param {any[]} message @param {number} local */
+  take(message, local) {
+    const [type, first, second, third, fourth] = message;
+    if (type === "samples") {
+      for (const [address, header, payload] of second) this.sample(address, header, payload, true);
+    } else if (type === "clock") this.time.reply(Number(first), local, second);
+    else if (type === "history") this.answered(first, second, third, fourth);
+    else if (type === "hello") this.greet(first, local);
+    else if (type === "catalogue") this.describe(first);
+    else if (type === "people") this.tell("people", { people: first });
+    else if (type === "lanes") this.tell("lanes", { lanes: this.lanes(second) });
+    else if (type === "conflated") this.conflate(first);
+    else if (type === "bye") this.bye(Number(first), String(second));
+  }
+
+  /** @param {Hello} hello @param {number} local */
+  greet(hello, local) {
+    const again = this.hello !== null;
+    const { time, playhead, store } = this;
+    this.hello = hello;
+    time.utcOffset = BigInt(Math.round(hello.utc_offset_ns));
+    time.hello(hello.bus_now_ns, local);
+    playhead.playout_ms = hello.playout_ms;
+    this.delay_ms = Math.max(this.delay_ms, hello.playout_ms);
+    const now = time.now(local);
+    playhead.oldest = hello.oldest_ns === null ? now : time.fromNs(BigInt(hello.oldest_ns));
+    this.describe(hello.catalogue);
+    this.tell("hello", { hello });
+    this.asked.clear();
+    store.bulk.add(now, now + 1);
+    this.firstQuestions(now, again ? Math.max(this.lostAt, now - LOST_FILL_MS) : now - FIRST_FILL_MS);
+  }
+
+  /** @param {number} now @param {number} from */
+  firstQuestions(now, from) {
+    const { playhead, store } = this;
+    const first = Math.max(playhead.oldest, from);
+    const none = () => {};
+    const every = [...this.channels.keys()];
+    if (!every.length) return;
+    this.ask({ addresses: every, at: now, done: none });
+    const small = playhead.small();
+    if (small.length) {
+      this.ask({ addresses: small, between: [first, now], done: () => store.small.add(first, this.time.now()) });
+    }
+    const kept = this.of((c) => c.kind === "annotation");
+    if (kept.length) this.ask({ addresses: kept, between: [playhead.oldest, now], done: none });
+    const alarms = this.of((c) => c.kind === "alarm");
+    const alarmsFrom = Math.max(playhead.oldest, now - ALARM_FILL_MS);
+    if (alarms.length) this.ask({ addresses: alarms, between: [alarmsFrom, now], done: none });
+  }
+
+  /** @param {Catalogue} catalogue */
+  describe(catalogue) {
+    if (this.hello) this.hello.catalogue = catalogue;
+    this.channels = new Map(
+      channelsOf(catalogue).map(({ address, device, channel }) => [address, { device, channel }]),
+    );
+    this.tell("catalogue", { catalogue });
+  }
+
+  /** Addresses of the channels that `test` accepts. @param {(c: Channel) => boolean} test */
+  of(test) {
+    return [...this.channels].filter(([, { channel }]) => test(channel)).map(([address]) => address);
+  }
+
+  /**
+   * @param {string} address
+   * @param {any[]} header
+   * @param {Uint8Array} payload
+   * @param {boolean} live
+   */
+  sample(address, header, payload, live) {
+    const known = this.channels.get(address);
+    if (!known) return;
+    const { device, channel } = known;
+    const track = this.store.track(address, channel.kind);
+    const read = readSample(channel, header, payload, (ns) => this.time.fromNs(ns));
+    if (live && channel.kind === "waveform") this.notice(track, channel);
+    const isNew = track.add(read);
+    if (live) this.witness.see(device, channel, read);
+    if (!isNew) return;
+    if (channel.kind === "annotation") this.onNote();
+    if (live && channel.kind === "video") this.onPicture(address, read);
+  }
+
+  /** How late waveforms come: the head must wait so long. @param {Track} track @param {Channel} c */
+  notice(track, c) {
+    const before = track.samples[track.samples.length - 1];
+    if (!before) return;
+    const end = before.t + (before.value.length * 1000) / (c.rate_hz || 100);
+    const need = this.time.now() - end;
+    if (need > 0 && need < LONGEST_DELAY_MS) this.needs.push({ local: performance.now(), need });
+  }
+
+  /** @param {Question} question */
+  ask(question) {
+    const number = ++this.number;
+    this.asked.set(number, { question, local: performance.now() });
+    const { addresses, between, at } = question;
+    const request = between
+      ? { addresses, between: between.map((t) => this.time.toNs(t)) }
+      : { addresses, at: this.time.toNs(at ?? 0) };
+    this.link?.send(["history", number, request]);
+  }
+
+  /** @param {number} number @param {boolean} complete @param {any} next @param {any[]} frames */
+  answered(number, complete, next, frames) {
+    for (const [address, header, payload] of frames) this.sample(address, header, payload, false);
+    if (!complete) return;
+    const entry = this.asked.get(number);
+    this.asked.delete(number);
+    if (!entry) return;
+    const { question } = entry;
+    if (next !== null && next !== undefined && question.between) {
+      const [from, to] = question.between;
+      const onward = this.time.fromNs(BigInt(next));
+      if (onward > from && onward < to) return this.ask({ ...question, between: [onward, to] });
+    }
+    question.done();
+    this.onFilled();
+  }
+
+  /** @param {any} found */
+  lanes(found) {
+    const t = (/** @type {any} */ ns) => (ns === null ? null : this.time.fromNs(BigInt(ns)));
+    return {
+      ...found,
+      from_t: t(found.from_ns),
+      to_t: t(found.to_ns),
+      alarms: found.alarms.map((/** @type {any[]} */ a) => [t(a[0]), t(a[1]), a[2], a[3]]),
+      notes: found.notes.map((/** @type {any[]} */ n) => [t(n[0]), n[1], n[2], n[3]]),
+    };
+  }
+
+  /** @param {number} from_t @param {number} to_t @param {number} bins */
+  askLanes(from_t, to_t, bins) {
+    const request = { from_ns: this.time.toNs(from_t), to_ns: this.time.toNs(to_t), bins };
+    this.link?.send(["lanes", ++this.number, request]);
+  }
+
+  /** @param {Record<string, number>} counts */
+  conflate(counts) {
+    for (const [address, count] of Object.entries(counts)) {
+      this.conflated[address] = (this.conflated[address] ?? 0) + Number(count);
+    }
+  }
+
+  /** @param {number} code @param {string} text */
+  bye(code, text) {
+    const final = this.link?.bye(code) ?? true;
+    if (final) this.tell("bye", { code, text });
+  }
+
+  /** Eight times a second. @param {number} local */
+  tick(local) {
+    const { playhead, store, link } = this;
+    const alive = link?.alive ?? false;
+    playhead.fill();
+    this.needs = this.needs.filter((n) => local - n.local < NEEDS_MS);
+    const need = this.needs.reduce((most, n) => Math.max(most, n.need + 15), playhead.playout_ms);
+    this.delay_ms = need > this.delay_ms ? need : Math.max(need, this.delay_ms - 0.5);
+    const now = this.time.now(local);
+    if (alive) {
+      this.lostAt = now;
+      // What streams in live is complete: the feed says what it leaves out.
+      for (const { spans } of this.asked.size ? [] : [store.small, store.bulk]) {
+        const last = spans[spans.length - 1];
+        if (last) last[1] = Math.max(last[1], now - SETTLED_MS);
+      }
+    }
+    if (local - this.trimmed < TRIM_MS) return;
+    this.trimmed = local;
+    store.trim(now, playhead.cursor(local));
+    for (const [number, { local: since }] of this.asked) {
+      if (local - since > FORGET_MS) this.asked.delete(number);
+    }
+  }
+}
+
+/** @param {Channel} channel */
+function isBulk({ kind }) {
+  return kind === "video" || kind === "image";
+}

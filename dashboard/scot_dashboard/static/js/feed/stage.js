@@ -1,0 +1,165 @@
+/**
+ * Everything that is drawn in this worker: sheets of waveforms, pictures with their ink, stills.
+ * @import {Note} from "../types.js"  @import {Room} from "./room.js"  @import {Notes} from "./notes.js"
+ */
+
+import { InkLayer } from "./ink.js";
+import { Sweep } from "./sweep.js";
+import { Follower, Screen, VideoPane } from "./video.js";
+import { cellAt } from "./view.js";
+
+const NAV_MS = 33;
+const SEEN_MS = 250;
+const JUST_AFTER_MS = 0.0005; // so that the frame itself is at or before the moment
+
+export class Stage {
+  /** @param {Room} room @param {Notes} notes */
+  constructor(room, notes) {
+    this.room = room;
+    this.notes = notes;
+    /** @type {Map<string, {canvas: OffscreenCanvas, sweeps: Sweep[]}>} */
+    this.sheets = new Map();
+    /** @type {Map<string, {pane: VideoPane, ink: InkLayer|null, scale: number}>} */
+    this.panes = new Map();
+    /** @type {Map<string, {follower: Follower, note: Note|null}>} */
+    this.stills = new Map();
+    /** @type {MessagePort|null} */
+    this.nav = null;
+    this.navAt = 0;
+    this.seenAt = 0;
+    room.onPicture = (address, unit) => {
+      for (const { pane } of this.panes.values()) if (pane.address === address) pane.push(unit);
+    };
+    room.onFilled = () => this.anew();
+    room.playhead.onJump = () => {
+      const live = room.playhead.mode === "live";
+      for (const { pane } of this.panes.values()) pane.setLive(live);
+      this.anew();
+    };
+  }
+
+  /** Waveforms are drawn whole next time; pictures that wait for a keyframe get one. */
+  anew() {
+    for (const { pane } of this.panes.values()) {
+      pane.catchUp(this.room.store.track(pane.address, "video"));
+    }
+    for (const { sweeps } of this.sheets.values()) for (const sweep of sweeps) sweep.head = null;
+  }
+
+  /** @param {number} local */
+  frame(local) {
+    const { room, notes } = this;
+    const { playhead, store } = room;
+    const { mode } = playhead;
+    const cursor = playhead.cursor(local);
+    if (mode !== "live" || room.link?.alive) {
+      const t = mode === "live" ? cursor - room.delay_ms : cursor;
+      for (const { sweeps } of this.sheets.values()) {
+        for (const sweep of sweeps) sweep.draw(store.track(sweep.row.address, "waveform"), t);
+      }
+    }
+    for (const { pane, ink, scale } of this.panes.values()) {
+      if (mode !== "live") pane.follower.follow(store.track(pane.address, "video"), cursor);
+      const shown = pane.main.shown;
+      const t = shown && mode !== "live" ? Math.max(shown.unit.t, cursor) : cursor;
+      ink?.draw(notes.over(pane.address, t, mode), pane.main.aspect, scale, (n) => notes.caption(n));
+    }
+    for (const { follower, note } of this.stills.values()) {
+      if (note) follower.follow(store.track(note.channel, "video"), note.at_t + JUST_AFTER_MS);
+    }
+    if (this.nav && local - this.navAt >= NAV_MS) {
+      this.navAt = local;
+      this.nav.postMessage({ poses: this.poses(mode === "live", cursor) });
+    }
+  }
+
+  /** @param {boolean} live @param {number} t */
+  poses(live, t) {
+    const found = [];
+    for (const [address, { channel }] of this.room.channels) {
+      if (channel.kind !== "pose") continue;
+      const cell = cellAt(this.room.store.track(address, "pose"), channel, t, live, (x) => x);
+      if (!cell) continue;
+      const err_mm = cell.value.err_mm ?? channel.err_mm ?? null;
+      found.push({ address, ...cell.value, err_mm, stale: cell.stale });
+    }
+    return found;
+  }
+
+  /** Tell the room which picture is on this screen, and how late. @param {number} local */
+  report(local) {
+    const { room } = this;
+    if (!room.hello || room.hello.role === "or_staff" || local - this.seenAt < SEEN_MS) return;
+    this.seenAt = local;
+    for (const { pane } of this.panes.values()) {
+      const shown = (room.playhead.mode === "live" ? pane.main : pane.inset)?.shown;
+      if (!shown) continue;
+      const behind = Math.max(0, room.time.now(shown.drawn) - shown.unit.t);
+      const behind_ms = Math.round(behind * 10) / 10;
+      room.link?.send(["seen", { channel: pane.address, bus_ns: shown.unit.ns, behind_ms }]);
+    }
+  }
+
+  /** @param {any} wish */
+  sheet({ id, canvas, width, height, rows, px_mm, line }) {
+    const sheet = this.sheets.get(id) ?? { canvas, sweeps: [] };
+    this.sheets.set(id, sheet);
+    sheet.canvas.width = width;
+    sheet.canvas.height = height;
+    const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (sheet.canvas.getContext("2d"));
+    sheet.sweeps = rows.map((/** @type {any} */ row) => new Sweep(pen, row, px_mm, line));
+  }
+
+  /** @param {any} wish */
+  video({ id, address, main, inset, ink }) {
+    const pane = new VideoPane(address, main, inset);
+    pane.setLive(this.room.playhead.mode === "live");
+    this.panes.set(id, { pane, ink: ink ? new InkLayer(ink) : null, scale: 16 });
+    pane.catchUp(this.room.store.track(address, "video"));
+  }
+
+  /** @param {any} wish */
+  inkSize({ id, width, height, scale }) {
+    const entry = this.panes.get(id);
+    if (!entry?.ink) return;
+    entry.ink.canvas.width = width;
+    entry.ink.canvas.height = height;
+    entry.scale = scale;
+    entry.ink.key = "";
+  }
+
+  /** Show the very frame of a note, beside the live picture. @param {any} wish */
+  still({ id, canvas, note }) {
+    const { room } = this;
+    const still = this.stills.get(id) ?? { follower: new Follower(new Screen(canvas)), note: null };
+    this.stills.set(id, still);
+    still.note = note;
+    still.follower.stop();
+    if (!note) return;
+    const t = note.at_t + JUST_AFTER_MS;
+    if (!room.store.bulk.has(note.at_t - 1, note.at_t)) {
+      room.ask({ addresses: [note.channel], at: t, done: () => {} });
+    }
+  }
+
+  /** Hold the very picture that is on the screen, not the cursor that ran past it. @param {any} wish */
+  hold({ id }) {
+    const { playhead } = this.room;
+    const shown = this.shown(id);
+    if (playhead.mode !== "frozen" && shown) playhead.seek(shown.t + JUST_AFTER_MS, true);
+  }
+
+  /** The access unit that a pane shows. @param {string|undefined} id */
+  shown(id) {
+    return this.panes.get(id ?? "")?.pane.main.shown?.unit ?? null;
+  }
+
+  clear() {
+    for (const { pane } of this.panes.values()) pane.close();
+    for (const { follower } of this.stills.values()) follower.decoder.close();
+    this.sheets.clear();
+    this.panes.clear();
+    this.stills.clear();
+    this.nav = null;
+  }
+}

@@ -1,0 +1,38 @@
+/** What remote people write, on the wall for a while. @import {Note, View} from "./types.js" */
+
+import { usesUtc } from "./clock.js";
+import { h, setHidden } from "./dom.js";
+import { authorColor, clockText } from "./feed/ink.js";
+
+const SHOWN_MS = 25_000;
+const MOST = 3;
+
+export class Toasts {
+  constructor() {
+    this.element = h("div.toasts", { role: "log", "aria-live": "polite" });
+    /** @type {Note[]} */
+    this.notes = [];
+    this.key = "";
+  }
+
+  /** @param {Note[]} notes */
+  take(notes) {
+    this.notes = notes.filter((n) => n.text && !n.points.length);
+  }
+
+  /** @param {View} view */
+  update(view) {
+    const fresh = this.notes.filter((n) => view.now_t - n.t < SHOWN_MS).slice(-MOST);
+    const key = fresh.map((n) => n.id).join();
+    if (key === this.key) return;
+    this.key = key;
+    this.element.replaceChildren(...fresh.map((note) => {
+      const who = h("strong", { text: note.author });
+      who.style.color = authorColor(note.author);
+      return h("p.toast", {}, [
+        who, h("span.toast-time", { text: clockText(note.at_unix_ms, usesUtc()) }), h("span", { text: note.text }),
+      ]);
+    }));
+    setHidden(this.element, fresh.length === 0);
+  }
+}
