@@ -33,7 +33,7 @@ from scot.sample import Sample
 
 log = logging.getLogger(__name__)
 
-BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+BACKOFF_S = (0.3, 0.6, 1.2, 2.0)
 STEADY_S = 10.0
 LOOK_S = 0.2
 

@@ -11,10 +11,24 @@ from scot.clock.probe import Probe, Reply, encode, read_request
 from scot.errors import ClockError
 
 MAX_SOURCES = 1_000
+IDLE_NS = 30_000_000_000
+
+
+class _Source:
+    """One client's clock as far as it is known."""
+
+    def __init__(self) -> None:
+        self.estimator = Estimator()
+        self.last: Probe | None = None
+        self.maps = 0
+        self.heard_ns = 0
 
 
 class ClockService:
     """Answers probes and keeps one `Estimator` a source.
+
+    Of `MAX_SOURCES` the one that has been silent longest makes way for a new one, if that is
+    longer than `IDLE_NS`; otherwise the new one gets no map.
 
     Args:
         clock: the session's clock; its map is exact by definition.
@@ -31,9 +45,7 @@ class ClockService:
         self._session = clock.map
         self.refused = 0
         self._report = report
-        self._estimators: dict[str, Estimator] = {}
-        self._last: dict[str, Probe] = {}
-        self._ids: dict[str, int] = {}
+        self._sources: dict[str, _Source] = {}  # longest silent first
 
     def on_request(self, source: str, data: bytes, t2_ns: int) -> bytes:
         """Return the reply to one probe that came at `t2_ns`.
@@ -44,21 +56,35 @@ class ClockService:
         request = read_request(data)
         row: BusMap | None = None
         probe = request.previous
-        if probe is not None and probe != self._last.get(source):
-            self._last[source] = probe
-            row = self._estimate(source, probe)
+        if probe is not None:
+            known = self._known(source, t2_ns)
+            if known is not None and probe != known.last:
+                row = self._estimate(source, known, probe)
         return encode(Reply(request.t1_ns, t2_ns, self.clock.read(), row))
 
-    def _estimate(self, source: str, probe: Probe) -> BusMap | None:
-        if source not in self._estimators and len(self._estimators) >= MAX_SOURCES:
-            self.refused += 1
-            return None
-        estimator = self._estimators.setdefault(source, Estimator())
+    def _known(self, source: str, now_ns: int) -> _Source | None:
+        sources = self._sources
+        known = sources.pop(source, None)
+        if known is None:
+            if len(sources) >= MAX_SOURCES:
+                silent, oldest = next(iter(sources.items()))
+                if now_ns - oldest.heard_ns < IDLE_NS:
+                    self.refused += 1
+                    return None
+                del sources[silent]
+            known = _Source()
+        known.heard_ns = now_ns
+        sources[source] = known
+        return known
+
+    def _estimate(self, source: str, known: _Source, probe: Probe) -> BusMap:
+        estimator = known.estimator
         line = estimator.add(probe)
         session = self._session
-        self._ids[source] = self._ids.get(source, 0) + 1
+        known.last = probe
+        known.maps += 1
         row = BusMap(
-            id=self._ids[source],
+            id=known.maps,
             epoch=estimator.epoch,
             local_ns=line.at_ns,
             bus_ns=session.at(line.at_ns + line.offset_ns),
