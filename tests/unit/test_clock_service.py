@@ -1,0 +1,181 @@
+"""The clock service believes no impossible probe, and estimates each exchange once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from scot.clock import service as service_module
+from scot.clock.clock import BusMap, Clock
+from scot.clock.probe import MAX_RTT_NS, Probe, Reply, Request, encode, read_reply, read_request
+from scot.clock.service import ClockService
+from scot.errors import ClockError, RemoteProtocolError
+from scot.testing import ManualClock
+from scot.timestamp import ClockState
+
+SOUND = Probe(1_000, 900_000, 900_500, 2_000)  # round trip of 500 ns
+MOST = 2**63 - 1
+
+
+def serving(clock: Clock | None = None) -> tuple[ClockService, list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    return ClockService(clock or ManualClock(1_000_000), rows.append), rows
+
+
+def ask(service: ClockService, probe: Probe | None, source: str = "monitor-1") -> Reply:
+    data = encode(Request(3_000, probe))
+    return read_reply(service.on_request(source, data, service.clock.read()))
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(2_000, 10, 20, 1_999),  # back before it left
+        Probe(1_000, 21, 20, 9_000),  # answered before it came
+        Probe(1_000, 0, 1_001, 2_000),  # longer at the service than away
+        Probe(0, 0, 0, MAX_RTT_NS + 1),  # under way for longer than anybody waits
+        Probe(0, MOST, MOST, MOST),
+        Probe(MOST, 0, MOST, 0),
+    ],
+)
+def test_an_impossible_probe_is_refused_and_moves_nothing(probe: Probe) -> None:
+    service, rows = serving()
+    with pytest.raises(RemoteProtocolError, match=r"impossible clock probe \(.*round trip"):
+        ask(service, probe)
+    assert rows == []
+    reply = ask(service, SOUND)
+    assert reply.map is not None
+    assert reply.map.id == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc0",
+        b"\x91" * 100_000 + b"\xc0",
+        b"\xdd\xff\xff\xff\xff",
+        msgspec.msgpack.encode([1]),
+        msgspec.msgpack.encode([-1, None]),
+        msgspec.msgpack.encode([2**63, None]),
+        msgspec.msgpack.encode([1, [1, 2, 3]]),
+        msgspec.msgpack.encode([1, [1, 2, 3, -4]]),
+        msgspec.msgpack.encode([1.5, None]),
+        msgspec.msgpack.encode([1, None]) + b"\0",
+    ],
+)
+def test_garbage_is_refused(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="bad clock probe"):
+        read_request(data)
+    with pytest.raises(RemoteProtocolError, match="bad clock reply"):
+        read_reply(data)
+
+
+def test_a_first_request_is_answered_with_times_and_no_map() -> None:
+    clock = ManualClock(1_000_000)
+    service, rows = serving(clock)
+    data = encode(Request(3_000, None))
+    received_ns = clock.read()
+    clock.advance(40)
+    reply = read_reply(service.on_request("monitor-1", data, received_ns))
+    assert reply == Reply(3_000, 1_000_000, 1_000_040, None)
+    assert rows == []
+
+
+def test_each_exchange_is_estimated_and_reported_once() -> None:
+    service, rows = serving()
+    first, again = ask(service, SOUND), ask(service, SOUND)
+    assert first.map is not None
+    assert again.map is None
+    assert len(rows) == 1
+    later = Probe(5_000, 904_000, 904_500, 6_000)
+    second = ask(service, later)
+    assert second.map is not None
+    assert second.map.id == 2
+    assert len(rows) == 2
+
+
+def test_a_report_holds_the_raw_probe_and_the_map_that_was_given() -> None:
+    service, rows = serving()
+    given = ask(service, SOUND).map
+    assert given is not None
+    raw = {
+        "source": "monitor-1",
+        "t1_ns": 1_000,
+        "t2_ns": 900_000,
+        "t3_ns": 900_500,
+        "t4_ns": 2_000,
+    }
+    row = rows[0]
+    assert {key: row[key] for key in raw} == raw
+    names = ("epoch", "local_ns", "bus_ns", "rate", "bound_ns")
+    assert {name: row[name] for name in names} == {name: getattr(given, name) for name in names}
+    assert (row["map_id"], row["err_ns"], row["state"]) == (1, given.err_ns, "converging")
+
+
+def test_the_map_carries_the_clients_reading_to_bus_time() -> None:
+    """Broker and client clocks 898,750 ns apart, 250 ns each way, bus time 10 s ahead."""
+    start = BusMap(0, 0, 0, 10_000_000_000, 1.0, 0, 0, ClockState.LOCKED)
+    service, _ = serving(Clock(start, lambda: 1_000_000))
+    given = ask(service, SOUND).map
+    assert given is not None
+    truth_ns = 10_000_000_000 + 2_000 + 898_750
+    assert abs(given.at(2_000) - truth_ns) <= 1
+    assert given.bound_ns is not None
+    assert given.bound_ns >= 250
+
+
+def test_a_replay_at_four_times_the_speed_gives_maps_of_that_speed() -> None:
+    start = BusMap(0, 0, 0, 10_000_000_000, 4.0, 0, 0, ClockState.LOCKED)
+    plain, _ = serving(Clock(msgspec.structs.replace(start, rate=1.0), lambda: 1_000_000))
+    fast, _ = serving(Clock(start, lambda: 1_000_000))
+    one, four = ask(plain, SOUND).map, ask(fast, SOUND).map
+    assert one is not None
+    assert four is not None
+    assert four.rate == pytest.approx(4 * one.rate)
+    assert four.bus_ns - 10_000_000_000 == pytest.approx(4 * (one.bus_ns - 10_000_000_000), abs=4)
+    assert (one.bound_ns, four.bound_ns) != (None, None)
+    assert (four.bound_ns or 0) == pytest.approx(4 * (one.bound_ns or 0), abs=4)
+
+
+def test_sources_are_told_apart() -> None:
+    service, rows = serving()
+    far = Probe(1_000, 500_000_900_000, 500_000_900_500, 2_000)
+    near_map, far_map = ask(service, SOUND, "a").map, ask(service, far, "b").map
+    assert near_map is not None
+    assert far_map is not None
+    assert far_map.bus_ns - near_map.bus_ns == 500_000_000_000
+    assert [row["source"] for row in rows] == ["a", "b"]
+
+
+def test_a_flood_of_sources_is_bounded_and_known_ones_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service_module, "MAX_SOURCES", 3)
+    service, _ = serving()
+    maps = [ask(service, SOUND, f"source {n}").map for n in range(5)]
+    assert [one is not None for one in maps] == [True, True, True, False, False]
+    assert service.refused == 2
+    assert ask(service, Probe(5_000, 904_000, 904_500, 6_000), "source 1").map is not None
+
+
+def test_who_has_been_silent_for_long_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A room of many days sees more than a thousand processes come and go."""
+    monkeypatch.setattr(service_module, "MAX_SOURCES", 3)
+    clock = ManualClock(1_000_000)
+    service, _ = serving(clock)
+    for n in range(20):
+        assert ask(service, SOUND, f"source {n}").map is not None
+        assert ask(service, Probe(5_000 + n, 904_000, 904_500, 6_000 + n), "stays").map is not None
+        clock.advance(service_module.IDLE_NS)
+    assert service.refused == 0
+    last = ask(service, Probe(9_000, 908_000, 908_500, 10_000), "stays").map
+    assert last is not None
+    assert last.id == 21
+
+
+def test_a_service_without_the_sessions_clock_cannot_be() -> None:
+    with pytest.raises(ClockError, match="session's own clock"):
+        ClockService(Clock(), lambda row: None)
