@@ -118,8 +118,9 @@ def test_a_tool_left_out_of_a_tracking_frame_is_not_visible() -> None:
 
 def test_a_tool_of_another_sender_is_not_missing_from_a_frame() -> None:
     frame = m.TrackingData(device="T", tools=(m.Tool("Scope", UPRIGHT),))
-    found = samples(context(), probe(), frame, frame)
-    assert [sample.channel for sample in found] == ["probe", "scope", "scope"]
+    other = m.TrackingData(device="U", tools=(m.Tool("Drill", UPRIGHT),))
+    found = samples(context(), probe(), frame, other, frame)
+    assert [sample.channel for sample in found] == ["probe", "scope", "drill", "scope"]
 
 
 def test_a_bad_status_with_a_tools_name_makes_it_invisible() -> None:
