@@ -20,7 +20,7 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from scot.errors import ConfigError, DeviceError, DeviceTimeoutError
+from scot.errors import DeviceError, DeviceTimeoutError
 
 CONNECT_LIMIT_S: Final = 3.0
 REQUEST_LIMIT_S: Final = 4
@@ -237,10 +237,11 @@ class Link:
         try:
             tls = None if self._tls is None else mk_ssl_contexts_from_folder(self._tls)
         except OSError as error:
-            raise ConfigError(
-                self._device, "options.tls", f"{self._tls}: {error}", "see `tls` in the docs"
+            raise DeviceError(
+                f"TLS keys cannot be read ({error}); "
+                f"{self._tls} must hold userkey.pem, usercert.pem and cacert.pem"
             ) from None
-        return SdcConsumer(
+        consumer: Any = SdcConsumer(
             address,
             SdcV1Definitions,
             tls,
@@ -249,6 +250,10 @@ class Link:
             socket_timeout=REQUEST_LIMIT_S,
             force_ssl_connect=tls is not None,
         )
+        # A compressed empty answer is a second small packet, which waits 40 ms for the first one's
+        # acknowledgement (Nagle), and the device with it.
+        consumer.set_used_compression()
+        return consumer
 
     def _open(self, address: str) -> Element:
         """Connect and subscribe; on one of our threads."""
@@ -268,7 +273,7 @@ class Link:
             if not consumer.is_connected:
                 raise DeviceError(f"{address} refused the subscription; is it in use elsewhere?")
             return self._read_mdib()
-        except (DeviceError, ConfigError):
+        except DeviceError:
             raise
         except Exception as error:  # noqa: BLE001 - a wrong answer raises whatever it leads to
             self._refuse(address, error)
@@ -284,7 +289,10 @@ class Link:
 
     def _refuse(self, address: str, error: Exception) -> NoReturn:
         what = str(error).strip().rpartition("\n")[2][:200] or type(error).__name__
-        raise DeviceError(f"{address} does not answer as an SDC device: {what}") from error
+        raise DeviceError(
+            f"{address} does not answer as an SDC device ({what}); "
+            "is that its port, and do both sides use TLS or neither?"
+        ) from error
 
     def _read_mdib(self) -> Element:
         body: Element = self._consumer.get_service_client.get_mdib().p_msg.msg_node

@@ -60,6 +60,8 @@ class SdcOptions(BaseModel):
     def _one_way_to_it(self) -> SdcOptions:
         if not self.address and not self.epr:
             raise ValueError("give the device's `address` or its `epr`")
+        if self.address.startswith("https:") and self.tls is None:
+            raise ValueError("an https address needs `tls`, the folder with the keys")
         return self
 
 
