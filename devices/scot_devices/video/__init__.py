@@ -1,0 +1,1 @@
+"""Endoscopes, microscopes and cameras: captured with OpenCV, encoded once to H.264."""

@@ -1,0 +1,284 @@
+"""Two threads between a source and the event loop: one captures, one encodes.
+
+Capturing must never wait, or the source queues up old pictures; so between the two is a slot where
+the newest picture wins. What is encoded must all arrive, or the next picture cannot be decoded; so
+between encoder and event loop is a short queue on which the encoder waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from scot.clock import machine
+from scot.errors import DeviceError, DeviceTimeoutError
+from scot_devices.video.encoder import AccessUnit, Encoder, fit
+from scot_devices.video.source import (
+    MAX_HEIGHT_PX,
+    MAX_WIDTH_PX,
+    READ_TIMEOUT_MS,
+    Capture,
+    Source,
+    SourceKind,
+)
+
+SLOT: Final = 1
+QUEUE: Final = 3
+BROKEN_LIMIT: Final = 50
+"""Broken pictures in a row after which a source is given up."""
+
+
+class Settings(NamedTuple):
+    """How to capture and encode: the options of the provider."""
+
+    source: Source
+    fps: float | None
+    max_width_px: int
+    max_height_px: int
+    bitrate_kbps: int
+    loop: bool
+
+
+class Coded(NamedTuple):
+    """An access unit, with what its stream now looks like."""
+
+    unit: AccessUnit
+    width_px: int
+    height_px: int
+    fps: float
+    codec: str
+
+
+class Ended(Exception):  # noqa: N818 - not an error: a file that is not looped has been shown
+    """The source is over, as it should be."""
+
+
+class Pipeline:
+    """Runs both threads; the event loop takes `next`.
+
+    Args:
+        settings: what to capture.
+        read: the host's monotonic clock, ns; asked as soon as a picture is there.
+        count: told of each ``skipped`` and ``broken_pictures``; may be called on any thread.
+    """
+
+    def __init__(
+        self, settings: Settings, read: Callable[[], int], count: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._read = read
+        self._count = count
+        self._loop = asyncio.get_running_loop()
+        self._arrived = asyncio.Event()
+        self._changed = threading.Condition()
+        self._slot: deque[tuple[Any, int]] = deque()
+        self._coded: deque[Coded] = deque()
+        self._fps = 0.0
+        self._stopping = False
+        self._failure: Exception | None = None
+        self._threads = [
+            threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
+            for name, work in (("capture", self._capture), ("encode", self._encode))
+        ]
+
+    def start(self) -> None:
+        """Begin to open the source."""
+        for thread in self._threads:
+            thread.start()
+
+    async def next(self, limit_s: float) -> Coded:
+        """Return the next access unit.
+
+        Raises:
+            DeviceError: the source cannot be opened, is lost or sends what is no video.
+            TimeoutError: nothing came within `limit_s`.
+            Ended: a file that is not looped has been shown.
+        """
+        async with asyncio.timeout(limit_s):
+            while True:
+                with self._changed:
+                    if self._coded:
+                        coded = self._coded.popleft()
+                        self._changed.notify_all()
+                        return coded
+                    if self._failure is not None:
+                        raise self._failure
+                    self._arrived.clear()
+                await self._arrived.wait()
+
+    async def stop(self, limit_s: float = 0.3) -> None:
+        """End both threads; one that is blocked in the source is left to end by itself."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        due_ns = machine.monotonic_ns() + round(limit_s * 1e9)
+        for thread in self._threads:
+            left_s = max(0.0, (due_ns - machine.monotonic_ns()) / 1e9)
+            await asyncio.to_thread(thread.join, left_s)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Run a thread's work; what it raises goes to whoever awaits `next`."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - handed over, not swallowed
+            with self._changed:
+                self._failure = self._failure or error
+                self._stopping = True
+                self._changed.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake the event loop, unless it has ended meanwhile."""
+        try:
+            self._loop.call_soon_threadsafe(self._arrived.set)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
+
+    def _capture(self) -> None:
+        settings = self._settings
+        wanted = (settings.max_width_px, settings.max_height_px)
+        again = True
+        while again:
+            capture = Capture(settings.source, settings.fps, wanted)
+            try:
+                pictures = self._run(capture)
+            finally:
+                capture.close()
+            again = settings.loop and not self._stopping
+            if not pictures and not self._stopping:
+                raise DeviceError(f"{settings.source.shown} holds no picture")
+        if not self._stopping:
+            raise Ended
+
+    def _run(self, capture: Capture) -> int:
+        """Capture until a file is over or `stop`; return how many pictures there were.
+
+        Raises:
+            DeviceError: a device or stream was lost.
+        """
+        source, fps = self._settings.source, self._settings.fps
+        self._fps = min(capture.fps, fps or capture.fps)
+        pace = _Pace(capture.fps if source.kind is SourceKind.FILE else None)
+        thin = _Thin(fps)
+        pictures = broken = 0
+        while self._wait_until(pace.due_ns):
+            asked_ns = machine.monotonic_ns()
+            if not capture.grab():
+                if source.kind is SourceKind.FILE:
+                    break
+                raise _lost(source, (machine.monotonic_ns() - asked_ns) / 1e9)
+            captured_ns = self._read()
+            pace.took()
+            if not thin.wants(captured_ns):
+                continue
+            picture = capture.retrieve()
+            if picture is not None:
+                pictures, broken = pictures + 1, 0
+                self._offer(picture, captured_ns)
+                continue
+            self._count("broken_pictures")
+            broken += 1
+            if broken >= BROKEN_LIMIT:
+                raise DeviceError(
+                    f"{source.shown} sent {broken} broken pictures in a row; "
+                    "look at its cable and its network"
+                )
+        return pictures
+
+    def _wait_until(self, due_ns: int) -> bool:
+        """Sleep until it is time for the next picture; False when stopping."""
+        with self._changed:
+            while not self._stopping:
+                left_ns = due_ns - machine.monotonic_ns()
+                if left_ns <= 0:
+                    return True
+                self._changed.wait(left_ns / 1e9)
+        return False
+
+    def _offer(self, picture: Any, captured_ns: int) -> None:
+        """Put a picture into the slot; one that is still there is skipped."""
+        height, width = picture.shape[:2]
+        if width > MAX_WIDTH_PX or height > MAX_HEIGHT_PX or width < 16 or height < 16:
+            raise DeviceError(
+                f"{self._settings.source.shown} sent a picture of {width}x{height}; "
+                f"16x16 to {MAX_WIDTH_PX}x{MAX_HEIGHT_PX} is accepted"
+            )
+        with self._changed:
+            if len(self._slot) >= SLOT:
+                self._slot.popleft()
+                self._count("skipped")
+            self._slot.append((picture, captured_ns))
+            self._changed.notify_all()
+
+    def _encode(self) -> None:
+        encoder: Encoder | None = None
+        while (taken := self._take()) is not None:
+            picture, captured_ns = taken
+            picture = fit(picture, self._settings.max_width_px, self._settings.max_height_px)
+            height, width = picture.shape[:2]
+            if encoder is None or (encoder.width_px, encoder.height_px) != (width, height):
+                encoder = Encoder(width, height, self._fps, self._settings.bitrate_kbps)
+            unit = encoder.encode(picture, captured_ns)
+            with self._changed:
+                while len(self._coded) >= QUEUE and not self._stopping:
+                    self._changed.wait()
+                self._coded.append(Coded(unit, width, height, self._fps, encoder.codec))
+            self._tell()
+
+    def _take(self) -> tuple[Any, int] | None:
+        """Wait for a picture; None when stopping."""
+        with self._changed:
+            while not self._slot and not self._stopping:
+                self._changed.wait()
+            return None if self._stopping else self._slot.popleft()
+
+
+def _lost(source: Source, waited_s: float) -> DeviceError:
+    """Say how a device or stream was lost: it fell silent, or it closed."""
+    limit_s = READ_TIMEOUT_MS / 1000.0
+    if waited_s >= 0.9 * limit_s:
+        return DeviceTimeoutError(source.shown, waited_s, limit_s)
+    return DeviceError(f"{source.shown} stopped sending video")
+
+
+class _Pace:
+    """When a file's next picture is due; any other source keeps its own time.
+
+    Args:
+        fps: of the file; None does not pace.
+    """
+
+    def __init__(self, fps: float | None) -> None:
+        self._period_ns = round(1e9 / fps) if fps else 0
+        self.due_ns = machine.monotonic_ns()
+
+    def took(self) -> None:
+        """Note that a picture was taken; after a delay the file goes on from there."""
+        if self._period_ns:
+            late_ns = machine.monotonic_ns() - self.due_ns
+            begin_ns = self.due_ns if late_ns < 4 * self._period_ns else self.due_ns + late_ns
+            self.due_ns = begin_ns + self._period_ns
+
+
+class _Thin:
+    """Which pictures to keep so that at most so many a second are left.
+
+    Args:
+        fps: the most; None keeps all.
+    """
+
+    def __init__(self, fps: float | None) -> None:
+        self._period_ns = round(1e9 / fps) if fps else 0
+        self._due_ns = 0
+
+    def wants(self, captured_ns: int) -> bool:
+        """Say whether to keep the picture captured then."""
+        if not self._period_ns:
+            return True
+        if captured_ns < self._due_ns - self._period_ns // 8:
+            return False
+        self._due_ns = max(self._due_ns + self._period_ns, captured_ns + self._period_ns // 2)
+        return True
