@@ -75,7 +75,8 @@ class _HttpServer:
 
     def stop(self) -> None:
         """Stop serving and close the connections."""
-        self._httpd.shutdown()
+        if self._thread.is_alive():
+            self._httpd.shutdown()
         self._httpd.server_close()
 
 
@@ -313,7 +314,6 @@ def main(arguments: list[str] | None = None) -> int:
     if options.epr is None:
         options.epr = uuid.uuid5(uuid.NAMESPACE_DNS, f"monitor-{options.seed}.scot.invalid")
     logging.basicConfig(level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
-    signal.signal(signal.SIGTERM, _stop)
     tls = mk_ssl_contexts_from_folder(options.tls) if options.tls else None
     try:
         server = _HttpServer(options.interface, options.port, tls)
@@ -326,14 +326,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     monitor = Monitor(options)
     discovery, announced = _discovery(options.interface, options.announce)
-    server.start()
     provider = _provider(monitor, discovery, tls)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         provider.start_all(start_rtsample_loop=False, shared_http_server=server)
         # A consumer that knows host and port only asks here for the rest (WS-Discovery 1.1).
         services = server.dispatcher.get_instance(provider.path_prefix)
         server.dispatcher.register_instance("StableWSDiscoveryEndpoint", services)
         monitor.send_alerts(monitor.patient.t_s, monitor.send_numbers(monitor.patient.t_s))
+        server.start()
         provider.publish()
         ready = {
             "ready": True,
