@@ -166,4 +166,4 @@ expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
 say(word("opening"));
 const { error } = await enter(/^#(.+)$/);
 if (error) say(error);
-else session.open();
+else session.open("consultant");

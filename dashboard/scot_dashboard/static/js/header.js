@@ -11,6 +11,7 @@ import { ageText, delayText, label, lang, numberText, word } from "./text.js";
 const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
 const SHOWN_ALARMS = 2;
 const SILENT_MS = 5_000;
+const MOST_TITLE = 30;
 const STATES = ["locked", "converging", "holdover", "one-way", "unsynced"];
 
 /** Alarms, the most urgent first, with source, limit and age. Never rewinds. */
@@ -101,7 +102,8 @@ function name(catalogue, device) {
 export function bothTitles(title) {
   const mine = label(title, "");
   const other = lang === "ja" ? title.en : title.ja;
-  return other && other !== mine ? `${mine} · ${other}` : mine;
+  const both = `${mine} · ${other}`;
+  return other && other !== mine && both.length <= MOST_TITLE ? both : mine;
 }
 
 export class Chips {
@@ -126,27 +128,28 @@ export class Chips {
     ]);
   }
 
-  /** @param {Catalogue} catalogue @param {View} view @param {{recording: string}} facts */
+  /** @param {Catalogue} catalogue @param {View} view @param {{recording: {text: string, fine: boolean}|null}} facts */
   update(catalogue, view, { recording }) {
     setText(this.room, bothTitles(catalogue.title));
     setHidden(this.lost, view.connected);
     setText(this.lost, `${word("lost")} ${ageText(view.lost_ms)}`);
-    this.showClocks(view);
+    this.showClocks(view, catalogue);
     setHidden(this.simulated, !view.simulated);
     setHidden(this.state, !catalogue.replay && !recording);
-    setText(this.state, catalogue.replay ? word("replay") : recording);
+    setText(this.state, catalogue.replay ? word("replay") : recording?.text ?? "");
+    setClass(this.state, "warn", !catalogue.replay && recording !== null && !recording.fine);
     setClass(this.state, "replay", catalogue.replay);
     setText(/** @type {Node} */ (this.time.firstChild), clockText(view.now_unix_ms, usesUtc()));
     setText(/** @type {Node} */ (this.time.lastChild), usesUtc() ? "UTC" : word("localTime"));
   }
 
-  /** @param {View} view */
-  showClocks(view) {
-    const { err_ms, bound_ms, state } = view.clock;
+  /** @param {View} view @param {Catalogue} catalogue */
+  showClocks(view, catalogue) {
+    const { err_ms, bound_ms, state, device } = view.clock;
     const fine = (/** @type {number} */ v) => (v < 10 ? v.toFixed(1) : v.toFixed(0));
     const parts = [err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${fine(err_ms)} ms`];
     if (bound_ms !== null) parts.push(`${word("sure")} ≤ ${fine(bound_ms)}`);
-    if (state !== 0) parts.push(STATES[state] ?? "");
+    if (state !== 0) parts.push(`${name(catalogue, device)} ${STATES[state] ?? ""}`);
     setText(this.clocks, parts.join(" · "));
     setClass(this.clocks, "good", state === 0 && err_ms !== null);
     setClass(this.clocks, "warn", state > 0 || err_ms === null);

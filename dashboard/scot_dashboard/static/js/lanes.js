@@ -222,7 +222,8 @@ export class Lanes {
     for (let unix = first; unix - shift < to; unix += step_s * 1000) {
       const text = clockText(unix, usesUtc());
       const near = view.mode !== "live" && Math.abs(x(unix - shift) - x(view.cursor_t)) < 6.5 * rem;
-      if (!near) pen.fillText(step_s % 60 === 0 ? text.slice(0, 5) : text, x(unix - shift), height - axis * 0.42);
+      const cut = x(unix - shift) + 2 * rem > pen.canvas.width;
+      if (!near && !cut) pen.fillText(step_s % 60 === 0 ? text.slice(0, 5) : text, x(unix - shift), height - axis * 0.42);
     }
   }
 

@@ -20,7 +20,7 @@ export class Picture {
     this.session = session;
     this.id = id;
     this.place = place;
-    const name = label(place.channel.label, place.channel.name);
+    const name = place.title ?? label(place.channel.label, place.channel.name);
     this.canvas = canvasOf("picture-video", name);
     this.ink = canvasOf("picture-ink", "");
     this.corner = h("span.picture-corner");

@@ -13,6 +13,7 @@ const MOST_ROWS = 7;
  * @property {string} address
  * @property {string} device
  * @property {Channel} channel
+ * @property {string} [title] when the device says more than the channel
  *
  * @typedef {object} Group numerics read as one: a single value, or a pressure as sys/dia (mean)
  * @property {string} key
@@ -130,6 +131,11 @@ export function layoutOf(catalogue) {
       address: `${catalogue.workspace}/${device.name}/${channel.name}`, device: device.name, channel,
     })),
   );
+  for (const place of all.filter((p) => p.channel.kind === "video")) {
+    const device = catalogue.devices[place.device];
+    const videos = Object.values(device.channels ?? {}).filter((c) => c.kind === "video");
+    if (videos.length === 1) place.title = label(device.label, "") || undefined;
+  }
   const byAddress = Object.fromEntries(all.map((p) => [p.address, p]));
   const technical = all.filter((p) => p.channel.sensitivity === "technical");
   const shown = all.filter((p) => p.channel.sensitivity !== "technical");

@@ -67,9 +67,10 @@ export class Session {
     this.worker.postMessage(wish, transfer);
   }
 
-  open() {
+  /** @param {"consultant"|""} as a browser that holds both cookies says which one it means */
+  open(as = "") {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.do({ do: "open", url: `${scheme}://${location.host}/feed`, font: FONT });
+    this.do({ do: "open", url: `${scheme}://${location.host}/feed${as ? `?as=${as}` : ""}`, font: FONT });
   }
 
   /** @param {any} data */

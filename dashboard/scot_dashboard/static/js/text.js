@@ -13,6 +13,8 @@ const WORDS = {
   clockUnknown: ["clock error unknown", "時計誤差不明"],
   behind: ["behind", "遅れ"],
   rec: ["REC", "録画中"],
+  notRecording: ["NOT RECORDING", "録画停止"],
+  lostSamples: ["lost", "欠落"],
   replay: ["REPLAY", "再生"],
   live: ["LIVE", "ライブ"],
   toLive: ["Back to live", "ライブへ戻る"],

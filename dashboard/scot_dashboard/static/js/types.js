@@ -36,6 +36,7 @@
  * @property {Record<string, string>} [label]
  * @property {string} [state]
  * @property {string} [reason]
+ * @property {bigint|number} [epoch] bus ns of its start
  * @property {Record<string, Channel>} [channels]
  *
  * @typedef {object} Catalogue
@@ -145,7 +146,7 @@
  * @property {AlarmNow[]} alarms live, whatever the cursor says
  * @property {AlarmNow[]} cursorAlarms
  * @property {Record<string, number>} silent_ms by device: since its newest sample
- * @property {{err_ms: number|null, bound_ms: number|null, state: number}} clock the worst
+ * @property {{err_ms: number|null, bound_ms: number|null, state: number, device: string}} clock the worst; device that is not locked
  * @property {Record<string, VideoNow>} videos
  * @property {Record<string, [number, number]>} ranges drawing range of each waveform, in its unit
  * @property {boolean} simulated

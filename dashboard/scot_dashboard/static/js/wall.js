@@ -16,6 +16,8 @@ import { Tile } from "./tiles.js";
 import { Toasts } from "./toasts.js";
 import { Waves } from "./waves.js";
 
+const UTC_OFFSET_MS = 37_000;
+
 document.documentElement.lang = lang;
 const session = new Session();
 const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
@@ -60,16 +62,18 @@ function build(described) {
 /** Devices and channels, without what changes by itself. @param {Catalogue} c */
 const shapeOf = (c) => JSON.stringify(Object.entries(c.devices).map(([n, d]) => [n, d.label, d.channels]));
 
-/** How long the recorder has run, if there is one that says so. */
+/** Whether and how long the recorder has run: a service of the room, so its name is fixed. */
 function recording() {
   const view = session.view;
-  if (!catalogue || !view || catalogue.replay) return "";
-  for (const [address, { value, age_ms }] of Object.entries(view.cells)) {
-    if (!address.endsWith("/recorder") || !value || age_ms > 15_000) continue;
-    const since = value.started_ns ?? value.since_ns;
-    return since ? `● ${word("rec")} ${spanText(view.now_unix_ms - Number(since) / 1e6 + 37_000)}` : `● ${word("rec")}`;
-  }
-  return "";
+  const recorder = catalogue?.devices.recorder;
+  if (!view || !recorder || catalogue?.replay) return null;
+  const health = view.cells[`${catalogue?.workspace}/recorder/health`];
+  const running = Boolean(health && !health.stale && view.connected);
+  const since_ms = view.now_unix_ms - (Number(recorder.epoch ?? 0) / 1e6 - UTC_OFFSET_MS);
+  const lost = health?.value?.lost ? ` · ${word("lostSamples")} ${health.value.lost}` : "";
+  return running
+    ? { text: `● ${word("rec")} ${spanText(Math.max(0, since_ms))}${lost}`, fine: !lost }
+    : { text: word("notRecording"), fine: false };
 }
 
 session.listen({

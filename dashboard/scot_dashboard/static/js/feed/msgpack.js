@@ -154,7 +154,8 @@ class Writer {
 
   /** @param {number} tag */
   tag(tag) {
-    this.bytes[this.room(1)] = tag;
+    const from = this.room(1); // may replace the bytes
+    this.bytes[from] = tag;
   }
 
   /**
@@ -167,7 +168,7 @@ class Writer {
     if (count <= most) return this.tag(fix | count);
     if (count > 0xffff) throw new MsgpackError(`${count} items are too many for the feed`);
     this.tag(wide);
-    const from = this.room(2); // may replace the view
+    const from = this.room(2);
     this.view.setUint16(from, count);
   }
 

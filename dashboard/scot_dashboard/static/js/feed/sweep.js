@@ -130,8 +130,8 @@ export class Sweep {
   y(value) {
     const { row } = this;
     const share = (value - this.low) / (this.high - this.low);
-    const pad = this.line * 2;
-    return row.y + row.h - pad - Math.max(-0.05, Math.min(1.05, share)) * (row.h - 2 * pad);
+    const pad = this.dot + 1; // the dot stays inside the row, where the bar erases it
+    return row.y + row.h - pad - Math.max(0, Math.min(1, share)) * (row.h - 2 * pad);
   }
 
   dim() {

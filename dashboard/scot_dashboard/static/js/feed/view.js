@@ -122,13 +122,14 @@ export class Witness {
   /** The worst clock among devices that speak. @param {number} now @returns {View["clock"]} */
   clock(now) {
     /** @type {View["clock"]} */
-    const worst = { err_ms: 0, bound_ms: 0, state: 0 };
-    for (const { t, err_ms, bound_ms, state } of this.newest.values()) {
+    const worst = { err_ms: 0, bound_ms: 0, state: 0, device: "" };
+    for (const [device, { t, err_ms, bound_ms, state }] of this.newest) {
       if (now - t > RECENT_MS) continue;
       const max = (/** @type {number|null} */ a, /** @type {number|null} */ b) =>
         a === null || b === null ? null : Math.max(a, b);
       worst.err_ms = max(worst.err_ms, err_ms);
       worst.bound_ms = max(worst.bound_ms, bound_ms);
+      if (state > worst.state) worst.device = device;
       worst.state = Math.max(worst.state, state);
     }
     return worst;
