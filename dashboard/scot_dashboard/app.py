@@ -32,7 +32,6 @@ from scot_dashboard.wire import MAX_INBOUND, message
 log = logging.getLogger(__name__)
 
 STATE_FILE = "dashboard.json"
-SAVE_S = 0.5
 PING_S = 5.0
 SILENT_S = 10.0
 
@@ -101,17 +100,15 @@ async def serve(service: Service) -> None:
         kept, door = restore(service.state, service.connection.link.endpoints.server, service)
         audit = Audit(service.state / "audit.jsonl", service.connection.workspace)
         gateway = Gateway(service.connection, door, audit, settings.playout_ms)
+        gateway.remember = Memory(service.state / STATE_FILE, kept, door).write
         await gateway.start()
         server = Server(config_of(build(gateway, settings, port, Files())))
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _task: service.stopping.set())
-        saving = asyncio.create_task(_save(service.state, kept, door))
         service.ready(url=f"{settings.origin(port)}/#wall={kept.wall}")
         await gateway.run(service.stopping)
         server.should_exit = True
         await serving
-        saving.cancel()
-        await asyncio.gather(saving, return_exceptions=True)
         with contextlib.suppress(BusError):
             await gateway.settle()
     finally:
@@ -152,22 +149,28 @@ def restore(state: Path, room: str, service: Service) -> tuple[Kept, Door]:
         log.info("no earlier sessions: %s", error)
     kept = Kept(room, secrets.token_urlsafe(SECRET_BYTES), b"")
     door = Door(kept.wall, case)
-    _write(path, kept, door)
+    Memory(path, kept, door).write()
     return kept, door
 
 
-def _write(path: Path, kept: Kept, door: Door) -> None:
-    kept.door = door.save()
-    write_private(path, msgspec.json.encode(kept))
+class Memory:
+    """Keeps the door's state on disk, at once when somebody entered, left or was thrown out."""
 
+    def __init__(self, path: Path, kept: Kept, door: Door) -> None:
+        self.path = path
+        self.kept = kept
+        self.door = door
 
-async def _save(state: Path, kept: Kept, door: Door) -> None:
-    """Keep the door's state on disk whenever it changed; once more when cancelled."""
-    path = state / STATE_FILE
-    try:
-        while True:
-            await asyncio.sleep(SAVE_S)
-            if door.save() != kept.door:
-                _write(path, kept, door)
-    finally:
-        _write(path, kept, door)
+    def write(self) -> None:
+        """Write what changed; a disk that is full costs a restart's sessions, not the room."""
+        saved = self.door.save()
+        if saved == self.kept.door:
+            return
+        try:
+            write_private(
+                self.path, msgspec.json.encode(Kept(self.kept.room, self.kept.wall, saved))
+            )
+        except OSError as error:
+            log.warning("%s: sessions will not outlive a restart: %s", self.path, error)
+        else:
+            self.kept.door = saved

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scot.bus.connection import Connection
@@ -59,6 +59,7 @@ class Gateway:
     Attributes:
         viewers: the pages that are open.
         counters: refused and malformed, shown in the device's ``health``.
+        remember: called whenever what the door knows may have changed.
     """
 
     def __init__(self, connection: Connection, door: Door, audit: Audit, playout_ms: int) -> None:
@@ -72,6 +73,7 @@ class Gateway:
         self.consult = Consult(door)
         self.viewers: dict[Any, Viewer] = {}  # by outbox
         self.counters = {"viewers": 0, "refused": 0, "malformed": 0, "left_out": 0}
+        self.remember: Callable[[], None] = lambda: None
         self.started_ns = connection.clock.now()
         self._answers = Answers(self.archive, self.lanes, self.fanout, connection.clock)
         self._backfill = Backfill(self.archive, self.lanes, self.fanout, connection.clock)
@@ -269,7 +271,8 @@ class Gateway:
         self.tell_people()
 
     def tell_people(self) -> None:
-        """Send everybody the list of people that they may know of."""
+        """Send everybody the list of people that they may know of; keep it for a restart."""
+        self.remember()
         now_ns = machine.utc_ns()
         for viewer in self.viewers.values():
             viewer.say("people", self.consult.people(viewer.person, now_ns), replaces="people")

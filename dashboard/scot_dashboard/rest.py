@@ -115,6 +115,7 @@ class Rest:
         gateway, now_ns = self.gateway, machine.utc_ns()
         person, secret = gateway.door.invite(body.role, body.hours, body.label, now_ns)
         gateway.audit.acted(by, "invite", person.id, _address(request), now_ns)
+        gateway.remember()
         base = self.settings.public_url or self.settings.origin(self.port)
         return {
             "id": person.id,
