@@ -49,6 +49,11 @@ class Asset:
     packed: bytes | None
     script_hashes: tuple[str, ...]
 
+    @property
+    def script(self) -> bool:
+        """It may run as a worker."""
+        return self.media_type.startswith("text/javascript")
+
     def immutable(self, version: str) -> bool:
         """Say whether a URL's ``v`` names exactly these bytes."""
         return len(version) >= MIN_VERSION and self.digest.startswith(version)

@@ -48,8 +48,8 @@ class Hearing:
 
     def _hear(self, viewer: Viewer, said: wire.Inbound, now_ns: int) -> None:
         if isinstance(said, wire.Clock):
-            now_ns = self.gateway.connection.clock.now()
-            viewer.say("clock", said.t1_page_ms, now_ns, replaces="clock")
+            bus_now_ns = self.gateway.connection.clock.now()
+            viewer.say("clock", said.t1_page_ms, bus_now_ns, replaces="clock")
             return
         what = str(said.__struct_config__.tag)
         try:

@@ -53,7 +53,6 @@ class Rest:
         self.settings = settings
         self.port = port
         self.files = files
-        self.allowed = settings.allowed(port)
 
     def add_to(self, app: FastAPI) -> None:
         """Add routes and error handlers to an application."""
@@ -81,7 +80,10 @@ class Rest:
         if asset is None:
             raise RefusedError(404, f"no file {name[:80]!r} belongs to the page")
         known = asset.immutable(request.query_params.get("v", ""))
-        return _send(request, asset, {"Cache-Control": FOREVER if known else CHECK})
+        headers = {"Cache-Control": FOREVER if known else CHECK}
+        if asset.script:  # a worker goes by the policy of its own file, not by its page's
+            headers["Content-Security-Policy"] = self._policy(request, asset)
+        return _send(request, asset, headers)
 
     async def enter(self, request: Request, body: EnterBody) -> Response:
         """Turn a link's secret into a session cookie."""

@@ -46,15 +46,13 @@ class Allowed:
     origins: frozenset[str]
 
 
-def page_policy(script_hashes: Iterable[str], origins: Iterable[str]) -> str:
-    """Return the Content-Security-Policy of a page: its own files, its own feed, nothing inline.
+def page_policy(script_hashes: Iterable[str], feed_origin: str) -> str:
+    """Return the Content-Security-Policy of a page or worker: its own files and feed, nothing else.
 
     Args:
         script_hashes: of the page's import map.
-        origins: of this gateway; their WebSockets are named because not every browser counts them
-            as 'self'.
+        feed_origin: the feed's, which not every browser counts as 'self'.
     """
-    feeds = " ".join(sorted("ws" + origin.removeprefix("http") for origin in origins))
     return "; ".join(
         (
             BASE_POLICY,
@@ -64,7 +62,7 @@ def page_policy(script_hashes: Iterable[str], origins: Iterable[str]) -> str:
             "font-src 'self'",
             "img-src 'self' data: blob:",
             "media-src 'self' blob:",
-            f"connect-src 'self' {feeds}",
+            f"connect-src 'self' {feed_origin}",
         )
     )
 
