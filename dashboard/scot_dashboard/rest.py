@@ -212,8 +212,12 @@ class Rest:
         asset = self.files.get(name)
         if asset is None:
             raise RefusedError(404, f"{name} is not installed; install scot-bus again")
-        policy = page_policy(asset.script_hashes, self.allowed.origins)
+        policy = self._policy(request, asset)
         return _send(request, asset, {"Cache-Control": CHECK, "Content-Security-Policy": policy})
+
+    def _policy(self, request: Request, asset: Asset) -> str:
+        scheme = "wss" if self._secure(request) else "ws"
+        return page_policy(asset.script_hashes, f"{scheme}://{request.headers['host']}")
 
     async def _refused(self, _request: Request, error: Exception) -> Response:
         status = error.status if isinstance(error, RefusedError) else 500
