@@ -133,8 +133,10 @@ class Scope:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.head = Head(options)
-        self.clients: set[Client] = set()
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._watching = 0
         self._served = 0
+        self._stopping = False
         self._newest = b""
         self._taken = asyncio.Condition()
         self._wanted = asyncio.Event()
@@ -153,13 +155,36 @@ class Scope:
                 self._taken.notify_all()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request: the stream, or a line that says where it is."""
+        """Keep one client until it leaves."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio calls this in a task of its own
+        self._open[task] = writer
         try:
             async with asyncio.timeout(_REQUEST_S):
                 request = await reader.readuntil(b"\r\n\r\n")
-        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            await self._answer(request, reader, writer)
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # it said nothing that can be answered
+        except ConnectionError:
+            pass  # it left; that is its right
+        finally:
+            del self._open[task]
             writer.close()
-            return
+
+    async def close(self) -> None:
+        """Let go of every client and wait until their tasks have ended."""
+        tasks = tuple(self._open)
+        for writer in self._open.values():
+            writer.transport.abort()
+        self._stopping = True
+        async with self._taken:
+            self._taken.notify_all()
+        await asyncio.gather(*tasks)
+
+    async def _answer(
+        self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer a request with the stream, or with a line that says where it is."""
         words = request.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or words[0] != b"GET" or words[1].decode("latin-1") not in (PATH, "/"):
             text = f"the picture is at GET {PATH}\n".encode()
@@ -167,23 +192,19 @@ class Scope:
                 b"HTTP/1.0 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
             )
             writer.write(head % len(text) + text)
-            writer.close()
             return
         self._served += 1
         faulty = self._served <= self.options.fault_connections
         begins_ns = machine.monotonic_ns() + round(self.options.fault_after * 1e9)
         client = Client(writer, self.options.fault if faulty else "", begins_ns)
-        self.clients.add(client)
+        self._watching += 1
         self._wanted.set()
         try:
             await self._stream(client, reader)
-        except ConnectionError:
-            pass  # it left; that is its right
         finally:
-            self.clients.discard(client)
-            if not self.clients:
+            self._watching -= 1
+            if not self._watching:
                 self._wanted.clear()
-            writer.close()
 
     async def _stream(self, client: Client, reader: asyncio.StreamReader) -> None:
         """Send the newest frame whenever the client has taken the last."""
@@ -196,9 +217,9 @@ class Scope:
             b"Content-Type: multipart/x-mixed-replace; boundary=%b\r\n\r\n" % _BOUNDARY
         )
         last = self._newest  # from before: this client is to see now
-        while not reader.at_eof():
+        while not reader.at_eof() and not self._stopping:
             async with self._taken:
-                while self._newest is last:
+                while self._newest is last and not self._stopping:
                     await self._taken.wait()
                 last = self._newest
             if not await client.send(last):
@@ -244,11 +265,10 @@ async def run(options: argparse.Namespace) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    bound = socket.create_server((options.host, options.port))
+    port = bound.getsockname()[1]
     scope = Scope(options)
-    server = await asyncio.start_server(
-        scope.serve, options.host, options.port, limit=_REQUEST_BYTES
-    )
-    port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(scope.serve, sock=bound, limit=_REQUEST_BYTES)
     line = {"listening": port, "url": f"http://{options.host}:{port}{PATH}"}
     print(json.dumps(line), flush=True)
     rendering = asyncio.create_task(scope.render())
@@ -256,8 +276,7 @@ async def run(options: argparse.Namespace) -> None:
     done, _ = await asyncio.wait({rendering, waiting}, return_when=asyncio.FIRST_COMPLETED)
     rendering.cancel()
     server.close()
-    for client in tuple(scope.clients):
-        client.writer.close()
+    await scope.close()
     if rendering in done:
         await rendering
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -76,13 +76,11 @@ class _Ground:
     temporal: Picture
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """The vessels of one kind in one tissue."""
+class _Vessels(NamedTuple):
+    """What the vessels of all tissues look like together."""
 
-    kind: Literal["artery", "vein"]
-    painted: vessels.Painted
-    tissue: Picture
+    veins: vessels.Painted
+    arteries: vessels.Painted
 
 
 def build(seed: int) -> Plate:
@@ -94,9 +92,9 @@ def build(seed: int) -> Plate:
     rng = np.random.default_rng(seed)
     x, y = axes()
     ground = _ground(rng, x, y)
-    layers = _vessels(rng, ground)
+    grown = _vessels(rng, ground)
     cotton = lay(rng, x, y)
-    lift = np.max([layer.painted.lift_px * layer.tissue for layer in layers], axis=0)
+    lift = np.maximum(grown.veins.lift_px, grown.arteries.lift_px)
     lift = lift * (1.0 - cotton.cover) + cotton.lift_px
     lift_mm = lift * ground.depth_mm / FOCAL_PX
     depth = ground.depth_mm - 0.75 * lift_mm
@@ -106,13 +104,15 @@ def build(seed: int) -> Plate:
     lamp = (_LAMP_MM / distance) ** 2.6 * (1.2 - smoothstep(np.hypot(x, y), 120.0, 700.0))
     light = lamp * open_to_light * cosine**1.1
     sheen = np.exp(-(lean_x * lean_x + lean_y * lean_y) / (2.0 * 0.15**2)) * 0.06 * lamp
-    albedo = _mix(_albedo(rng, ground, layers), cotton.colour, cotton.cover)
+    albedo = _mix(_albedo(rng, ground, grown), cotton.colour, cotton.cover)
     colour = _expose(albedo, light, sheen * (1.0 - cotton.cover))
     colour = _defocus(colour, distance)
     flood = _flood_order(rng, ground.depth_mm, x, y)
     lit = open_to_light * np.minimum(lamp, 1.0) * (cotton.cover < 0.5)
     wet = _wet(rng, lean_x, lean_y, lit)
-    return Plate(np.dstack([colour, flood]), wet, _coarse(1.0 / depth), _pulse(layers, x, y))
+    return Plate(
+        np.dstack([colour, flood]), wet, _coarse(1.0 / depth), _pulse(ground, grown.arteries, x, y)
+    )
 
 
 def _ground(rng: np.random.Generator, x: Picture, y: Picture) -> _Ground:
@@ -166,10 +166,9 @@ def _at(across: float, along: float) -> tuple[float, float]:
     )
 
 
-def _vessels(rng: np.random.Generator, ground: _Ground) -> list[_Layer]:
+def _vessels(rng: np.random.Generator, ground: _Ground) -> _Vessels:
     """Grow the vessels: the artery's branches over the insula, pial vessels over the banks."""
     up, down = _FISSURE_RAD - math.pi / 2.0, _FISSURE_RAD + math.pi / 2.0
-    layers: list[_Layer] = []
     insula, insula_veins = vessels.Bed(rng), vessels.Bed(rng)
     for across, along, radius, lean in (
         (-10.0, -520.0, 12.5, 0.10),
@@ -193,15 +192,16 @@ def _vessels(rng: np.random.Generator, ground: _Ground) -> list[_Layer]:
             radius = float(rng.uniform(7.0, 11.0))
             veins.grow(_at(side * 560.0, along), heading, radius, 700.0, vessels.BRANCH)
         beds.append((tissue, arteries, veins))
-    for tissue, arteries, veins in beds:
+    for tissue, arteries, _ in beds:
         rows, columns = np.nonzero(tissue[::8, ::8])
         for pick in rng.integers(0, len(rows), 190):
             start = (float(columns[pick]) * 8.0, float(rows[pick]) * 8.0)
             heading, radius = float(rng.uniform(0.0, 6.28)), float(rng.uniform(0.8, 1.4))
             arteries.grow(start, heading, radius, 180.0, vessels.CAPILLARY)
-        layers.append(_Layer("vein", vessels.paint(veins.paths), tissue))
-        layers.append(_Layer("artery", vessels.paint(arteries.paths), tissue))
-    return layers
+    return _Vessels(
+        vessels.within([(tissue, vessels.paint(veins.paths)) for tissue, _, veins in beds]),
+        vessels.within([(tissue, vessels.paint(arteries.paths)) for tissue, arteries, _ in beds]),
+    )
 
 
 def _rgb(red: int, green: int, blue: int) -> Picture:
@@ -214,7 +214,7 @@ def _mix(under: Picture, over: Picture, share: Picture) -> Picture:
     return mixed
 
 
-def _albedo(rng: np.random.Generator, ground: _Ground, layers: list[_Layer]) -> Picture:
+def _albedo(rng: np.random.Generator, ground: _Ground, grown: _Vessels) -> Picture:
     """Return the tissue's own colour, (HEIGHT, WIDTH, 3), BGR 0..1 as a screen shows it."""
     colour = np.empty((HEIGHT, WIDTH, 3), np.float32)
     colour[:] = _rgb(228, 152, 134)
@@ -227,13 +227,10 @@ def _albedo(rng: np.random.Generator, ground: _Ground, layers: list[_Layer]) -> 
     milky = np.clip(0.20 * noise(rng, 150.0, 4, 0.6) + 0.02, 0.0, 0.4)
     furrow = np.clip(1.0 - 1.15 * ground.relief, 0.0, 1.0) ** 1.5
     colour = _mix(colour, _rgb(120, 26, 28), 0.9 * furrow)
-    for layer in layers:
-        tone = _rgb(140, 24, 24) if layer.kind == "artery" else _rgb(94, 38, 56)
-        here = layer.tissue.astype(np.float32)
-        cover = layer.painted.cover * here
-        colour = _mix(colour, tone, 0.58 * layer.painted.fine * here)
-        colour = _mix(colour, tone, 0.32 * blur(cover, 5.0))
-        colour = _mix(colour, tone, 0.84 * cover)
+    for painted, tone in ((grown.veins, _rgb(94, 38, 56)), (grown.arteries, _rgb(140, 24, 24))):
+        colour = _mix(colour, tone, 0.58 * painted.fine)
+        colour = _mix(colour, tone, 0.32 * blur(painted.cover, 5.0))
+        colour = _mix(colour, tone, 0.84 * painted.cover)
     return _mix(colour, _rgb(218, 190, 178), milky)
 
 
@@ -297,9 +294,9 @@ def _coarse(field: Picture) -> Picture:
     return cv2.resize(field, size, interpolation=cv2.INTER_AREA)
 
 
-def _pulse(layers: list[_Layer], x: Picture, y: Picture) -> Picture:
+def _pulse(ground: _Ground, arteries: vessels.Painted, x: Picture, y: Picture) -> Picture:
     """Return how a heartbeat moves every place: away from the arteries and the insula's middle."""
-    swell = blur(layers[1].painted.cover * layers[1].tissue, 42.0) * 60.0
+    swell = blur(arteries.cover * ground.insula, 42.0) * 60.0
     swell += 34.0 * np.exp(-(x * x + y * y) / (2.0 * 300.0**2))
     swell = _coarse(swell.astype(np.float32))
     scale = 2.2 / NODE_PX

@@ -210,6 +210,23 @@ def paint(paths: list[Picture]) -> Painted:
     return Painted(cover, lift, soft)
 
 
+def within(parts: list[tuple[Picture, Painted]]) -> Painted:
+    """Return vessels of several tissues as one picture, each only where its tissue is.
+
+    Args:
+        parts: of each tissue, its mask (no two overlap) and its vessels.
+    """
+    whole = Painted(*(np.zeros((HEIGHT, WIDTH), np.float32) for _ in range(3)))
+    for tissue, painted in parts:
+        for target, source in (
+            (whole.cover, painted.cover),
+            (whole.lift_px, painted.lift_px),
+            (whole.fine, painted.fine),
+        ):
+            np.copyto(target, source, where=tissue)
+    return whole
+
+
 def _tube(cover: Picture, lift: Picture, path: Picture) -> None:
     """Lay the pieces of a tube into `cover` and `lift`; where two meet the higher one shows."""
     for (x0, y0, r0), (x1, y1, r1) in zip(path[:-1].tolist(), path[1:].tolist(), strict=True):

@@ -22,12 +22,16 @@ DEFAULT_FPS: Final = 25.0
 
 _DEVICE: Final = re.compile(r"^(?:/dev/video)?(\d{1,3})$")
 
-# OpenCV and its FFmpeg take these from the environment only. What a person has set stays.
+# OpenCV and its FFmpeg take these from the environment only, and the second once for all: they are
+# set before anything is opened. What a person has set stays.
 _QUIET: Final = {
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "2",
 }
+for _name, _value in _QUIET.items():
+    os.environ.setdefault(_name, _value)
+
 _TUNING: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _TUNED_BY_HAND: Final = _TUNING in os.environ
 _LIVE: Final = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|probesize;524288"
@@ -96,8 +100,6 @@ class Capture:
         Raises:
             DeviceError: it cannot be opened, or its pictures are larger than 8K.
         """
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
         self.source = source
         self._capture = _open(source, fps, size)
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
