@@ -53,10 +53,12 @@ export function deviceSize(element) {
  */
 export function onResize(element, call) {
   let due = 0;
-  new ResizeObserver(() => {
+  const observer = new ResizeObserver(() => {
     cancelAnimationFrame(due);
-    due = requestAnimationFrame(call);
-  }).observe(element);
+    // An element that a new set of panes has replaced has nothing more to say.
+    due = requestAnimationFrame(() => (element.isConnected ? call() : observer.disconnect()));
+  });
+  observer.observe(element);
 }
 
 /** @param {HTMLCanvasElement} canvas */

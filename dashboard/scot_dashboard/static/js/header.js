@@ -149,7 +149,9 @@ export class Chips {
     const fine = (/** @type {number} */ v) => (v < 10 ? v.toFixed(1) : v.toFixed(0));
     const parts = [err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${fine(err_ms)} ms`];
     if (bound_ms !== null) parts.push(`${word("sure")} ≤ ${fine(bound_ms)}`);
-    if (state !== 0) parts.push(`${name(catalogue, device)} ${STATES[state] ?? ""}`);
+    if (state !== 0) parts.push(STATES[state] ?? "");
+    const where = state === 0 ? "" : `${name(catalogue, device)}: ${STATES[state]}`;
+    if (this.clocks.title !== where) this.clocks.title = where;
     setText(this.clocks, parts.join(" · "));
     setClass(this.clocks, "good", state === 0 && err_ms !== null);
     setClass(this.clocks, "warn", state > 0 || err_ms === null);
@@ -159,17 +161,17 @@ export class Chips {
   showPeople(people, open) {
     const there = people.filter((p) => p.state === "admitted");
     this.people.replaceChildren(...there.slice(0, 3).map((p) => {
-      const button = h("button.chip.person", { type: "button", text: personText(p) });
+      const button = h("button.chip.person", { type: "button", text: personText(p, false), title: word("deidentified") });
       button.addEventListener("click", open);
       return button;
     }));
   }
 }
 
-/** @param {Person} person */
-export function personText(person) {
+/** @param {Person} person @param {boolean} full also what they are shown */
+export function personText(person, full = true) {
   const behind = person.behind_ms === null ? "" : ` · ${delayText(person.behind_ms)} ${word("behind")}`;
-  return `${person.author} · ${word("deidentified")}${behind}`;
+  return `${person.author}${full ? ` · ${word("deidentified")}` : ""}${behind}`;
 }
 
 /** @param {string} kind */

@@ -239,7 +239,8 @@ export class Lanes {
     pen.fillStyle = "#ffb020";
     pen.textAlign = "center";
     pen.font = `640 ${0.9 * rem}px Inter, system-ui, sans-serif`;
-    pen.fillText(clockText(view.cursor_unix_ms, usesUtc()), x(view.cursor_t), height + 0.87 * rem);
+    const middle = Math.min(x(view.cursor_t), pen.canvas.width - 2.4 * rem);
+    pen.fillText(clockText(view.cursor_unix_ms, usesUtc()), middle, height + 0.87 * rem);
   }
 }
 

@@ -28,7 +28,7 @@ const WORDS = {
   never: ["no data yet", "データ未受信"],
   invalid: ["not valid", "無効"],
   doubtful: ["doubtful", "要確認"],
-  simulated: ["SIMULATED PATIENT", "模擬患者"],
+  simulated: ["SIMULATED", "模擬"],
   lost: ["connection lost", "接続断"],
   mean: ["mean", "平均"],
   axial: ["Axial", "水平断"],

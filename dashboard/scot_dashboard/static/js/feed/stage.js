@@ -103,6 +103,7 @@ export class Stage {
   /** @param {any} wish */
   sheet({ id, canvas, width, height, rows, px_mm, line }) {
     const sheet = this.sheets.get(id) ?? { canvas, sweeps: [] };
+    if (!sheet.canvas) return;
     this.sheets.set(id, sheet);
     sheet.canvas.width = width;
     sheet.canvas.height = height;

@@ -1,0 +1,82 @@
+"""The page's files: nothing foreign, nothing missing, small, licensed and as they were checked."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
+BUDGET_B = 250_000
+SCRIPTS = sorted(STATIC.glob("js/**/*.js"))
+IMPORT = re.compile(r"^(?:import|export)\s[^;]*?from\s+\"([^\"]+)\"", re.MULTILINE)
+
+
+def _reached(start: Path) -> set[Path]:
+    seen: set[Path] = set()
+    left = [start]
+    while left:
+        path = left.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        left += [(path.parent / name).resolve() for name in IMPORT.findall(path.read_text("utf-8"))]
+    return seen
+
+
+@pytest.mark.parametrize("page", ["wall", "consult"])
+def test_the_first_load_stays_within_its_budget(page: str) -> None:
+    html = STATIC / f"{page}.html"
+    linked = [
+        STATIC / name.removeprefix("/static/")
+        for name in re.findall(r"(?:href|src)=\"(/static/[^\"]+)\"", html.read_text("utf-8"))
+    ]
+    scripts = _reached(STATIC / "js" / f"{page}.js") | _reached(STATIC / "js/feed/worker.js")
+    files = {html, *linked, *scripts}
+    size = sum(
+        len(data) if path.suffix == ".woff2" else len(gzip.compress(data))
+        for path in files
+        for data in [path.read_bytes()]
+    )
+    assert size <= BUDGET_B, f"{page} loads {size} B compressed, {BUDGET_B} are allowed"
+
+
+def test_every_import_is_a_file_of_ours() -> None:
+    for script in SCRIPTS:
+        for name in IMPORT.findall(script.read_text("utf-8")):
+            assert name.startswith("."), f"{script.name} imports {name}"
+            assert (script.parent / name).is_file(), f"{script.name} imports {name}"
+
+
+def test_every_script_is_reached_from_a_page() -> None:
+    entries = ["wall.js", "consult.js", "feed/worker.js", "nav/worker.js"]
+    reached = set().union(*(_reached((STATIC / "js" / entry).resolve()) for entry in entries))
+    left_over = {path.name for path in SCRIPTS} - {path.name for path in reached}
+    assert left_over == {"types.js"}, "types.js holds only types; the others nobody loads"
+
+
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    for path in [*SCRIPTS, *STATIC.glob("*.html"), *STATIC.glob("css/*.css")]:
+        text = re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.DOTALL)
+        foreign = [
+            url
+            for url in re.findall(r"(?:https?|wss?)://[\w./-]+", text)
+            if "www.w3.org" not in url
+        ]
+        assert not foreign, f"{path.name} names {foreign}"
+
+
+def test_the_font_is_the_one_its_readme_describes() -> None:
+    readme = (STATIC / "fonts" / "README.md").read_text("utf-8")
+    font = STATIC / "fonts" / "inter-latin.woff2"
+    assert hashlib.sha256(font.read_bytes()).hexdigest() in readme
+    assert font.stat().st_size <= 120_000
+    assert "SIL Open Font License" in (STATIC / "fonts" / "LICENSE-Inter.txt").read_text("utf-8")
+
+
+def test_no_module_is_too_long() -> None:
+    long = {p.name: n for p in SCRIPTS if (n := len(p.read_text("utf-8").splitlines())) > 450}
+    assert not long

@@ -1,0 +1,373 @@
+"""The page's own modules in a real browser, without a room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import msgpack
+import pytest
+from playwright.async_api import Page
+
+STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix("/static"))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A test reports what it sees, not each request."""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """Serves the page's files, and nothing else."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=STATIC))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+async def blank(page: Page, origin: str) -> Page:
+    """A page of our origin with nothing on it, to import modules into."""
+    await page.goto(f"{origin}/static/icon.svg")
+    return page
+
+
+VALUES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    127,
+    128,
+    255,
+    256,
+    65535,
+    65536,
+    2**32 - 1,
+    2**32,
+    2**53 - 1,
+    -1,
+    -32,
+    -33,
+    -128,
+    -129,
+    -(2**31),
+    -(2**53) + 1,
+    0.1,
+    -1.5e300,
+    "",
+    "SpO₂ 低下",
+    "x" * 31,
+    "x" * 32,
+    "x" * 300,
+    [],
+    list(range(15)),
+    list(range(16)),
+    {},
+    {f"k{i}": i for i in range(16)},
+    ["samples", {"a": [1, {"b": None}]}],
+    [
+        "history",
+        7,
+        {"addresses": [f"or1/monitor/channel_{i}" for i in range(128)], "at": 2**53 - 1},
+    ],
+]
+
+
+async def test_messagepack_of_the_page_is_that_of_the_reference(blank: Page) -> None:
+    packed = [list(msgpack.packb(value)) for value in VALUES]
+    decoded, again = await blank.evaluate(
+        """async (packed) => {
+            const { decode, encode } = await import("/static/js/feed/msgpack.js");
+            const values = packed.map((bytes) => decode(new Uint8Array(bytes)));
+            return [JSON.stringify(values), values.map((value) => Array.from(encode(value)))];
+        }""",
+        packed,
+    )
+    assert json.loads(decoded) == VALUES
+    for value, sent in zip(VALUES, again, strict=True):
+        assert msgpack.unpackb(bytes(sent), strict_map_key=False) == value
+
+
+async def test_times_past_53_bits_come_and_go_exactly(blank: Page) -> None:
+    times = [2**53, 1_795_494_085_347_563_001, 2**63 - 1, -(2**63), -1_795_494_085_347_563_001]
+    read, again = await blank.evaluate(
+        """async (packed) => {
+            const { decode, encode } = await import("/static/js/feed/msgpack.js");
+            const times = decode(new Uint8Array(packed));
+            return [times.map((t) => `${typeof t} ${t}`), Array.from(encode(times))];
+        }""",
+        list(msgpack.packb(times)),
+    )
+    assert read == [f"bigint {time}" for time in times]
+    assert msgpack.unpackb(bytes(again)) == times
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (b"\xc4\x05abc", "cut short"),
+        (b"\xdd\xff\xff\xff\xff", "is a lie"),
+        (b"\xdf\x7f\xff\xff\xff", "is a lie"),
+        (b"\x91" * 40 + b"\xc0", "nested deeper"),
+        (b"\xd4\x01\x00", "not used"),
+        (b"\xc0\xc0", "left after"),
+        (b"\x81\xa9__proto__\x01", "refused"),
+        (b"", "cut short"),
+    ],
+)
+async def test_bad_messages_are_refused_without_allocating(
+    blank: Page, packed: bytes, said: str
+) -> None:
+    error = await blank.evaluate(
+        """async (packed) => {
+            const { decode } = await import("/static/js/feed/msgpack.js");
+            try {
+                decode(new Uint8Array(packed));
+            } catch (error) {
+                return error.message;
+            }
+            return "accepted";
+        }""",
+        list(packed),
+    )
+    assert said in error
+
+
+async def test_bus_time_takes_the_shortest_round_trip_and_the_speed_of_a_replay(
+    blank: Page,
+) -> None:
+    live, fourfold, paused = await blank.evaluate(
+        """async () => {
+            const { BusTime } = await import("/static/js/feed/bustime.js");
+            const start = 1795494085347563001n;
+            const run = (rate, trips) => {
+                const time = new BusTime();
+                time.hello(start, 0);
+                trips.forEach(([out, back], i) => {
+                    const sent = 1000 + i * 250;
+                    const bus = start + BigInt(Math.round((sent + out) * rate * 1e6));
+                    time.reply(sent, sent + out + back, bus);
+                });
+                return time.now(5000);
+            };
+            const trips = [[9, 1], [3, 30], [1, 1], [40, 2], [2, 50], [7, 3], [30, 30], [5, 5]];
+            const even = trips.map(() => [1, 1]);
+            return [run(1, trips), run(4, even), run(0, even)];
+        }"""
+    )
+    assert live == pytest.approx(5000, abs=0.01)
+    assert fourfold == pytest.approx(20_000, abs=50)
+    assert paused == pytest.approx(0, abs=10)
+
+
+async def test_a_track_keeps_order_and_drops_what_it_has(blank: Page) -> None:
+    seqs, at, missing, spans = await blank.evaluate(
+        """async () => {
+            const { Cover, Track } = await import("/static/js/feed/store.js");
+            const track = new Track("numeric");
+            const add = (t, seq) => track.add({ t, seq, epoch: 1, value: seq });
+            const sent = [[0, 0], [30, 3], [10, 1], [10, 1], [20, 2], [30, 3]];
+            const news = sent.map((a) => add(...a));
+            const cover = new Cover();
+            cover.add(0, 10);
+            cover.add(20, 30);
+            const missing = cover.missing(5, 25);
+            cover.add(10, 20);
+            return [
+                track.samples.map((s) => s.seq).concat(news.map(Number)),
+                [track.at(-1)?.seq ?? null, track.at(15).seq, track.at(99).seq],
+                missing,
+                cover.spans,
+            ];
+        }"""
+    )
+    assert seqs == [0, 1, 2, 3, 1, 1, 1, 0, 1, 0]
+    assert at == [None, 1, 3]
+    assert missing == [10, 20]
+    assert spans == [[0, 30]]
+
+
+async def test_the_layout_comes_from_the_catalogue_alone(blank: Page) -> None:
+    catalogue = {
+        "workspace": "or9",
+        "volumes": {"head": "brain"},
+        "title": {},
+        "devices": {
+            "anything": {
+                "name": "anything",
+                "label": {"en": "Camera A"},
+                "channels": {
+                    "w": {"name": "w", "kind": "waveform", "numeric_of": ["p_sys", "p_dia", "n"]},
+                    "p_dia": {"name": "p_dia", "kind": "numeric", "label": {"en": "P dia"}},
+                    "p_sys": {"name": "p_sys", "kind": "numeric", "label": {"en": "P sys"}},
+                    "n": {"name": "n", "kind": "numeric"},
+                    "lone": {"name": "lone", "kind": "numeric"},
+                    "words": {"name": "words", "kind": "text"},
+                    "name": {"name": "name", "kind": "text", "sensitivity": "identity"},
+                    "tool": {
+                        "name": "tool",
+                        "kind": "pose",
+                        "frame": "head",
+                        "attrs": {"target_mm": [1, 2, 3], "axis": "-x"},
+                    },
+                    "elsewhere": {"name": "elsewhere", "kind": "pose", "frame": "none"},
+                    "cam": {"name": "cam", "kind": "video"},
+                    "up": {"name": "up", "kind": "event", "sensitivity": "technical"},
+                },
+            }
+        },
+    }
+    layout = await blank.evaluate(
+        """async (catalogue) => {
+            const { layoutOf } = await import("/static/js/plan.js");
+            const layout = layoutOf(catalogue);
+            const names = (places) => places.map((p) => p.channel.name);
+            return {
+                rows: layout.rows.map((r) => [
+                    r.wave.channel.name, r.groups.map((g) => names(g.members)),
+                ]),
+                pair: layout.rows[0].groups[0].label,
+                foot: layout.foot.map((g) => names(g.members)),
+                video: [layout.video.channel.name, layout.video.title],
+                tool: layout.navigation.main.channel.name,
+                axis: layout.navigation.axes["or9/anything/tool"],
+                target: layout.navigation.target,
+                extras: names(layout.extras),
+            };
+        }""",
+        catalogue,
+    )
+    assert layout == {
+        "rows": [["w", [["p_sys", "p_dia"], ["n"]]]],
+        "pair": "P",
+        "foot": [["lone"]],
+        "video": ["cam", "Camera A"],
+        "tool": "tool",
+        "axis": [-1, 0, 0],
+        "target": [1, 2, 3],
+        "extras": ["words", "elsewhere"],
+    }
+
+
+async def test_units_and_numbers_read_as_people_write_them(blank: Page) -> None:
+    shown = await blank.evaluate(
+        """async () => {
+            const { ageText, numberText, spanText, unitText } = await import("/static/js/text.js");
+            return [
+                ["mm[Hg]", "{beats}/min", "Cel", "cm[H2O]", "uV", "%", "1", "L/min", "ug/kg"]
+                    .map(unitText),
+                [numberText(36.44, { unit: "Cel" }), numberText(72, {}), numberText(7.416, {}),
+                 numberText(12.5, {}), numberText(0.5, { attrs: { resolution: 0.25 } })],
+                [ageText(400), ageText(12000), ageText(360000)],
+                [spanText(42000), spanText(7_448_000)],
+            ];
+        }"""
+    )
+    assert shown == [
+        ["mmHg", "/min", "°C", "cmH₂O", "µV", "%", "", "L/min", "µg/kg"],
+        ["36.4", "72", "7.42", "12.5", "0.5"],
+        ["0.4 s", "12 s", "6 min"],
+        ["00:42", "2:04:08"],
+    ]
+
+
+async def test_a_number_past_its_limit_is_never_held(blank: Page) -> None:
+    texts = await blank.evaluate(
+        """async () => {
+            const { readingOf } = await import("/static/js/tiles.js");
+            const place = { channel: { name: "spo2", kind: "numeric", stale_after_s: 5 } };
+            const cell = (age_ms, flags, value, validity = "Vld") =>
+                ({ age_ms, flags, value: { value, validity } });
+            return [
+                cell(4900, 0, 97), cell(5100, 0, 97), cell(100, 16, 97), cell(100, 0, null),
+                cell(100, 0, 97, "Inv"), cell(100, 32, 97), undefined,
+            ].map((c) => {
+                const r = readingOf(place, c);
+                return [r.text, r.state, r.doubtful];
+            });
+        }"""
+    )
+    dash = "– –"
+    assert texts == [
+        ["97", "ok", False],
+        [dash, "stale", False],
+        [dash, "invalid", False],
+        [dash, "invalid", False],
+        [dash, "invalid", False],
+        ["97", "ok", True],
+        [dash, "never", False],
+    ]
+
+
+async def test_alarms_are_ordered_and_ended_ones_leave(blank: Page) -> None:
+    alarms = await blank.evaluate(
+        """async () => {
+            const { Track } = await import("/static/js/feed/store.js");
+            const { alarmsAt } = await import("/static/js/feed/view.js");
+            const track = new Track("alarm");
+            let seq = 0;
+            const say = (t, id, priority, present, more = {}) => track.add(
+                { t, seq: seq++, epoch: 1,
+                  value: { id, kind: "Phy", priority, present, ...more } });
+            say(1, "low", "Lo", true);
+            say(2, "med", "Me", true);
+            say(3, "high", "Hi", true);
+            say(4, "med", "Me", false, { presence: "Off" });
+            say(5, "latched", "Hi", false, { presence: "Latch" });
+            say(6, "off", "Hi", true, { activation: "Off" });
+            const ids = (t) => alarmsAt([["monitor", track]], t, 10).map((a) => a.id);
+            return [ids(2.5), ids(3.5), ids(99)];
+        }"""
+    )
+    assert alarms == [["med", "low"], ["high", "med", "low"], ["latched", "high", "low"]]
+
+
+async def test_a_waveform_leaves_a_gap_where_samples_are_missing(blank: Page) -> None:
+    filled = await blank.evaluate(
+        """async () => {
+            const { Track } = await import("/static/js/feed/store.js");
+            const { Sweep } = await import("/static/js/feed/sweep.js");
+            const canvas = new OffscreenCanvas(500, 100);
+            const pen = canvas.getContext("2d", { willReadFrequently: true });
+            const row = { address: "a", x: 0, y: 0, w: 500, h: 100, color: "#ffffff",
+                          rate_hz: 100, low: 0, high: 1, stale_ms: 5000 };
+            const sweep = new Sweep(pen, row, 4, 2);           // 100 px a second: 5 s across
+            const track = new Track("waveform");
+            for (let i = 0; i < 40; i++) {
+                if (i >= 10 && i < 20) continue;               // 1 s to 2 s never came
+                const value = new Float32Array(10).fill(0.5);
+                track.add({ t: i * 100, seq: i, epoch: 1, value });
+            }
+            for (let t = 1; t <= 3500; t += 16) sweep.draw(track, t);
+            const inked = (from, to) => {
+                const { data } = pen.getImageData(from, 0, to - from, 100);
+                let columns = 0;
+                for (let x = 0; x < to - from; x++) {
+                    for (let y = 0; y < 100; y++) {
+                        if (data[(y * (to - from) + x) * 4 + 3] > 80) { columns++; break; }
+                    }
+                }
+                return columns / (to - from);
+            };
+            return [inked(5, 95), inked(105, 195), inked(205, 340), inked(365, 375), sweep.columns];
+        }"""
+    )
+    before, missing, after, bar, columns = filled
+    assert before == 1
+    assert missing == 0
+    assert after == 1
+    assert bar == 0
+    assert columns >= 345
