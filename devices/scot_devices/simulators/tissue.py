@@ -270,7 +270,8 @@ def _flood_order(rng: np.random.Generator, depth_mm: Picture, x: Picture, y: Pic
     away = np.hypot(x - BLEED_AT_PX[0], y - BLEED_AT_PX[1])
     above_mm = FLOOR_MM + 6.0 - cv2.GaussianBlur(depth_mm, (0, 0), 2.5)
     order = 7.0 * above_mm + 0.26 * away + 5.0 * noise(rng, 90.0, 2)
-    counted: Picture = np.clip(order - order.min(), 0.0, 255.0).astype(np.uint8)
+    # The nearest places are wet from the first drop on.
+    counted: Picture = np.clip(order - order.min() - 9.0, 0.0, 255.0).astype(np.uint8)
     return counted
 
 
