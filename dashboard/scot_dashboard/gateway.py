@@ -31,6 +31,7 @@ from scot_dashboard.roles import Act, Role, may_act
 from scot_dashboard.viewer import (
     ELSEWHERE,
     FORBIDDEN,
+    FULL,
     RESTARTING,
     TOO_SLOW,
     UNKNOWN,
@@ -198,7 +199,7 @@ class Gateway:
         """Run one page from its first message to its last."""
         viewer = Viewer(line, person, address)
         if len(self.viewers) >= MAX_VIEWERS:
-            viewer.end(TOO_SLOW, f"{MAX_VIEWERS} pages are open already; close one")
+            viewer.end(FULL, f"{MAX_VIEWERS} pages are open already; close one")
             await self._finish(viewer)
             return
         try:
@@ -209,7 +210,6 @@ class Gateway:
             return
         self._only_newest(viewer)
         self.viewers[viewer.outbox] = viewer
-        self.audit.viewed(person, address, machine.utc_ns())
         if state is State.ADMITTED:
             self._let_in(viewer)
         self.tell_people()
@@ -248,6 +248,7 @@ class Gateway:
         role = viewer.person.role
         bus_now_ns = self.connection.clock.now()
         viewer.admitted = True
+        self.audit.viewed(viewer.person, viewer.address, machine.utc_ns())
         hello = {
             "protocol": wire.PROTOCOL,
             "role": role.value,

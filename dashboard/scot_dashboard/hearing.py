@@ -58,8 +58,7 @@ class Hearing:
             self._do(viewer, said, now_ns)
         except RefusedError as refused:
             self.gateway.counters["refused"] += 1
-            about = said.stroke.id if isinstance(said, wire.Annotate) else getattr(said, "id", "")
-            viewer.say("refused", what, about, str(refused))
+            viewer.say("refused", what, _about(said), str(refused))
             if refused.status == 403:
                 self.gateway.audit.refused(
                     what, 403, str(refused), viewer.address, now_ns, viewer.person
@@ -83,3 +82,12 @@ class Hearing:
             self.gateway.act(person, Act.ADMIT, said.person, viewer.address, yes=yes)
         elif isinstance(said, wire.Revoke):
             self.gateway.act(person, Act.REVOKE, said.person, viewer.address)
+
+
+def _about(said: wire.Inbound) -> int | str:
+    """Return what a page will know its message by."""
+    if isinstance(said, wire.Annotate):
+        return said.stroke.id
+    if isinstance(said, wire.History | wire.Lanes):
+        return said.id
+    return getattr(said, "person", "")
