@@ -1,7 +1,7 @@
 """What waits for one viewer: bounded, with a policy a kind, so that a slow viewer costs nobody.
 
-A viewer that keeps up gets the very bytes that everybody of its role gets. For one that does not,
-what waits is kept by kind (DESIGN §8):
+A viewer that keeps up, a few batches of jitter allowed, gets the very bytes that everybody of its
+role gets. For one that does not, what waits is kept by kind (DESIGN §8):
 
 - alarms, annotations and clinical events wait in full; beyond the bound the viewer is told to come
   back, and resumes from the newest state;
@@ -92,8 +92,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much may wait for one viewer."""
+    """How much may wait for one viewer; more than `batches` and it counts as behind."""
 
+    batches: int = 4
     kept: int = 2_000
     kept_bytes: int = 1 << 20
     stretch_bytes: int = 48 << 10  # a channel; 500 Hz of float32 for 24 s
@@ -131,7 +132,7 @@ class Outbox:
         self.left_out: dict[str, int] = {}
         self._messages: deque[tuple[str, bytes]] = deque()
         self._answers: deque[bytes] = deque()
-        self._shared: Batch | None = None
+        self._shared: deque[Batch] = deque()
         self._kept: deque[Item] = deque()
         self._kept_bytes = 0
         self._newest: dict[str, Item] = {}
@@ -152,7 +153,7 @@ class Outbox:
     @property
     def size(self) -> int:
         """Bytes that wait, those shared with other viewers included."""
-        shared = sum(len(item.data) for item in self._shared.items) if self._shared else 0
+        shared = sum(len(item.data) for batch in self._shared for item in batch.items)
         return (
             shared
             + self._kept_bytes
@@ -187,13 +188,12 @@ class Outbox:
         self._answers.append(message)
 
     def offer(self, batch: Batch) -> None:
-        """Take a batch; keep the shared bytes when nothing else waits."""
-        if self._shared is None and not self._waiting and self._all_decodable(batch):
-            self._shared = batch
+        """Take a batch; keep the shared bytes while few wait."""
+        few = len(self._shared) < self.bounds.batches and not self._waiting
+        if few and self._all_decodable(batch):
+            self._shared.append(batch)
             return
-        if self._shared is not None:
-            earlier, self._shared = self._shared, None
-            self._sort_in(earlier)
+        self._sort_shared()
         self._sort_in(batch)
 
     def take(self, bus_now_ns: int) -> bytes | None:
@@ -204,9 +204,8 @@ class Outbox:
             self._answer_next = False
             return self._answers.popleft()
         self._answer_next = True
-        if self._shared is not None:
-            batch, self._shared = self._shared, None
-            return batch.packed
+        if self._shared:
+            return self._shared.popleft().packed
         chosen = self._choose()
         return samples(bus_now_ns, [item.data for item in chosen]) if chosen else None
 
@@ -217,9 +216,7 @@ class Outbox:
 
     def keep_only(self, passes: frozenset[str]) -> None:
         """Forget what waits of addresses that may no longer leave."""
-        if self._shared is not None:
-            earlier, self._shared = self._shared, None
-            self._sort_in(earlier)
+        self._sort_shared()
         self._kept = deque(item for item in self._kept if item.address in passes)
         self._kept_bytes = sum(len(item.data) for item in self._kept)
         self._newest = {a: item for a, item in self._newest.items() if a in passes}
@@ -230,7 +227,7 @@ class Outbox:
         """Forget everything that waits: the viewer was shut out."""
         self._messages.clear()
         self._answers.clear()
-        self._shared = None
+        self._shared.clear()
         self.keep_only(frozenset())
 
     def _all_decodable(self, batch: Batch) -> bool:
@@ -245,6 +242,10 @@ class Outbox:
             if Flags.KEYFRAME in item.flags:
                 self._pictures.setdefault(item.address, _Pictures()).waiting = False
         return True
+
+    def _sort_shared(self) -> None:
+        while self._shared:
+            self._sort_in(self._shared.popleft())
 
     def _sort_in(self, batch: Batch) -> None:
         for item in batch.items:

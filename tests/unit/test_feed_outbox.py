@@ -52,6 +52,20 @@ def test_viewers_that_keep_up_get_the_very_same_bytes() -> None:
         assert all(outbox.empty and not outbox.left_out for outbox in outboxes)
 
 
+def test_a_few_batches_of_jitter_leave_nothing_out_and_are_not_packed_again() -> None:
+    outbox = Outbox()
+    shared = [batch(pose(number), picture(number)) for number in range(Bounds().batches)]
+    for one in shared:
+        outbox.offer(one)
+    assert [outbox.take(START_NS) for _ in shared] == [one.packed for one in shared]
+    assert outbox.report() == {}
+    for number in range(Bounds().batches + 1):
+        outbox.offer(batch(pose(number), picture(number)))
+    found = drain(outbox)
+    assert seqs(found, "or1/tracker/probe") == [Bounds().batches]
+    assert seqs(found, VIDEO) == list(range(Bounds().batches + 1))
+
+
 def test_numerics_and_poses_of_a_slow_viewer_are_the_newest() -> None:
     outbox = Outbox()
     for number in range(40):
@@ -64,7 +78,7 @@ def test_numerics_and_poses_of_a_slow_viewer_are_the_newest() -> None:
 
 
 def test_an_older_numeric_that_comes_late_never_replaces_a_newer() -> None:
-    outbox = Outbox()
+    outbox = Outbox(Bounds(batches=0))
     outbox.offer(batch(hr(7)))
     outbox.offer(batch(hr(3, own=Flags.BACKFILLED)))
     assert seqs(drain(outbox), HR) == [7]
@@ -88,7 +102,7 @@ def test_alarms_beyond_the_bound_end_the_viewer_instead_of_being_dropped() -> No
         assert not outbox.overflowed
     outbox.offer(batch(alarm(10)))
     assert outbox.overflowed
-    outbox = Outbox(Bounds(kept_bytes=500))
+    outbox = Outbox(Bounds(batches=1, kept_bytes=500))
     outbox.offer(batch(alarm(0, text="x" * 300)))
     outbox.offer(batch(alarm(1, text="x" * 300)))
     assert outbox.overflowed
@@ -109,8 +123,7 @@ def test_a_hole_in_a_waveform_is_marked_once_at_its_end() -> None:
 
 
 def test_a_block_larger_than_the_bound_still_goes() -> None:
-    outbox = Outbox(Bounds(stretch_bytes=100))
-    outbox.offer(batch(hr(0)))  # something waits, so blocks are kept by kind
+    outbox = Outbox(Bounds(batches=0, stretch_bytes=100))
     outbox.offer(batch(ecg(0, count=500)))
     assert seqs(drain(outbox), ECG) == [0]
 
@@ -267,7 +280,7 @@ _STEPS = st.lists(
 def test_whatever_the_pace_pictures_decode_alarms_are_whole_and_counts_add_up(
     steps: list[tuple[int, str]], group: int
 ) -> None:
-    bounds = Bounds(stretch_bytes=400, pictures_bytes=6_000, picture_tail=2)
+    bounds = Bounds(batches=2, stretch_bytes=400, pictures_bytes=6_000, picture_tail=2)
     outbox = Outbox(bounds)
     offered: dict[str, int] = {}
     found: list[tuple[str, int, Flags]] = []
