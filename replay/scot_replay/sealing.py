@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
 import sys
 from pathlib import Path
 
+from scot.clock import machine
 from scot.errors import RecordingError
 from scot_replay.layout import segment_path
 from scot_replay.parts import JournalPart, Part
 from scot_replay.segment import ChunkCache, SegmentPart
 
 log = logging.getLogger(__name__)
+
+LOOK_NS = 50_000_000
 
 
 class Sealing:
@@ -64,21 +68,15 @@ class Sealing:
 
     async def _seal(self, number: int) -> str:
         """Return why a journal could not be sealed; empty when it was."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "scot_replay.seal",
-            str(self._directory),
-            str(number),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # it ends its work even when the room is gone
-        )
-        _, said = await process.communicate()
+        process = await asyncio.to_thread(_start, self._directory, number)
+        while process.poll() is None:
+            await machine.until(machine.monotonic_ns() + LOOK_NS)
+        said = "" if process.stderr is None else process.stderr.read()
+        if process.stderr is not None:
+            process.stderr.close()
         if process.returncode == 0:
             return ""
-        lines = said.decode(errors="replace").strip().splitlines()
+        lines = said.strip().splitlines()
         why = lines[-1] if lines else f"the sealer ended with code {process.returncode}"
         return f"journal {number} stays unsealed: {why}"
 
@@ -90,3 +88,16 @@ class Sealing:
             self.trouble = str(error)
             return
         self.parts = tuple(part if one is journal else one for one in self.parts)
+
+
+def _start(directory: Path, number: int) -> subprocess.Popen[str]:
+    """Start the sealer; it ends its work even when the recorder is gone."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "scot_replay.seal", str(directory), str(number)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )

@@ -1,0 +1,243 @@
+"""A recording on a real bus again: the same bytes, at their time, with History for the whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from scot.channel import Lifecycle
+from scot.clock.clock import Clock
+from scot.codec import read_header
+from scot.errors import ConfigError, RecordingError
+from scot.history import HistoryRequest
+from scot_replay.digest import in_digest
+from scot_replay.player import digest_through_bus, serve
+from scot_replay.proof import digests_through_bus
+from scot_replay.recording import open_recording
+from tests.contract.recorder_bus import Bus, Collector, Running
+from tests.golden.recording_frames import EPOCH, START_NS, S, case
+from tests.golden.recording_writing import write_recording
+
+FRAMES = case(6.0, frozenset({("or1/monitor/hr", 3), ("or1/scope/video", 40)}))
+PLAYED = [f for f in FRAMES if f.address.split("/")[1] != "room"]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "rec"
+    write_recording(path, [FRAMES[:200], FRAMES[200:]], sealed=1)
+    return path
+
+
+@pytest.fixture
+def make_bus(tmp_path: Path) -> Iterator[Callable[..., Bus]]:
+    made: list[Bus] = []
+
+    def make(rate: float = 1.0, start_ns: int = START_NS - S) -> Bus:
+        state = tmp_path / f"bus{len(made)}"
+        state.mkdir(mode=0o700)
+        made.append(Bus(state, Clock.session(start_ns, rate), replay=True))
+        return made[-1]
+
+    yield make
+    for bus in made:
+        bus.stop()
+
+
+@pytest.fixture
+async def play() -> AsyncIterator[Callable[..., Any]]:
+    running: list[Running] = []
+
+    async def begin(bus: Bus, **options: Any) -> Running:
+        made = Running(bus, await bus.join("player"), serve, options)
+        running.append(made)
+        await made.ready()
+        return made
+
+    yield begin
+    for one in running:
+        if not one.task.done():
+            await one.stop()
+
+
+async def listen(bus: Bus) -> tuple[Any, Collector]:
+    console = await bus.join("console")
+    seen = Collector()
+    seen.now = console.clock.now
+    console.subscribe(["or1/"], seen, fill=False)
+    return console, seen
+
+
+async def test_the_same_bytes_at_their_time(
+    recording: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    bus = make_bus()
+    console, seen = await listen(bus)
+    running = await play(bus, recording=str(recording), rate=1.0)
+    assert running.said["first_ns"] == START_NS
+    await seen.until(lambda: len(seen.of("monitor", "tracker", "scope")) >= len(PLAYED))
+    frames = seen.of("monitor", "tracker", "scope")
+    assert sorted(frames) == sorted(PLAYED)
+    late = np.array(
+        [
+            at - d.header.bus_ns
+            for at, d in zip(seen.at_ns, seen.deliveries, strict=True)
+            if d.frame.address.split("/")[1] in {"monitor", "tracker", "scope"}
+        ]
+    )
+    assert late.min() > -20_000_000  # none before its time
+    # Absolute deadlines: the last second is not later than the first, however busy the machine.
+    assert np.median(late[-150:]) - np.median(late[:150]) < 100_000_000
+    assert console.catalogue.replay
+    assert "room" not in {d.name for d in console.catalogue.devices.values()} or not any(
+        f.address == "or1/room/notes" for f in seen.frames
+    )
+    await console.close()
+
+
+async def test_at_eight_times_the_rate_it_takes_an_eighth(
+    recording: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    bus = make_bus(rate=8.0)
+    console, seen = await listen(bus)
+    await play(bus, recording=str(recording), rate=8.0)
+    started = asyncio.get_running_loop().time()
+    await seen.until(lambda: len(seen.of("monitor", "tracker", "scope")) >= len(PLAYED))
+    assert asyncio.get_running_loop().time() - started < 4.0  # 6 s of recording, 1 s before it
+    assert sorted(seen.of("monitor", "tracker", "scope")) == sorted(PLAYED)
+    await console.close()
+
+
+async def test_from_the_middle_it_begins_with_what_was_true_there(
+    recording: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    from_ns = START_NS + 4 * S
+    bus = make_bus(start_ns=from_ns)
+    console, seen = await listen(bus)
+    await play(bus, recording=str(recording), from_ns=from_ns)
+    alarm = next(f for f in FRAMES if f.address == "or1/monitor/alarms")
+    await seen.until(lambda: alarm in seen.frames and len(seen.of("scope")) >= 50)
+    early = [f for f in seen.of("monitor", "tracker", "scope") if read_header(f).bus_ns < from_ns]
+    assert sorted(f.address for f in early) == ["or1/monitor/alarms", "or1/tracker/status"]
+    await console.close()
+
+
+async def test_history_answers_for_the_whole_file_from_the_first_moment(
+    recording: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    bus = make_bus()
+    console = await bus.join("console")
+    await play(bus, recording=str(recording))
+    ask = HistoryRequest(
+        addresses=["or1/monitor/hr", "or1/scope/video"],
+        between=(START_NS, START_NS + 60 * S),
+        holder="recorder",
+    )
+    reply = await console.history(ask)
+    assert reply.frames == [f for f in FRAMES if f.address in {"or1/monitor/hr", "or1/scope/video"}]
+    ask = HistoryRequest(addresses=["or1/room/clock"], at=START_NS + 3 * S, holder="recorder")
+    assert (await console.history(ask)).frames == []  # the room's own is of this room
+    await console.close()
+
+
+async def test_the_digest_of_the_replay_is_that_of_the_recording_every_time(
+    recording: Path, make_bus: Callable[..., Bus]
+) -> None:
+    opened = open_recording(recording)
+    expected = opened.digests()
+    assert len(expected) > 4
+    for _ in range(2):
+        bus = make_bus()
+        player = await bus.join("player")
+        assert await digests_through_bus(opened, player) == expected
+        await player.close()
+    bus = make_bus()
+    player = await bus.join("player")
+    assert await digest_through_bus(opened, player) == opened.digest() == expected[""]
+    await player.close()
+
+
+async def test_a_loop_begins_again_later_under_new_epochs(
+    tmp_path: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    short = [f for f in case(1.0) if f.address == "or1/tracker/probe"]
+    write_recording(tmp_path / "short", [short])
+    bus = make_bus(rate=4.0)
+    console, seen = await listen(bus)
+    await play(bus, recording=str(tmp_path / "short"), loop=True)
+    await seen.until(lambda: len(seen.of("tracker")) >= 50)
+    headers = [read_header(f) for f in seen.of("tracker")]
+    period = read_header(short[-1]).bus_ns - START_NS + 1
+    assert [h.seq for h in headers[:50]] == [*range(20), *range(20), *range(10)]
+    assert headers[20].bus_ns == START_NS + period
+    assert headers[20].epoch == EPOCH + period
+    assert [f.payload for f in seen.of("tracker")[20:40]] == [f.payload for f in short]
+    ask = HistoryRequest(
+        addresses=["or1/tracker/probe"], at=START_NS + period + S // 2, holder="recorder"
+    )
+    (frame,) = (await console.history(ask)).frames
+    assert frame == seen.of("tracker")[30]
+    ask = HistoryRequest(
+        addresses=["or1/tracker/probe"], seqs=(EPOCH + period, 3, 5), holder="recorder"
+    )
+    assert (await console.history(ask)).frames == seen.of("tracker")[23:26]
+    await console.close()
+
+
+async def test_a_devices_states_come_back_with_the_recording(
+    tmp_path: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    from scot_replay.journal import MAGIC, encode_catalogue, encode_frame
+    from scot_replay.layout import journal_path
+    from tests.golden.recording_frames import MONITOR, catalogue
+
+    frames = [f for f in case(2.0) if in_digest(f.address)]
+    known = catalogue()
+    broken = msgspec.structs.replace(
+        MONITOR, state=Lifecycle.DISCONNECTED, reason="cable out", channels={}
+    )
+    path = tmp_path / "rec"
+    path.mkdir()
+    journal_path(path, 1).write_bytes(
+        MAGIC
+        + encode_catalogue(START_NS, known)
+        + b"".join(encode_frame(f) for f in frames)
+        + encode_catalogue(START_NS + S, known.with_device(broken))
+    )
+    bus = make_bus()
+    console, seen = await listen(bus)
+    states: list[tuple[Lifecycle, int]] = []
+    console.on_catalogue.append(
+        lambda c: states.append(
+            (c.devices["monitor"].state, len(c.devices["monitor"].channels))
+        ) if "monitor" in c.devices else None
+    )  # fmt: skip
+    await play(bus, recording=str(path))
+    await seen.until(lambda: (Lifecycle.DISCONNECTED, 3) in states)
+    assert states[0] == (Lifecycle.CREATED, 3)
+    await console.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({}, ConfigError, "recording"),
+        ({"recording": "x", "speed": 2}, ConfigError, "allowed: recording, rate"),
+        ({"recording": "/nowhere/at/all"}, RecordingError, "no such directory"),
+    ],
+)
+async def test_what_cannot_be_played_is_said_in_one_line(
+    make_bus: Callable[..., Bus],
+    play: Callable[..., Any],
+    options: dict[str, Any],
+    error: type[Exception],
+    says: str,
+) -> None:
+    with pytest.raises(error, match=says):
+        await play(make_bus(), **options)
