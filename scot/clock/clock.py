@@ -24,6 +24,7 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
         rate: bus ns a local ns (1.0 live; the speed when a recording is played).
         bound_ns, err_ns: guaranteed and likely half-width at that point; None unknown.
         state: as the estimator judged it.
+        drift_ppb: by how much `bound_ns` grows in each second away from that point, ns.
     """
 
     id: int
@@ -34,6 +35,7 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
     bound_ns: int | None
     err_ns: int | None
     state: ClockState
+    drift_ppb: int = WANDER_PPB
 
     def at(self, local_ns: int) -> int:
         """Return the bus time at a local reading."""
@@ -53,12 +55,14 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
     def stamp(self, local_ns: int, source_ns: int | None = None) -> Timestamp:
         """Return the timestamp of a local reading; the error grows with the line's age."""
         age_ns = abs(local_ns - self.local_ns)
-        wander_ns = age_ns * WANDER_PPB // 1_000_000_000
         state = self.state
         if state is ClockState.LOCKED and age_ns > HOLDOVER_AFTER_NS:
             state = ClockState.HOLDOVER
-        bound_ns = None if self.bound_ns is None else self.bound_ns + wander_ns
-        err_ns = None if self.err_ns is None else self.err_ns + wander_ns // 2
+        bound_ns, err_ns = self.bound_ns, self.err_ns
+        if bound_ns is not None:
+            bound_ns += -(-age_ns * self.drift_ppb // 1_000_000_000)
+        if err_ns is not None:
+            err_ns += age_ns * min(self.drift_ppb, WANDER_PPB) // 2_000_000_000
         return Timestamp(source_ns, self.at(local_ns), bound_ns, err_ns, state)
 
 
@@ -82,7 +86,7 @@ class Clock:
         local_ns = machine.monotonic_ns()
         if bus_ns is None:
             bus_ns = machine.utc_ns() + machine.TAI_MINUS_UTC_NS
-        return cls(BusMap(0, 0, local_ns, bus_ns, rate, 0, 0, ClockState.LOCKED))
+        return cls(BusMap(0, 0, local_ns, bus_ns, rate, 0, 0, ClockState.LOCKED, drift_ppb=0))
 
     def now(self) -> int:
         """Return bus time now, ns.

@@ -10,13 +10,17 @@ of limits, and θ runs between them.
 * **Window**: a crystal's frequency wanders with its temperature, so a long window bends and a short
   one is noisy. How thinly the limits lie near the envelope says how noisy; the window that
   balances both for `CURVATURE` is used, out of five from 8 to 120 s.
-* **Bound**: each limit, carried to now at the fitted skew, still limits θ if the skew was never
-  wrong by more than `WANDER` and what the window leaves open. The tightest on each side is the
-  guaranteed bound. It needs no symmetry of the delays.
+* **Bound**: of all lines that keep every limit of the window (a skew within `MAX_SKEW`, that was
+  never off by more than `WANDER` from what it is now), the highest and the lowest at this instant
+  are the guaranteed bound, and the steepest and the flattest say how fast it grows until the next
+  probe. It needs no symmetry of the delays. The line above is kept between them.
 * **Likely error**: what no two-way exchange can see, an asymmetry of up to `ASYMMETRY` of half the
   shortest round trip, and the noise of the line.
 * **Step**: a step moves both limits by the same amount; congestion only pushes them apart. One
-  limit must be inside its cloud by more than noise explains, and the other outside by as much.
+  limit must be inside the recent ones by more than their spacing explains, and the other outside by
+  as much, which says something once the shortest delays have been seen (`SEASONED`). When no line
+  at all keeps every limit, a step is proved, perhaps in the middle of this very exchange, which
+  then says nothing of the new epoch.
 """
 
 from __future__ import annotations
@@ -24,20 +28,20 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from scot.clock.hulls import Point, hull, widest
-from scot.clock.probe import Probe
+from scot.clock.hulls import Between, Point, between, hull, widest
+from scot.clock.probe import MAX_RTT_NS, Probe
 from scot.timestamp import ClockState
 
 WINDOWS_S = (8, 16, 32, 64, 120)
 BINS = 32
 MAX_SKEW = 500e-6
 WANDER = 20e-6
-SETTLED_NS = 10_000_000_000
 ASYMMETRY = 0.6
 LOCK_AFTER = 8
+SEASONED = 32
 STEP_FLOOR_NS = 150_000.0
 STEP_NOISE = 10.0
-YOUNG = 60  # probes: a young epoch has not seen its shortest delays yet
+SPACING_RANK = 8
 REACH = 3.0  # noise at the end of a window, where it is used, against its middle
 RECENT = 64
 LOOK_EVERY = 8
@@ -52,6 +56,7 @@ class Line:
     Attributes:
         bound_ns: half-width that surely holds the truth at `at_ns`.
         err_ns: half-width that likely does.
+        drift: by how much the bound grows in each ns after `at_ns`.
     """
 
     at_ns: int
@@ -59,6 +64,7 @@ class Line:
     skew: float
     bound_ns: int
     err_ns: int
+    drift: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,6 @@ class _Fit:
 
     at_ns: int
     middle: float
-    half_gap: float
     skew: float
     noise: float
     span_ns: int
@@ -93,6 +98,11 @@ class _Window:
         self._upper.clear()
         self._lower.clear()
 
+    def before(self, x_ns: int) -> tuple[list[Point], list[Point]]:
+        """Return the limits that are older than `x_ns`."""
+        older = [point for point in self._upper if point[0] < x_ns]
+        return older, [point for point in self._lower if point[0] < x_ns]
+
     def fitted(self, at_ns: int, skew: float) -> _Fit:
         """Return the line; the given skew stands in until the window is long enough to have one."""
         upper = hull([(x - at_ns, y) for x, y in self._upper], lower=True)
@@ -105,7 +115,7 @@ class _Window:
             [bottom - (y - skew * (x - at_ns)) for x, y in self._lower]
         )
         span_ns = self._upper[-1][0] - self._upper[0][0]
-        return _Fit(at_ns, (top + bottom) / 2, (top - bottom) / 2, skew, noise, span_ns)
+        return _Fit(at_ns, (top + bottom) / 2, skew, noise, span_ns)
 
     def _put(self, queue: deque[Point], point: Point, *, lower: bool) -> None:
         x, y = point
@@ -144,38 +154,72 @@ class Estimator:
         self._look: _Fit | None = None
         self._count = 0
         self._skew = 0.0
+        self._base_ns = 0  # limits are kept as differences to it, exact as floats
 
     def add(self, probe: Probe) -> Line:
         """Take one exchange and return the new line."""
-        upper = (probe.t1_ns, probe.t2_ns - probe.t1_ns)
-        lower = (probe.t4_ns, probe.t3_ns - probe.t4_ns)
-        if self._stepped(upper, lower):
-            self.epoch += 1
-            self._forget()
+        stepped = self._stepped(*self._limits(probe))
+        if stepped:
+            self._begin_anew()
+        upper, lower = self._limits(probe)
+        left = self._left(probe.t4_ns, upper, lower)
+        if left is None:
+            if not stepped:
+                self._begin_anew()
+            return self._doubtful(probe)
         self._count += 1
         if self._count >= LOCK_AFTER:
             self.state = ClockState.LOCKED
         self._recent.append((upper, lower))
-        at_ns = probe.t4_ns
         for window in self._windows:
             window.add(upper, lower)
-        fit = self._fitted(at_ns)
-        self._skew = fit.skew
-        offset_ns = fit.middle_at(at_ns)
-        bend = CURVATURE * (fit.span_ns / 1e9) ** 2 / 8 * 1e9
-        err_ns = ASYMMETRY * self._shortest(probe) / 2 + REACH * fit.noise + bend
-        bound_ns = self._bound(at_ns, offset_ns, fit)
-        self.line = Line(
-            at_ns,
-            round(offset_ns),
-            fit.skew,
-            round(bound_ns),
-            round(min(err_ns, bound_ns)),
-        )
+        self.line = self._line(probe, self._fitted(probe.t4_ns), left)
         return self.line
 
-    def _forget(self) -> None:
+    def _limits(self, probe: Probe) -> tuple[Point, Point]:
+        """Return what an exchange says of the offset from above and from below."""
+        above_ns, below_ns = probe.t2_ns - probe.t1_ns, probe.t3_ns - probe.t4_ns
+        if not self._count:
+            self._base_ns = above_ns
+        return (probe.t1_ns, above_ns - self._base_ns), (probe.t4_ns, below_ns - self._base_ns)
+
+    def _doubtful(self, probe: Probe) -> Line:
+        """Return the line of an exchange during which the clock may have stepped."""
+        middle_ns = (probe.t2_ns - probe.t1_ns + probe.t3_ns - probe.t4_ns) // 2
+        return Line(probe.t4_ns, middle_ns, self._skew, MAX_RTT_NS, MAX_RTT_NS, MAX_SKEW + WANDER)
+
+    def _line(self, probe: Probe, fit: _Fit, left: Between) -> Line:
+        """Return the fitted line, kept within what the limits leave."""
+        self._skew = min(max(fit.skew, left.least_slope), left.greatest_slope)
+        offset_ns = min(max(fit.middle_at(probe.t4_ns), left.bottom), left.top)
+        bend = CURVATURE * (fit.span_ns / 1e9) ** 2 / 8 * 1e9
+        err_ns = ASYMMETRY * self._shortest(probe) / 2 + REACH * fit.noise + bend
+        bound_ns = max(left.top - offset_ns, offset_ns - left.bottom)
+        slack = max(left.greatest_slope - self._skew, self._skew - left.least_slope)
+        return Line(
+            probe.t4_ns,
+            round(offset_ns) + self._base_ns,
+            self._skew,
+            round(bound_ns) + 1,
+            round(min(err_ns, bound_ns)),
+            slack + WANDER,
+        )
+
+    def _left(self, at_ns: int, upper: Point, lower: Point) -> Between | None:
+        """Return what all limits, and these two, leave open; None when they contradict."""
+        uppers, lowers = self._windows[-1].before(self._recent[0][0][0] if self._recent else at_ns)
+        uppers += [*(above for above, _ in self._recent), upper]
+        lowers += [*(below for _, below in self._recent), lower]
+        return between(
+            [(x - at_ns, y) for x, y in uppers],
+            [(x - at_ns, y) for x, y in lowers],
+            MAX_SKEW,
+            WANDER,
+        )
+
+    def _begin_anew(self) -> None:
         """Begin a new epoch; the crystal, and so its skew, is the same."""
+        self.epoch += 1
         for window in self._windows:
             window.clear()
         self._recent.clear()
@@ -213,29 +257,16 @@ class Estimator:
             rtt.popleft()
         return rtt[0][1]
 
-    def _bound(self, at_ns: int, offset_ns: float, fit: _Fit) -> float:
-        """Return the half-width that every recent limit, carried to now, leaves open."""
-        slack = MAX_SKEW
-        if fit.span_ns >= SETTLED_NS:
-            slack = min(MAX_SKEW, WANDER + max(0.0, 2 * fit.half_gap) / fit.span_ns)
-        up, down = slack + fit.skew, slack - fit.skew
-        top = min(y + up * (at_ns - x) for (x, y), _ in self._recent)
-        bottom = max(y - down * (at_ns - x) for _, (x, y) in self._recent)
-        return max(top - offset_ns, offset_ns - bottom, 0.0)
-
     def _stepped(self, upper: Point, lower: Point) -> bool:
         """Say whether a probe shows a step of the clock, not a change of the link."""
-        line, look = self.line, self._look
-        if line is None or look is None or self._count < LOCK_AFTER:
+        line = self.line
+        if line is None or self._count < SEASONED:
             return False
-        half_gap = max(look.half_gap, 0.0)
-        at = line.offset_ns + line.skew * (lower[0] - line.at_ns)
-        above_lower = lower[1] - (at - half_gap)
-        above_upper = upper[1] - (at + half_gap)
-        age_ns = lower[0] - line.at_ns
-        slack = MAX_SKEW if look.span_ns < SETTLED_NS else WANDER
-        least = (STEP_FLOOR_NS + STEP_NOISE * look.noise) * (1 + YOUNG / self._count)
-        least += slack * age_ns
-        forward = above_lower > least and above_upper > least
-        back = above_upper < -least and above_lower < -least
-        return forward or back
+        skew, at_ns = line.skew, lower[0]
+        above = sorted(y + skew * (at_ns - x) for (x, y), _ in self._recent)
+        below = sorted((y + skew * (at_ns - x) for _, (x, y) in self._recent), reverse=True)
+        spacing = above[SPACING_RANK] - above[0] + below[0] - below[SPACING_RANK]
+        least = STEP_FLOOR_NS + STEP_NOISE * spacing / SPACING_RANK
+        upper_rose = upper[1] + skew * (at_ns - upper[0]) - above[0]
+        lower_rose = lower[1] - below[0]
+        return min(upper_rose, lower_rose) > least or max(upper_rose, lower_rose) < -least

@@ -1,6 +1,12 @@
-"""Convex hulls of limits, and the line that runs widest between two of them."""
+"""Convex hulls of limits, the line that runs widest between two of them, and all that run there."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 Point = tuple[int, int]
 
@@ -73,3 +79,64 @@ def _between(upper: list[Point], i: int, lower: list[Point], j: int) -> float:
         _slope(lower, j - 1, j) if j else 1.0,
     )
     return (low + high) / 2
+
+
+@dataclass(frozen=True)
+class Between:
+    """All lines that keep every limit: their slopes, and their heights at x = 0."""
+
+    least_slope: float
+    greatest_slope: float
+    bottom: float
+    top: float
+
+
+def between(
+    upper: Sequence[Point], lower: Sequence[Point], limit: float, wander: float
+) -> Between | None:
+    """Return what the curves that run below `upper` and above `lower` have in common, if any do.
+
+    A curve may have any slope within ±limit at x = 0, and any other by at most `wander` before.
+
+    Args:
+        upper: limits from above at x ≤ 0, in whole ns, which may be off by one.
+        lower: limits from below, likewise.
+        limit: greatest slope.
+        wander: how far a slope may have been from the one at x = 0.
+    """
+    xu, yu = np.array(upper, dtype=np.float64).T
+    xl, yl = np.array(lower, dtype=np.float64).T
+    yu, yl = yu - wander * xu + 1, yl + wander * xl - 1
+    greatest = _greatest(xu, yu, xl, yl, limit)
+    against_least = _greatest(-xu, yu, -xl, yl, limit)
+    if greatest is None or against_least is None or -against_least > greatest:
+        return None
+    least = -against_least
+    bottom, top = float((yl - least * xl).max()), float((yu - greatest * xu).min())
+    return Between(least, greatest, bottom, max(top, bottom))
+
+
+def _greatest(
+    xu: NDArray[np.float64],
+    yu: NDArray[np.float64],
+    xl: NDArray[np.float64],
+    yl: NDArray[np.float64],
+    limit: float,
+) -> float | None:
+    """Return the greatest slope within ±limit that leaves a gap.
+
+    The gap is concave in the slope, so Newton's steps from outside never pass its last root.
+    """
+    slope = limit
+    for _ in range(64):
+        above, below = yu - slope * xu, yl - slope * xl
+        i, j = above.argmin(), below.argmax()
+        gap, rises = above[i] - below[j], xl[j] - xu[i]
+        if gap >= 0:
+            return slope
+        if rises >= 0:
+            return None
+        slope -= float(gap / rises)
+        if slope < -limit:
+            return None
+    return slope

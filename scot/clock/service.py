@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +93,7 @@ class ClockService:
             bound_ns=round(line.bound_ns * session.rate),
             err_ns=round(line.err_ns * session.rate),
             state=estimator.state,
+            drift_ppb=math.ceil(line.drift * session.rate * 1e9),
         )
         self._report(
             {
@@ -107,6 +109,7 @@ class ClockService:
                 "rate": row.rate,
                 "bound_ns": row.bound_ns,
                 "err_ns": row.err_ns,
+                "drift_ppb": row.drift_ppb,
                 "state": row.state.label,
             }
         )
