@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from scot.sample import Flags
 PAGE_BYTES = 1 << 20
 STATE_BYTES = 8 << 20
 ANSWER_BYTES = 32 << 20
-TIMEOUT_S = 15.0
+TIMEOUT_S = 6.0
+PUBLISHER_S = 3.0  # one that is gone must not keep the others' answers
 
 
 class Page(NamedTuple):
@@ -104,14 +106,19 @@ class Archive:
         groups: dict[str, list[str]] = {}
         for address in ask.addresses:
             groups.setdefault(address.split("/")[1], []).append(address)
+        parts = [msgspec.structs.replace(ask, addresses=group) for group in groups.values()]
+        results = await asyncio.gather(
+            *(self.connection.history(part, PUBLISHER_S) for part in parts), return_exceptions=True
+        )
         replies: list[HistoryReply] = []
-        failure: BusError | None = None
-        for addresses in groups.values():
-            try:
-                part = msgspec.structs.replace(ask, addresses=addresses)
-                replies.append(await self.connection.history(part, TIMEOUT_S))
-            except BusError as error:
-                failure = error
+        failure: BaseException | None = None
+        for result in results:
+            if isinstance(result, HistoryReply):
+                replies.append(result)
+            elif isinstance(result, BusError):
+                failure = result
+            else:
+                raise result
         if not replies and failure is not None:
             raise failure
         return merge(replies)

@@ -66,6 +66,11 @@ class Viewer:
         self._sending_since_ns = 0
 
     @property
+    def sending(self) -> bool:
+        """A message is under way and the peer has not taken it yet."""
+        return bool(self._sending_since_ns)
+
+    @property
     def stuck(self) -> bool:
         """The peer has not read for so long that it is not there any more."""
         since_ns = self._sending_since_ns
@@ -103,7 +108,7 @@ class Viewer:
         self.ending = (code, text)
         self.outbox.clear()
         self.wake()
-        if self._sending_since_ns:  # the peer is not reading: a goodbye would never arrive
+        if self.sending:  # the peer is not reading: a goodbye would never arrive
             self.line.cut()
         else:
             asyncio.get_running_loop().call_later(CUT_S, self.line.cut)

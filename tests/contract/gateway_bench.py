@@ -37,6 +37,7 @@ GRANTS = [
         subscribe=["or1/"],
         devices=["monitor", "scope", "tracker"],
     ),
+    Grant(name="ward", publish=["or1/ward/"], subscribe=["or1/"], devices=["ward"]),
     Grant(
         name="dashboard",
         publish=["or1/consult/"],
@@ -206,9 +207,9 @@ class Source:
 
 
 @asynccontextmanager
-async def source(room: Room) -> AsyncIterator[Source]:
-    """The room's devices, joined."""
-    connection = await Connection.join(room.link("room"))
+async def source(room: Room, name: str = "room") -> AsyncIterator[Source]:
+    """The devices of one key, joined."""
+    connection = await Connection.join(room.link(name))
     try:
         yield Source(connection)
     finally:

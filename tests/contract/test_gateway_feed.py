@@ -321,6 +321,31 @@ async def test_history_comes_in_parts_whole_and_in_order(room: Room, devices: So
         assert msgpack.unpackb(wall.history(9)[0][2])["text"] == {"en": "again"}
 
 
+async def test_without_a_recorder_each_publisher_answers_and_a_dead_one_stops_nobody(
+    room: Room, devices: Source
+) -> None:
+    addresses = ["or1/monitor/hr", "or1/ward/temp"]
+    async with page(room) as wall:
+        async with source(room, "ward") as ward:
+            await ward.announce("ward", Numeric("temp", unit="Cel"))
+            await hello(wall, "monitor", "ward")
+            expected = []
+            for number in range(6):
+                devices.say("monitor/hr", NumericValue(number))
+                ward.say("ward/temp", NumericValue(number))
+                expected += [number] * 2
+                await wall.count("or1/ward/temp", number + 1)
+            await wall.say("history", 1, {"addresses": addresses, "between": [0, 2**62]})
+            await wall.message("history", 1, True)
+            values = [msgpack.unpackb(payload)[0] for _, _, payload in wall.history(1)]
+            assert values == expected
+        await wall.say("history", 2, {"addresses": addresses, "between": [0, 2**62]})
+        await wall.message("history", 2, True)
+        assert {where for where, _, _ in wall.history(2)} == {"or1/monitor/hr"}
+        await wall.say("history", 3, {"addresses": ["or1/ward/temp"], "at": 2**62})
+        assert "recorder" in (await wall.message("refused", "history", 3))[3]
+
+
 async def test_the_scrubber_shows_feeds_alarms_and_notes(room: Room, devices: Source) -> None:
     async with page(room) as wall:
         await hello(wall, "monitor", "scope", "consult")
