@@ -51,11 +51,7 @@ function build(described) {
   tools?.setAuthor(author);
   const navigation = layout.navigation ? new NavigationPane(session, layout.navigation, { slices: false }) : null;
   const hand = action("raiseHand", () => thread.say(word("handUp")));
-  const leave = action("leave", () => {
-    ended = true;
-    session.do({ do: "end" });
-    say(word("ended"));
-  });
+  const leave = action("leave", () => end(word("ended")));
   setClass(leave, "leave", true);
   root.replaceChildren(
     h("header.top", {}, [
@@ -129,16 +125,25 @@ session.listen({
     if (!board && people.some((p) => p.state === "knocking")) say(word("asked"));
   },
   link(state, code) {
-    if (ended) return;
+    if (ended) return; // the goodbye that came before says more
     if (state === "open" && !board) say(word("asked"));
-    else if (state === "final") say(code === 4401 ? word("needInvitation") : word("ended"));
+    else if (state === "final") end(word(code === 4401 ? "needInvitation" : "ended"));
     else if (state === "closed" && !board) say(word("noAnswer"));
   },
-  bye(_, text) {
-    ended = true;
-    say(text || word("ended"));
+  bye(code, text) {
+    end(code === 4401 ? word("needInvitation") : text || word("ended"));
   },
 });
+
+/** Say why, and keep nothing of the room on this machine. @param {string} why */
+function end(why) {
+  ended = true;
+  board?.navigation?.worker.terminate();
+  session.close();
+  root.replaceChildren();
+  board = null;
+  say(why);
+}
 
 /** @param {import("./types.js").View} view */
 function showBehind(view) {

@@ -73,6 +73,12 @@ export class Session {
     this.do({ do: "open", url: `${scheme}://${location.host}/feed${as ? `?as=${as}` : ""}`, font: FONT });
   }
 
+  /** Keep nothing of what was seen: the visit is over. */
+  close() {
+    this.worker.terminate();
+    this.view = null;
+  }
+
   /** @param {any} data */
   take(data) {
     if (data.is === "view") {

@@ -34,6 +34,7 @@ let catalogue = null;
 /** @type {ReturnType<typeof build>|null} */
 let board = null;
 let shape = "";
+let goodbye = false;
 
 /** @param {Catalogue} described */
 function build(described) {
@@ -119,11 +120,13 @@ session.listen({
     author = hello.author;
   },
   link(state, code) {
-    if (state === "final") say(code === 4401 || code === 1008 ? word("needKey") : word("ended"));
+    if (goodbye) return; // it said more than a code does
+    if (state === "final") say(word(code === 4401 || code === 1008 ? "needKey" : "ended"));
     else if (state === "closed" && !board) say(word("noAnswer"));
   },
-  bye(_, text) {
-    say(text);
+  bye(code, text) {
+    goodbye = true;
+    say(code === 4401 ? word("needKey") : text || word("ended"));
   },
 });
 /** @type {Note|null} */
