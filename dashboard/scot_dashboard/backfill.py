@@ -44,20 +44,27 @@ class Backfill:
                 self._known.add(name)
                 self._devices.put_nowait(name)
 
+    async def done(self) -> None:
+        """Wait until everything wanted so far is filled, or was given up."""
+        await self._devices.join()
+
     async def run(self) -> None:
         """Fill until cancelled."""
         while True:
             name = await self._devices.get()
             device = self.fanout.catalogue.devices.get(name)
-            for attempt in range(TRIES):
-                if device is None:
-                    break
-                try:
-                    await self._fill(device)
-                    break
-                except BusError as error:
-                    log.info("%s from before, try %d: %s", name, attempt + 1, error)
-                    await asyncio.sleep(AGAIN_S)
+            if device is not None:
+                await self._try(device)
+            self._devices.task_done()
+
+    async def _try(self, device: Device) -> None:
+        for attempt in range(TRIES):
+            try:
+                await self._fill(device)
+                return
+            except BusError as error:
+                log.info("%s from before, try %d: %s", device.name, attempt + 1, error)
+                await asyncio.sleep(AGAIN_S)
 
     async def _fill(self, device: Device) -> None:
         """Ask for the state now, then for alarms, notes and health of the whole case.

@@ -7,6 +7,7 @@ house four times a second.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 BATCH_NS = 15_000_000
 TICK_S = 0.25
 GOODBYE_S = 1.0
+FILL_S = 2.0
 TICKS_A_SECOND = 4
 MAX_VIEWERS = 64
 
@@ -82,13 +84,17 @@ class Gateway:
         self._names_version = 0
         self._flushed_ns = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._filling: asyncio.Task[None] | None = None
         self._seqs: dict[str, int] = {}
         self._announced = False
 
     # -- the bus
 
     async def start(self) -> None:
-        """Announce the consultation's channels, unless this is a replay, and listen to the bus."""
+        """Announce the consultation, unless this is a replay, and listen to the bus.
+
+        Returns when what was before is known, for whoever opens a page now, or after 2 s.
+        """
         if not self.connection.catalogue.replay:
             try:
                 await self.connection.announce(consult.device(self.started_ns))
@@ -97,13 +103,17 @@ class Gateway:
                 log.warning("notes of this room reach nobody: %s", error)
         self.connection.counters[consult.DEVICE] = self.counters
         self.connection.subscribe([f"{self.connection.workspace}/"], self)
+        self.connection.on_catalogue.append(self._follow)
         self._follow(self.connection.catalogue)
+        self._filling = asyncio.create_task(self._backfill.run())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FILL_S):
+                await self._backfill.done()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Keep house until `stopping`, then tell every page to come back later."""
         ticks = 0
         waiting = asyncio.create_task(stopping.wait())
-        filling = asyncio.create_task(self._backfill.run())
         while not stopping.is_set():
             await asyncio.wait({waiting}, timeout=TICK_S)
             ticks += 1
@@ -113,8 +123,9 @@ class Gateway:
                 self._schedule(False)
             if ticks % TICKS_A_SECOND == 0:
                 self._report()
-        filling.cancel()
-        await asyncio.gather(filling, return_exceptions=True)
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
         for viewer in [*self.viewers.values()]:
             viewer.end(RESTARTING, "the room is closing this page; it connects again by itself")
 

@@ -409,7 +409,7 @@ async def test_a_gateway_that_died_comes_back_knowing_sessions_and_alarms(
     port = int(room.origin.rpartition(":")[2])
     async with page(room, cookies=cookies) as wall:
         await hello(wall, "monitor")
-        devices.say("monitor/alarms", spo2_low())
+        first_ns = devices.say("monitor/alarms", spo2_low())
         devices.say("monitor/hr", NumericValue(66))
         await wall.until(lambda: wall.samples("or1/monitor/hr"))
         assert room.dashboard is not None
@@ -419,7 +419,8 @@ async def test_a_gateway_that_died_comes_back_knowing_sessions_and_alarms(
     room.open(port=port)
     assert room.url == url
     async with page(room, cookies=cookies) as wall:
-        await hello(wall, "monitor")
+        said = await hello(wall, "monitor")
+        assert said["oldest_ns"] <= first_ns
         await wall.until(lambda: wall.samples("or1/monitor/hr"))
         await wall.until(lambda: wall.samples("or1/monitor/alarms"))
         assert msgpack.unpackb(wall.samples("or1/monitor/alarms")[0][1])["present"] is True

@@ -112,7 +112,9 @@ def test_an_invitation_is_for_one_case() -> None:
     door = make_door("K-17")
     _, unused = door.invite(Role.CONSULTANT, 4, "", NOW)
     person, _, session = guest(door)
+    staff, _ = door.enter(WALL, "127.0.0.1", NOW)
     door.case = "K-18"
+    assert door.expired(staff, NOW) is None  # the wall belongs to the room
     with refusal(410):
         door.enter(unused, "10.0.0.1", NOW)
     with refusal(410):
