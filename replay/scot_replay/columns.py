@@ -24,8 +24,10 @@ from scot_replay.holder import Found
 
 Array = NDArray[Any]
 MAX_FILL = 100_000
+_INVALID = int(Flags.INVALID)
 _NO_VALUE = frozenset({Validity.INVALID, Validity.NOT_AVAILABLE})
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw", "quality", "err_mm")
+_UNSEEN = (np.nan,) * 7
 _numeric = msgspec.msgpack.Decoder(NumericValue)
 _pose = msgspec.msgpack.Decoder(PoseValue)
 _alarm = msgspec.msgpack.Decoder(AlarmValue)
@@ -135,7 +137,7 @@ def _waveform(found: Sequence[Found], channel: Channel) -> Columns:
     lengths = np.array([len(block) for block in blocks], dtype=np.int64)
     starts = np.fromiter((one.bus_ns for one in found), np.int64, len(found))
     period_ns = _period_ns(channel, starts, lengths)
-    bad = np.array([bool(one.header.flags & Flags.INVALID) for one in found], dtype=bool)
+    bad = np.array([bool(one.header.flags & _INVALID) for one in found], dtype=bool)
     values = np.concatenate([*blocks, np.empty(0, "<f4")]).astype(np.float64)
     values[np.repeat(bad, lengths)] = np.nan
     within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -180,20 +182,23 @@ def _numerics(found: Sequence[Found], channel: Channel) -> Values:
     values = np.full(len(found), np.nan)
     for place, one in enumerate(found):
         reading = _numeric.decode(one.frame.payload)
-        unusable = reading.validity in _NO_VALUE or one.header.flags & Flags.INVALID
+        unusable = reading.validity in _NO_VALUE or one.header.flags & _INVALID
         if reading.value is not None and not unusable:
             values[place] = reading.value
     return {"": values}, {"": channel.unit}
 
 
 def _poses(found: Sequence[Found], channel: Channel) -> Values:
-    table = np.full((len(found), len(_POSE)), np.nan)
-    for place, one in enumerate(found):
+    rows: list[tuple[float, ...]] = []
+    for one in found:
         pose = _pose.decode(one.frame.payload)
-        if pose.visible and not one.header.flags & Flags.INVALID:
-            table[place, :7] = (*pose.position_mm, *pose.orientation)
-            table[place, 8] = np.nan if pose.err_mm is None else pose.err_mm
-        table[place, 7] = np.nan if pose.quality is None else pose.quality
+        quality = np.nan if pose.quality is None else pose.quality
+        if pose.visible and not one.header.flags & _INVALID:
+            err_mm = np.nan if pose.err_mm is None else pose.err_mm
+            rows.append((*pose.position_mm, *pose.orientation, quality, err_mm))
+        else:
+            rows.append((*_UNSEEN, quality, np.nan))
+    table = np.array(rows, dtype=np.float64).reshape(-1, len(_POSE))
     units = {f".{name}": "mm" if name in {"x", "y", "z", "err_mm"} else "" for name in _POSE}
     return {f".{name}": table[:, i] for i, name in enumerate(_POSE)}, units
 

@@ -110,19 +110,29 @@ def decode_frame(body: memoryview | bytes) -> Frame:
     Raises:
         CodecError: the body is shorter than the lengths it states.
     """
+    start, end = _head(body)
+    return Frame(bytes(body[_LENGTHS.size : start]), bytes(body[start:end]), bytes(body[end:]))
+
+
+def decode_head(body: memoryview | bytes) -> Frame:
+    """Return the frame in the body of a FRAME or STATE record without its payload.
+
+    Raises:
+        CodecError: the body is shorter than the lengths it states.
+    """
+    start, end = _head(body)
+    return Frame(bytes(body[_LENGTHS.size : start]), bytes(body[start:end]), b"")
+
+
+def _head(body: memoryview | bytes) -> tuple[int, int]:
+    """Return where in the body the header begins and ends."""
     if len(body) < _LENGTHS.size:
         raise CodecError(f"a frame record of {len(body)} B has no lengths")
     topic, header = _LENGTHS.unpack_from(body)
-    start = _LENGTHS.size + topic
-    if len(body) < start + header:
-        raise CodecError(
-            f"a frame record of {len(body)} B states {start + header} B of topic and header"
-        )
-    return Frame(
-        bytes(body[_LENGTHS.size : start]),
-        bytes(body[start : start + header]),
-        bytes(body[start + header :]),
-    )
+    start, end = _LENGTHS.size + topic, _LENGTHS.size + topic + header
+    if len(body) < end:
+        raise CodecError(f"a frame record of {len(body)} B states {end} B of topic and header")
+    return start, end
 
 
 def encode_catalogue(bus_ns: int, catalogue: Catalogue) -> bytes:
@@ -181,7 +191,7 @@ class JournalReader:
             start, stop = at + RECORD_BYTES, at + RECORD_BYTES + length
             if length > MAX_BODY or stop > end:
                 break
-            if crc32.iscsi(bytes(data[start - 1 : stop])) != crc:
+            if crc32.iscsi(data[start - 1 : stop].tobytes()) != crc:
                 break
             yield Record(kind, at, stop, data[start:stop])
             closed = closed or kind == RecordKind.END

@@ -23,11 +23,13 @@ from scot_replay.journal import (
     RecordKind,
     decode_catalogue,
     decode_frame,
+    decode_head,
 )
 from scot_replay.layout import Manifest, parse_manifest
 
 Int64s = NDArray[np.int64]
 RECORD_HEAD = 9
+_KEYFRAME = int(Flags.KEYFRAME)  # the flag's own & takes eight times as long
 
 
 class Part(Protocol):
@@ -40,6 +42,7 @@ class Part(Protocol):
             image.
         catalogues: bus time and version, ascending; the first was true when the part began.
         damage: lines that say what of the file cannot be read; empty when it is whole.
+        losses: what could not be written then: by address ``count``, ``first_ns``, ``last_ns``.
     """
 
     number: int
@@ -47,6 +50,7 @@ class Part(Protocol):
     state: dict[str, Frame]
     catalogues: list[tuple[int, Catalogue]]
     damage: list[str]
+    losses: list[dict[str, Any]]
 
     def addresses(self) -> list[str]:
         """Channels with samples in this part."""
@@ -114,20 +118,20 @@ class JournalPart:
 
     def _scan(self, view: memoryview) -> None:
         reader = JournalReader(view, self.path.name)
-        rows: dict[str, list[Row]] = {}
+        rows: dict[bytes, list[Row]] = {}
         unread = 0
         for record in reader.records():
             try:
                 if record.kind == RecordKind.FRAME:
-                    frame = decode_frame(record.body)
-                    row = entry(frame, read_header(frame), record.start, record.end)
-                    rows.setdefault(frame.address, []).append(row)
+                    frame = decode_head(record.body)
+                    row = entry(read_header(frame), record.start, record.end)
+                    rows.setdefault(frame.topic, []).append(row)
                 else:
                     self._note(record)
             except (CodecError, msgspec.DecodeError):
                 unread += 1
-        for address, found in rows.items():
-            self.add(address, found)
+        for topic, found in rows.items():
+            self.add(Frame(topic, b"", b"").address, found)
         tail = reader.tail
         if tail.left:
             self.damage.append(
@@ -200,9 +204,9 @@ class JournalPart:
         self.close()
 
 
-def entry(frame: Frame, header: Header, start: int, end: int) -> Row:
+def entry(header: Header, start: int, end: int) -> Row:
     """Return the index row of a frame whose record takes bytes [start, end) of the file."""
-    key = bool(header.flags & Flags.KEYFRAME)
+    key = bool(header.flags & _KEYFRAME)
     return header.bus_ns, header.epoch, header.seq, start, end - start, key
 
 

@@ -15,7 +15,7 @@ from scot.sample import Sample
 from scot.timeline import Moment, thin
 from scot_replay.digest import Digest, in_digest
 from scot_replay.holder import Found, Holder
-from scot_replay.layout import Manifest, NewerVersionError, list_parts, read_manifest
+from scot_replay.layout import Manifest, NewerVersionError, iso_utc, list_parts, read_manifest
 from scot_replay.parts import JournalPart, Part
 from scot_replay.segment import ChunkCache, SegmentPart
 
@@ -124,7 +124,7 @@ class DirectoryRecording:
     @property
     def damage(self) -> list[str]:
         """Lines that say what cannot be read, as far as it was tried; empty when whole."""
-        lines = [line for part in self._holder.parts for line in part.damage]
+        lines = [line for part in self._holder.parts for line in [*part.damage, *_losses(part)]]
         if self.manifest.finished_ns is None:
             lines.append("it was never finished in order: still recording, or the recorder died")
         return [*self._opened_with, *lines]
@@ -287,3 +287,13 @@ class DirectoryRecording:
             except CodecError:
                 continue  # kept as bytes; `frames` gives them
         return samples
+
+
+def _losses(part: Part) -> list[str]:
+    """Say what the disk refused while a part was written."""
+    return [
+        f"{part.path.name}: {loss['count']} samples of {address} could not be written, "
+        f"{iso_utc(loss['first_ns'])} to {iso_utc(loss['last_ns'])}"
+        for losses in part.losses
+        for address, loss in losses.items()
+    ]

@@ -85,8 +85,9 @@ def verify(journal: JournalPart, segment: names.SegmentPart) -> None:
                     f"{segment.path}: {address} differs from the journal within samples {first} "
                     f"to {first + BATCH}; the journal was kept"
                 )
-    if segment.state != journal.state or segment.catalogues != journal.catalogues:
-        raise RecordingError(f"{segment.path}: catalogue or state differ; the journal was kept")
+    for what in ("state", "catalogues", "losses"):
+        if getattr(segment, what) != getattr(journal, what):
+            raise RecordingError(f"{segment.path}: its {what} differ; the journal was kept")
 
 
 def write_segment(journal: JournalPart, out: Any) -> None:
@@ -138,6 +139,9 @@ def _write_head(writer: Writer, journal: JournalPart) -> None:
                 "catalogue": msgspec.json.encode(catalogue).decode(),
             },
         )
+    for losses in journal.losses:
+        said = {address: msgspec.json.encode(loss).decode() for address, loss in losses.items()}
+        writer.add_metadata(names.LOSS, said)
     catalogues = msgspec.msgpack.encode(journal.catalogues)
     writer.add_attachment(0, 0, names.CATALOGUES, "application/msgpack", catalogues)
     state = msgspec.msgpack.encode(list(journal.state.values()))

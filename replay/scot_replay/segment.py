@@ -15,7 +15,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -37,7 +37,7 @@ from scot_replay.messages import Carrier, carrier
 from scot_replay.parts import Int64s
 
 CHANNEL_KEY = "scot.channel"
-SEGMENT, CATALOGUE = "scot.segment", "scot.catalogue"  # metadata, for people
+SEGMENT, CATALOGUE, LOSS = "scot.segment", "scot.catalogue", "scot.loss"  # metadata
 CATALOGUES, STATE, SPANS = "scot.catalogues", "scot.state", "scot.spans"  # attachments
 CACHE_BYTES = 96 << 20
 
@@ -109,6 +109,7 @@ class SegmentPart:
         self.state: dict[str, Frame] = {}
         self.catalogues: list[tuple[int, Catalogue]] = []
         self.damage: list[str] = []
+        self.losses: list[dict[str, Any]] = []
         self.manifest: Manifest | None = None
         self._cache = cache or ChunkCache()
         self._spans: dict[str, Span] | None = None
@@ -182,6 +183,11 @@ class SegmentPart:
                     f"{self.path} is of format {self.manifest.format}, this release reads up to "
                     f"{FORMAT}; install a newer scot-bus"
                 )
+
+        elif metadata.name == LOSS:
+            self.losses.append(
+                {address: msgspec.json.decode(loss) for address, loss in metadata.metadata.items()}
+            )
 
     def _take_attachment(self, attachment: records.Attachment) -> None:
         if attachment.name == STATE:

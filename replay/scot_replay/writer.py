@@ -264,7 +264,7 @@ class JournalWriter:
         for item in self._backlog:
             if isinstance(item, Arrival):
                 record = encode_frame(item.frame)
-                row = entry(item.frame, item.header, at, at + len(record))
+                row = entry(item.header, at, at + len(record))
                 rows.setdefault(item.frame.address, []).append(row)
             else:
                 record = encode_catalogue(*item)
