@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from scot import channel as declare
 from scot.channel import Catalogue, Channel, Device, Kind, Sensitivity
@@ -124,7 +125,7 @@ def _stories(seconds: float) -> Iterator[tuple[float, str, int, Frame]]:
         )
     for seq in range(math.floor(seconds * 5)):
         t_s = seq / 5
-        block = np.sin(np.arange(25, dtype=np.float32) / 25 + seq).astype(np.float32)
+        block = pressure(seq)
         yield t_s, "or1/monitor/art", seq, frame("or1/monitor/art", Kind.WAVEFORM, seq, t_s, block)
     for seq in range(math.floor(seconds * 20)):
         t_s = seq / 20
@@ -152,6 +153,11 @@ def _stories(seconds: float) -> Iterator[tuple[float, str, int, Frame]]:
         alarm = AlarmValue(id="hr-high", kind="Phy", priority="Me", present=True, channel="hr",
                            text={"en": "HR high"}, value=131.0, limit=120.0)  # fmt: skip
         yield 2.5, "or1/monitor/alarms", 0, frame("or1/monitor/alarms", Kind.ALARM, 0, 2.5, alarm)
+
+
+def pressure(seq: int) -> NDArray[np.float32]:
+    """25 values of a saw-tooth, the same bits on every machine."""
+    return ((np.arange(25) * 7 + seq * 13) % 40 / 8 - 2.5).astype(np.float32)
 
 
 def access_unit(seq: int) -> bytes:

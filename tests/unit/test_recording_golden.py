@@ -16,7 +16,7 @@ from tests.golden.recording_writing import write_recording
 GOLDEN = Path(__file__).parents[1] / "golden" / "recording-1"
 FRAMES = case(3.0, frozenset({("or1/monitor/hr", 1)}))
 CUT = len(FRAMES) // 2
-DIGEST = "c5df3dc118ab9b033bf2b9b72f6e28fb6bcada6e84bba85095f29922b41347eb"
+DIGEST = "3b159e29e81d7d82cb0a3adda5a5547a3d75526ec7b0e1515d8dd46c32f70e60"
 
 
 def test_the_golden_recording_gives_every_frame_and_its_digest() -> None:
