@@ -104,7 +104,7 @@ def encode(sample: Sample, kind: Kind) -> Frame:
     )
     try:
         payload = _ENCODERS[kind](sample.value)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (CodecError, ValueError, TypeError, OverflowError) as error:
         raise CodecError(f"{sample.address}: not a {kind} value: {error}") from None
     limit = MAX_BULK if kind in BULK else MAX_CONTROL
     if len(payload) > limit:
@@ -151,7 +151,7 @@ def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Samp
         raise CodecError(f"{frame.address}: payload of {len(frame.payload)} B exceeds {limit} B")
     try:
         value = _DECODERS[channel.kind](frame.payload)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+    except (CodecError, msgspec.DecodeError, RecursionError, ValueError) as error:
         raise CodecError(f"{frame.address}: bad {channel.kind} payload: {error}") from None
     return Sample(frame.address, header.epoch, header.seq, header.time, Flags(header.flags), value)
 

@@ -206,7 +206,7 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", PACKED)
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_payloads_are_refused(kind: Kind, what: str) -> None:
-    with pytest.raises(CodecError, match=r"^or1/d/x: bad|nested deeper|plain|item|end|key|takes"):
+    with pytest.raises(CodecError, match=f"^or1/d/x: bad {kind} payload: "):
         decode(received(HOSTILE[what]), of(kind))
 
 
@@ -287,7 +287,7 @@ WRONG_VALUES: list[tuple[Kind, Any]] = [
 
 @pytest.mark.parametrize(("kind", "value"), WRONG_VALUES)
 def test_a_value_of_another_kind_is_never_sent(kind: Kind, value: Any) -> None:
-    with pytest.raises(CodecError):
+    with pytest.raises(CodecError, match=f"^or1/d/x: not a {kind} value: "):
         encode(Sample("or1/d/x", 1, 0, TIME, Flags(0), value), kind)
 
 
