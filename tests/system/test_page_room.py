@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from functools import partial
@@ -246,3 +247,36 @@ async def test_when_the_line_is_lost_every_tile_goes_stale_by_itself(
     assert "connection lost" in await page.locator(".chip-lost").inner_text()
     os.kill(room.pids["dashboard"], signal.SIGCONT)
     await until(page, lambda s: s["connected"] and not s["tiles"]["or1/monitor/hr"]["stale"], 30)
+
+
+async def test_when_the_worker_hangs_its_numbers_do_not_stay(page: Page, room: RunningRoom) -> None:
+    await open_wall(page, room)
+    feed = next(worker for worker in page.workers if worker.url.endswith("/feed/worker.js"))
+    hung = asyncio.create_task(feed.evaluate("() => { for (;;); }"))
+    now = await until(page, lambda s: not s["connected"] and s["tiles"]["or1/monitor/hr"]["stale"])
+    fresh = [address for address, tile in now["tiles"].items() if not tile["stale"]]
+    assert all("nibp" in address for address in fresh), "a cuff's reading keeps for half an hour"
+    assert await page.locator(".wave-row .tile:not(.stale)").count() == 0
+    hung.cancel()
+
+
+async def test_rewind_goes_past_what_the_page_itself_holds(page: Page, room: RunningRoom) -> None:
+    await open_wall(page, room)
+    await until(page, lambda s: s["cursorUnixMs"] - s["oldestUnixMs"] > 30_000, 60)
+    before = await state(page)
+    for _ in range(4):
+        await page.keyboard.press("ArrowLeft")
+    then = await until(
+        page,
+        lambda s: (
+            s["behindLiveMs"] > 19_000
+            and not s["seeking"]
+            and int(s["lastVideoBusNs"]) < int(before["lastVideoBusNs"]) - 15e9
+            and not s["tiles"]["or1/monitor/hr"]["stale"]
+        ),
+    )
+    picture_ms = int(then["lastVideoBusNs"]) / 1e6 - 37_000
+    assert abs(picture_ms - then["cursorUnixMs"]) < 1_500
+    on = await until(page, lambda s: s["cursorUnixMs"] > then["cursorUnixMs"] + 6_000, 15)
+    assert int(on["lastVideoBusNs"]) > int(then["lastVideoBusNs"]), "it plays on from there"
+    assert not on["tiles"]["or1/monitor/hr"]["stale"]

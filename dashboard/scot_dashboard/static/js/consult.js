@@ -55,7 +55,8 @@ function build(described) {
   setClass(leave, "leave", true);
   root.replaceChildren(
     h("header.top", {}, [
-      title, h("span.chip", { text: word("noNames") }), behind, clocks, lost,
+      title, described.replay ? h("span.chip.replay.chip-state", { text: word("replay") }) : null,
+      h("span.chip", { text: word("noNames") }), behind, clocks, lost,
       h("span.top-space"), described.replay ? null : hand, leave,
     ]),
     h("main.stage", {}, [
@@ -112,11 +113,11 @@ session.listen({
     const { err_ms } = view.clock;
     setText(clocks, err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${err_ms.toFixed(1)} ms`);
     for (const tile of board.tiles) tile.update(view, view.cursorAlarms);
-    board.picture?.update(view);
+    board.picture?.update(view, catalogue.replay);
     board.navigation?.update(view);
     alarmLine.update(view, catalogue, board.layout);
     lanes.update(view, catalogue);
-    banner.update(view);
+    banner.update(view, catalogue.replay);
   },
   notes(notes) {
     thread.update(notes);

@@ -101,8 +101,9 @@ function title(place) {
 }
 
 /** @param {Place} place @param {Cell} cell */
-function wordsOf(place, cell) {
+export function wordsOf(place, cell) {
   const { value } = cell;
+  if (value === null) return place.channel.kind;
   switch (place.channel.kind) {
     case "pose":
       return value.visible

@@ -108,7 +108,7 @@ export function bothTitles(title) {
 
 export class Chips {
   constructor() {
-    this.room = chip("room");
+    this.room = h("h1.chip.chip-room");
     this.clocks = chip("clocks");
     this.state = chip("state");
     this.simulated = chip("simulated");

@@ -8,7 +8,7 @@
 export function expose(session, tiles, more = () => ({})) {
   Object.defineProperty(window, "scot", {
     get: () => {
-      const view = session.view;
+      const view = session.shown;
       const main = view?.videos.main;
       return Object.freeze({
         connected: view?.connected ?? false,
@@ -18,6 +18,7 @@ export function expose(session, tiles, more = () => ({})) {
         waveformColumnsDrawn: view?.columns ?? 0,
         behindLiveMs: view?.behind_ms ?? 0,
         cursorUnixMs: view?.cursor_unix_ms ?? 0,
+        oldestUnixMs: view ? view.cursor_unix_ms - view.cursor_t + view.oldest_t : 0,
         seeking: view?.seeking ?? false,
         seekMs: view?.seek_ms ?? 0,
         syncMs: view?.sync_ms ?? null,

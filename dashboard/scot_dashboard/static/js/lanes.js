@@ -27,7 +27,8 @@ export class Lanes {
     this.pill = h("button.live-pill", { type: "button" });
     this.pill.addEventListener("click", () => session.do({ do: "live" }));
     this.behind = h("div.lanes-behind", { role: "status" });
-    this.element = h("footer.lanes", {}, [this.canvas, h("div.lanes-side", {}, [this.behind, this.pill])]);
+    this.side = h("div.lanes-side", {}, [this.behind, this.pill]);
+    this.element = h("footer.lanes", {}, [this.canvas, this.side]);
     /** @type {any} */
     this.found = null;
     /** @type {View|null} */
@@ -93,10 +94,12 @@ export class Lanes {
       this.session.do({ do: "lanes", from_t: from, to_t: to, bins: BINS });
     }
     const live = view.mode === "live";
-    setText(this.pill, live ? word("live") : word("toLive"));
+    const { replay } = catalogue;
+    setText(this.pill, word(replay ? (live ? "replay" : "toReplay") : live ? "live" : "toLive"));
+    setClass(this.pill, "replay", replay);
     this.pill.setAttribute("aria-pressed", String(live));
     setClass(this.pill, "behind", !live);
-    setText(this.behind, live ? "" : `${word("behindLive")} ${spanText(view.behind_ms)}`);
+    setText(this.behind, live ? "" : `${word(replay ? "behindReplay" : "behindLive")} ${spanText(view.behind_ms)}`);
     setHidden(this.behind, live);
     const value = `${clockText(view.cursor_unix_ms, usesUtc())}`;
     if (this.canvas.getAttribute("aria-valuetext") !== value) {
@@ -269,22 +272,22 @@ export class BehindBanner {
   constructor() {
     this.what = h("strong");
     this.when = h("span.behind-when");
-    this.element = h("div.behind-banner", { role: "status" }, [
-      this.what, this.when, h("span.behind-help", { text: `${word("roomGoesOn")} — ${word("spaceReturns")}` }),
-    ]);
+    this.help = h("span.behind-help");
+    this.element = h("div.behind-banner", { role: "status" }, [this.what, this.when, this.help]);
     this.element.hidden = true;
   }
 
-  /** @param {View} view */
-  update(view) {
+  /** @param {View} view @param {boolean} replay */
+  update(view, replay) {
     const live = view.mode === "live";
+    setText(this.help, `${word(replay ? "replayGoesOn" : "roomGoesOn")} — ${word(replay ? "toReplay" : "toLive")}: L, Esc`);
     setHidden(this.element, live);
     setClass(document.body, "not-live", !live);
     if (live) return;
     const at = clockText(view.cursor_unix_ms, usesUtc());
     setText(this.what, view.mode === "frozen"
       ? `${word("frozen")} ${at}.${String(Math.floor(view.cursor_unix_ms % 1000)).padStart(3, "0")}`
-      : `${word("behindLive")} ${spanText(view.behind_ms)}`);
+      : `${word(replay ? "behindReplay" : "behindLive")} ${spanText(view.behind_ms)}`);
     setText(this.when, view.seeking ? word("seeking") : view.mode === "frozen" ? `−${spanText(view.behind_ms)}` : at);
   }
 }

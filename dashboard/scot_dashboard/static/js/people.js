@@ -6,17 +6,19 @@
 import { h, setHidden } from "./dom.js";
 import { personText } from "./header.js";
 import { word } from "./text.js";
+import { Thread } from "./thread.js";
 
 export class Door {
   /** @param {Session} session */
   constructor(session) {
     this.session = session;
+    this.thread = new Thread(session, { write: true });
     this.knocks = h("div.knocks", { role: "alertdialog", "aria-live": "assertive", "aria-label": word("knocks") });
     this.list = h("div.viewer-list");
-    const close = h("button.big-button", { type: "button", text: "✕", "aria-label": "close" });
+    const close = h("button.big-button", { type: "button", text: "✕", "aria-label": word("close") });
     close.addEventListener("click", () => setHidden(this.viewers, true));
     this.viewers = h("section.viewers", { role: "dialog", "aria-label": word("viewers") }, [
-      h("header", {}, [h("h2", { text: word("viewers") }), close]), this.list,
+      h("div.panel-head", {}, [h("h2", { text: word("viewers") }), close]), this.list, this.thread.element,
     ]);
     setHidden(this.knocks, true);
     setHidden(this.viewers, true);

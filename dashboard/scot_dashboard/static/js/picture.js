@@ -26,7 +26,8 @@ export class Picture {
     this.corner = h("span.picture-corner");
     this.warning = h("div.picture-warning", { role: "status" });
     this.insetCanvas = inset ? canvasOf("", `${name}, ${word("live")}`) : null;
-    this.inset = h("div.picture-inset", {}, [this.insetCanvas, h("span.live-mark", { text: word("live") })]);
+    this.insetMark = h("span.live-mark");
+    this.inset = h("div.picture-inset", {}, [this.insetCanvas, this.insetMark]);
     this.stillCanvas = still ? canvasOf("", "") : null;
     this.stillInk = h("div.still-ink");
     this.stillText = h("span.still-text");
@@ -60,11 +61,12 @@ export class Picture {
     }
   }
 
-  /** @param {View} view */
-  update(view) {
+  /** @param {View} view @param {boolean} [replay] */
+  update(view, replay = false) {
     const video = view.videos[this.id];
     const live = view.mode === "live";
     setHidden(this.inset, live);
+    setText(this.insetMark, word(replay ? "replay" : "live"));
     if (!video) return;
     const old = video.stale && !(view.mode !== "live" && view.seeking);
     setClass(this.element, "stale", old);

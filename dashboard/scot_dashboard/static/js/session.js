@@ -15,6 +15,9 @@
  * @property {(code: number, text: string) => void} [bye]
  */
 
+const WATCH_MS = 500;
+const SILENT_MS = 1_500;
+
 export const FONT = "/static/fonts/inter-latin.woff2";
 
 /**
@@ -48,10 +51,13 @@ export class Session {
     this.listeners = [];
     /** @type {View|null} */
     this.view = null;
+    /** @type {View|null} */
+    this.aged = null;
     this.viewAt = 0;
     /** @type {string[]} */
     this.errors = [];
     this.worker.onmessage = ({ data }) => this.take(data);
+    this.watch = setInterval(() => this.age(), WATCH_MS);
     this.worker.onerror = (event) => this.errors.push(event.message);
     window.addEventListener("error", (event) => this.errors.push(event.message));
     window.addEventListener("unhandledrejection", (event) => this.errors.push(String(event.reason)));
@@ -73,9 +79,24 @@ export class Session {
     this.do({ do: "open", url: `${scheme}://${location.host}/feed${as ? `?as=${as}` : ""}`, font: FONT });
   }
 
+  /** A worker that says nothing must not leave numbers standing: they grow old without it. */
+  age() {
+    const silent = performance.now() - this.viewAt;
+    if (!this.view || silent < SILENT_MS) return;
+    const view = agedView(this.view, silent);
+    for (const l of this.listeners) l.view?.(view);
+    this.aged = view;
+  }
+
+  /** What is on the screen. */
+  get shown() {
+    return this.view && performance.now() - this.viewAt >= SILENT_MS ? this.aged ?? this.view : this.view;
+  }
+
   /** Keep nothing of what was seen: the visit is over. */
   close() {
     this.worker.terminate();
+    clearInterval(this.watch);
     this.view = null;
   }
 
@@ -96,4 +117,25 @@ export class Session {
       else if (data.is === "bye") l.bye?.(data.code, data.text);
     }
   }
+}
+
+/**
+ * A view as it must look when nothing has come since: everything older, the line lost.
+ *
+ * @param {View} view
+ * @param {number} ms since it was made
+ * @returns {View}
+ */
+export function agedView(view, ms) {
+  const cells = Object.fromEntries(
+    Object.entries(view.cells).map(([address, cell]) => [address, { ...cell, age_ms: cell.age_ms + ms, stale: true }]),
+  );
+  const videos = Object.fromEntries(
+    Object.entries(view.videos).map(([id, v]) => [id, { ...v, age_ms: (v.age_ms ?? 0) + ms, stale: true }]),
+  );
+  const silent_ms = Object.fromEntries(Object.entries(view.silent_ms).map(([d, v]) => [d, v + ms]));
+  return {
+    ...view, cells, videos, silent_ms, connected: false, lost_ms: view.lost_ms + ms,
+    now_t: view.now_t + ms, now_unix_ms: view.now_unix_ms + ms,
+  };
 }

@@ -2,6 +2,7 @@
 
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
+import { Drawer } from "./drawer.js";
 import { Extras } from "./extras.js";
 import { AlarmLine, Chips } from "./header.js";
 import { expose } from "./hook.js";
@@ -28,6 +29,8 @@ const lanes = new Lanes(session);
 const banner = new BehindBanner();
 const door = new Door(session);
 const toasts = new Toasts();
+const drawer = new Drawer();
+lanes.side.append(drawer.button);
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -54,8 +57,9 @@ function build(described) {
   setHidden(vitals, !waves && !foot.length);
   root.replaceChildren(
     h("header.top", {}, [alarmLine.element, chips.element]),
-    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, door.knocks, door.viewers,
+    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, door.knocks, door.viewers, drawer.element,
   );
+  drawer.build(layout, described);
   setClass(root, "no-vitals", !waves && !foot.length);
   return { layout, waves, foot, picture, navigation, extras };
 }
@@ -96,12 +100,13 @@ session.listen({
     chips.update(catalogue, view, { recording: recording() });
     board.waves?.update(view);
     for (const tile of board.foot) tile.update(view, view.cursorAlarms);
-    board.picture?.update(view);
+    board.picture?.update(view, catalogue.replay);
     board.navigation?.update(view);
     board.extras.update(view);
     lanes.update(view, catalogue);
-    banner.update(view);
+    banner.update(view, catalogue.replay);
     toasts.update(view);
+    drawer.update(view);
     board.picture?.pin(pinned);
     if (pinned && view.now_t > pinnedUntil) pinned = null;
   },
@@ -111,13 +116,14 @@ session.listen({
   },
   notes(notes) {
     toasts.take(notes);
+    door.thread.update(notes);
     const view = session.view;
     const fresh = notes.filter((n) => n.points.length && n.author !== author && view && n.t + n.ttl_s * 1000 > view.now_t);
     pinned = fresh[fresh.length - 1] ?? null;
     pinnedUntil = pinned ? pinned.t + pinned.ttl_s * 1000 : 0;
   },
   hello(hello) {
-    author = hello.author;
+    author = door.thread.author = hello.author;
   },
   link(state, code) {
     if (goodbye) return; // it said more than a code does

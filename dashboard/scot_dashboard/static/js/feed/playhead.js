@@ -37,8 +37,10 @@ export class Playhead {
     this.seeking = false;
     this.seek_ms = 0;
     this.began = 0;
-    /** @type {Map<string, number>} what is on its way, and since when */
-    this.waiting = new Map();
+    /** @type {Map<string, number>} questions on their way, one of each name, and since when */
+    this.flying = new Map();
+    /** @type {(() => void)|null} the state of the newest seek, to ask for when its turn comes */
+    this.next = null;
     /** @type {() => string[]} */
     this.small = () => [];
     /** @type {() => string[]} */
@@ -62,7 +64,7 @@ export class Playhead {
   live() {
     this.mode = "live";
     this.seeking = false;
-    this.waiting.clear();
+    this.next = null;
     this.onJump();
   }
 
@@ -79,7 +81,7 @@ export class Playhead {
     this.local = this.began = performance.now();
     this.mode = frozen ? "frozen" : "play";
     this.seeking = true;
-    this.waiting.clear();
+    this.next = null;
     this.fill(true);
     this.onJump();
   }
@@ -109,18 +111,27 @@ export class Playhead {
     const now = this.time.now();
     if (this.mode === "play" && t >= now - 300) return this.live();
     const { small, bulk } = this.store;
-    const haveSmall = small.has(Math.max(this.oldest, t - BACK_MS), Math.min(t, now - 500));
-    if (jumped) {
-      const videos = bulk.has(Math.max(this.oldest, t - REFILL_MS), t) ? [] : this.bulk();
-      const others = haveSmall ? [] : this.small();
-      if (videos.length + others.length) {
-        this.question("at", { addresses: [...others, ...videos], at: t }, () => {
-          if (videos.length) bulk.add(t - 1, t);
-        });
-      } else this.arrived();
-    }
+    if (jumped) this.askState(t, small.has(Math.max(this.oldest, t - BACK_MS), Math.min(t, now - 500)));
     this.piece("small", this.small(), small, t - BACK_MS, t, now);
     this.piece("bulk", this.bulk(), bulk, t, t, now);
+  }
+
+  /**
+   * The state at a moment: of every channel the last sample, of video the group it stands in.
+   *
+   * @param {number} t
+   * @param {boolean} haveSmall all but video is here already
+   */
+  askState(t, haveSmall) {
+    const { bulk } = this.store;
+    const videos = bulk.has(Math.max(this.oldest, t - REFILL_MS), t) ? [] : this.bulk();
+    const addresses = [...(haveSmall ? [] : this.small()), ...videos];
+    if (!addresses.length) return this.arrived();
+    const send = () => this.question("at", { addresses, at: t }, () => {
+      if (videos.length) bulk.add(t - 1, t);
+    });
+    if (this.isFlying("at")) this.next = send;
+    else send();
   }
 
   /**
@@ -132,7 +143,7 @@ export class Playhead {
    * @param {number} now
    */
   piece(name, addresses, cover, from, t, now) {
-    if (this.isWaiting(name) || !addresses.length) return;
+    if (this.isFlying(name) || !addresses.length) return;
     const first = Math.max(this.oldest, from);
     const needed = cover.missing(first, Math.min(t + REFILL_MS, now - 200));
     if (!needed) return;
@@ -143,8 +154,8 @@ export class Playhead {
   }
 
   /** @param {string} name */
-  isWaiting(name) {
-    const since = this.waiting.get(name);
+  isFlying(name) {
+    const since = this.flying.get(name);
     return since !== undefined && performance.now() - since < GIVE_UP_MS;
   }
 
@@ -155,14 +166,20 @@ export class Playhead {
    */
   question(name, question, got) {
     const asked = performance.now();
-    this.waiting.set(name, asked);
+    this.flying.set(name, asked);
     this.ask({
       ...question,
       done: () => {
         got();
-        if (this.waiting.get(name) !== asked) return;
-        this.waiting.delete(name);
-        if (!this.waiting.has("at") && !this.waiting.has("small")) this.arrived();
+        if (this.flying.get(name) !== asked) return;
+        this.flying.delete(name);
+        const { next } = this;
+        if (name === "at" && next) {
+          this.next = null;
+          return next();
+        }
+        this.fill();
+        if (this.flying.size === 0) this.arrived();
       },
     });
   }

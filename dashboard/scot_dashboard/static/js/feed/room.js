@@ -18,6 +18,7 @@ const NEEDS_MS = 10_000;
 const SETTLED_MS = 400;
 const FORGET_MS = 15_000;
 const TRIM_MS = 5_000;
+const BACK_IN_TIME_MS = 2_000;
 
 export class Room {
   constructor() {
@@ -78,12 +79,23 @@ export class Room {
     playhead.playout_ms = hello.playout_ms;
     this.delay_ms = Math.max(this.delay_ms, hello.playout_ms);
     const now = time.now(local);
+    if (again && now < this.lostAt - BACK_IN_TIME_MS) this.forget();
     playhead.oldest = hello.oldest_ns === null ? now : time.fromNs(BigInt(hello.oldest_ns));
     this.describe(hello.catalogue);
     this.tell("hello", { hello });
     this.asked.clear();
     store.bulk.add(now, now + 1);
     this.firstQuestions(now, again ? Math.max(this.lostAt, now - LOST_FILL_MS) : now - FIRST_FILL_MS);
+  }
+
+  /** Another room, or a recording played again: what is held belongs to a future that is not. */
+  forget() {
+    this.store.tracks.clear();
+    this.store.small.spans = [];
+    this.store.bulk.spans = [];
+    this.witness.newest.clear();
+    this.playhead.live();
+    this.onNote();
   }
 
   /** @param {number} now @param {number} from */

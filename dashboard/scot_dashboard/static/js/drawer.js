@@ -1,0 +1,70 @@
+/**
+ * Every channel of the catalogue in one list, technical ones too: nothing hidden, for whoever asks.
+ * @import {Catalogue, View} from "./types.js"  @import {Layout, Place} from "./plan.js"
+ */
+
+import { h, setClass, setHidden, setText } from "./dom.js";
+import { wordsOf } from "./extras.js";
+import { ageText, label, unitText, word } from "./text.js";
+import { DASH, readingOf } from "./tiles.js";
+
+const EVERY_MS = 500;
+
+export class Drawer {
+  constructor() {
+    this.body = h("tbody");
+    const close = h("button.big-button", { type: "button", text: "✕", "aria-label": word("close") });
+    close.addEventListener("click", () => this.toggle(false));
+    this.missed = h("p.drawer-missed");
+    this.element = h("section.drawer", { role: "dialog", "aria-label": word("all") }, [
+      h("div.panel-head", {}, [h("h2", { text: word("all") }), close]),
+      h("div.drawer-scroll", { tabindex: "0" }, [h("table", {}, [this.body])]), this.missed,
+    ]);
+    this.button = h("button.drawer-button", { type: "button", "aria-expanded": "false" });
+    this.button.addEventListener("click", () => this.toggle());
+    setHidden(this.element, true);
+    /** @type {{place: Place, row: HTMLElement, value: HTMLElement, age: HTMLElement}[]} */
+    this.rows = [];
+    this.updated = 0;
+  }
+
+  /** @param {boolean} [open] */
+  toggle(open = this.element.hidden) {
+    setHidden(this.element, !open);
+    this.button.setAttribute("aria-expanded", String(open));
+  }
+
+  /** @param {Layout} layout @param {Catalogue} catalogue */
+  build(layout, catalogue) {
+    const places = Object.values(layout.byAddress).filter((p) => p.channel.sensitivity !== "identity");
+    setText(this.button, `${word("all")} · ${places.length}`);
+    this.rows = places.map((place) => {
+      const value = h("td.drawer-value");
+      const age = h("td.drawer-age");
+      const device = label(catalogue.devices[place.device]?.label, place.device);
+      const row = h("tr", {}, [
+        h("th", { scope: "row", text: `${place.device}/${place.channel.name}`, title: device }),
+        h("td", { text: label(place.channel.label, "") }), value,
+        h("td.drawer-unit", { text: unitText(place.channel.unit) }), age,
+      ]);
+      return { place, row, value, age };
+    });
+    this.body.replaceChildren(...this.rows.map((r) => r.row));
+  }
+
+  /** @param {View} view */
+  update(view) {
+    const local = performance.now();
+    if (this.element.hidden || local - this.updated < EVERY_MS) return;
+    this.updated = local;
+    for (const { place, row, value, age } of this.rows) {
+      const cell = view.cells[place.address];
+      const stale = !cell || (cell.stale && !["event", "alarm", "annotation"].includes(place.channel.kind));
+      setClass(row, "stale", stale);
+      setText(age, cell ? ageText(cell.age_ms) : word("never"));
+      setText(value, stale ? DASH : place.channel.kind === "numeric" ? readingOf(place, cell).text : wordsOf(place, cell));
+    }
+    const missed = Object.values(view.conflated).reduce((sum, n) => sum + n, 0);
+    setText(this.missed, `${word("missed")}: ${missed}`);
+  }
+}
