@@ -1,0 +1,332 @@
+"""The broker's desk: who may ask what, who answers, and who has fallen silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from scot.access import Grant
+from scot.bus.desk import ANSWER_WITHIN_NS, MAX_PENDING, SILENT_NS, Desk, Out, Welcome
+from scot.channel import Catalogue, Channel, Device, Event, Kind, Lifecycle, Numeric
+from scot.codec import Frame, encode, read_header
+from scot.history import History, HistoryReply, HistoryRequest
+from scot.sample import Flags, Sample
+from scot.timestamp import ClockState, Timestamp
+
+S = 1_000_000_000
+GRANTS = [
+    Grant(name="monitor", publish=["or1/monitor/"], devices=["monitor"], subscribe=["or1/room/"]),
+    Grant(name="tracker", publish=["or1/tracker/"], devices=["tracker"]),
+    Grant(name="recorder", subscribe=["or1/"], serve=True),
+    Grant(name="console", subscribe=["or1/"]),
+    Grant(name="numerics", subscribe=["or1/monitor/hr"]),
+    Grant(name="player", devices=["*"], subscribe=["or1/"], serve=True),
+]
+MONITOR = Device(
+    name="monitor",
+    provider="sdc",
+    state=Lifecycle.RUNNING,
+    channels={"hr": Numeric("hr"), "rr": Numeric("rr")},
+)
+TRACKER = Device(name="tracker", provider="openigtlink", state=Lifecycle.RUNNING)
+
+
+class Room:
+    """A desk with clients in front of it and a hand on its clock."""
+
+    def __init__(self) -> None:
+        self.now_ns = 100 * S
+        self.versions: list[int] = []
+        self.own = History()
+        self.desk = Desk(
+            7,
+            Catalogue(workspace="or1"),
+            {grant.name: grant for grant in GRANTS},
+            self.own,
+            lambda catalogue: self.versions.append(catalogue.version),
+        )
+
+    def send(self, user: str, verb: bytes, body: Any = None, request: bytes = b"r1") -> list[Out]:
+        data = body if isinstance(body, bytes) else msgspec.msgpack.encode(body)
+        return self.desk.on(user.encode(), user, [request, verb, data], self.now_ns)
+
+    def ask(self, user: str, **more: Any) -> list[Out]:
+        plain = {"addresses": ["or1/monitor/hr"], "between": (0, 10), **more}
+        return self.send(user, b"history", HistoryRequest(**plain))
+
+    def state(self, device: str = "monitor") -> Lifecycle:
+        return self.desk.catalogue.devices[device].state
+
+    def wait(self, ns: int) -> list[Out]:
+        self.now_ns += ns
+        return self.desk.tick(self.now_ns)
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def answer(out: list[Out], to: str, request: bytes = b"r1") -> Any:
+    assert len(out) == 1
+    identity, (request_id, status, body, *_) = out[0]
+    assert (identity, request_id, status) == (to.encode(), request, b"ok")
+    return msgspec.msgpack.decode(body)
+
+
+def refusal(out: list[Out], to: str) -> str:
+    assert len(out) == 1
+    identity, (request_id, status, body) = out[0]
+    assert (identity, request_id, status) == (to.encode(), b"r1", b"no")
+    return str(msgspec.msgpack.decode(body))
+
+
+def test_hello_tells_broker_and_catalogue_version(room: Room) -> None:
+    got = msgspec.convert(answer(room.send("console", b"hello"), "console"), Welcome)
+    assert got == Welcome(broker=7, catalogue_version=0)
+
+
+def test_the_catalogue_is_there_for_every_key(room: Room) -> None:
+    room.send("monitor", b"announce", MONITOR)
+    got = msgspec.convert(answer(room.send("numerics", b"catalogue"), "numerics"), Catalogue)
+    assert got.devices == {"monitor": MONITOR}
+
+
+# -- announcing
+
+
+def test_a_device_is_announced_by_the_key_that_may(room: Room) -> None:
+    assert answer(room.send("monitor", b"announce", MONITOR), "monitor") == 1
+    assert room.desk.catalogue.devices["monitor"] == MONITOR
+    assert room.versions == [1]
+
+
+@pytest.mark.parametrize("user", ["tracker", "console", "recorder"])
+def test_nobody_announces_a_device_that_is_not_theirs(room: Room, user: str) -> None:
+    text = refusal(room.send(user, b"announce", MONITOR), user)
+    assert text == f"key {user!r} may not announce device 'monitor'"
+    assert room.desk.catalogue.devices == {}
+    assert room.desk.refused == 1
+
+
+def test_a_player_announces_any_device(room: Room) -> None:
+    room.send("player", b"announce", MONITOR)
+    room.send("player", b"announce", TRACKER)
+    assert set(room.desk.catalogue.devices) == {"monitor", "tracker"}
+
+
+def test_announcing_the_same_again_changes_nothing(room: Room) -> None:
+    for _ in range(3):
+        room.send("monitor", b"announce", MONITOR)
+    assert room.versions == [1]
+
+
+def test_a_key_without_a_grant_gets_nothing_at_all(room: Room) -> None:
+    for verb in (b"hello", b"ping", b"catalogue", b"announce", b"serve", b"history"):
+        assert refusal(room.send("nobody", verb), "nobody") == "key 'nobody' has no grant"
+
+
+# -- liveness
+
+
+def test_a_silent_host_is_disconnected_within_two_seconds_and_shown_again_when_it_is_back(
+    room: Room,
+) -> None:
+    room.send("monitor", b"announce", MONITOR)
+    room.wait(SILENT_NS)
+    assert room.state() is Lifecycle.RUNNING
+    room.wait(1)
+    assert room.state() is Lifecycle.DISCONNECTED
+    reason = room.desk.catalogue.devices["monitor"].reason
+    assert reason == "its host 'monitor' has been silent for more than 2 s"
+    room.wait(60 * S)
+    assert room.versions == [1, 2]
+    room.send("monitor", b"ping")
+    assert room.desk.catalogue.devices["monitor"] == MONITOR
+    assert room.versions == [1, 2, 3]
+
+
+def test_any_word_keeps_a_host_alive_and_only_its_own(room: Room) -> None:
+    room.send("monitor", b"announce", MONITOR)
+    room.send("tracker", b"announce", TRACKER)
+    for _ in range(5):
+        room.wait(SILENT_NS // 2)
+        room.send("monitor", b"ping")
+    assert room.state("monitor") is Lifecycle.RUNNING
+    assert room.state("tracker") is Lifecycle.DISCONNECTED
+
+
+# -- History
+
+
+def served(room: Room) -> Room:
+    room.send("monitor", b"announce", MONITOR)
+    room.send("recorder", b"serve", request=b"s1")
+    return room
+
+
+def forwarded(out: list[Out], to: str) -> bytes:
+    """The key under which a question was put to its holder."""
+    assert len(out) == 1
+    identity, (key, verb, _) = out[0]
+    assert (identity, verb) == (to.encode(), b"ask")
+    return key
+
+
+@pytest.mark.parametrize(
+    ("more", "holder"),
+    [
+        ({"between": (0, 10)}, "recorder"),
+        ({"between": None, "at": 5}, "recorder"),
+        ({"between": None, "seqs": (1, 0, 5)}, "monitor"),
+        ({"holder": "publisher"}, "monitor"),
+        ({"holder": "recorder"}, "recorder"),
+        ({"between": None, "seqs": (1, 0, 5), "holder": "recorder"}, "recorder"),
+    ],
+)
+def test_a_question_goes_to_its_holder_and_the_answer_back(
+    room: Room, more: dict[str, Any], holder: str
+) -> None:
+    key = forwarded(served(room).ask("console", **more), holder)
+    reply = msgspec.msgpack.encode(HistoryReply())
+    parts = [key, b"answer", reply, b"t\0", b"h", b"p"]
+    out = room.desk.on(holder.encode(), holder, parts, room.now_ns)
+    assert out == [Out(b"console", [b"r1", b"ok", reply, b"t\0", b"h", b"p"])]
+
+
+def test_without_a_recorder_the_publisher_answers_for_its_own(room: Room) -> None:
+    room.send("monitor", b"announce", MONITOR)
+    forwarded(room.ask("console"), "monitor")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"addresses": ["or1/ghost/hr"]},
+        {"addresses": []},
+        {"addresses": ["or1/monitor/hr"], "holder": "recorder"},
+    ],
+)
+def test_what_nobody_holds_is_refused_in_words(room: Room, more: dict[str, Any]) -> None:
+    room.send("monitor", b"announce", MONITOR)
+    text = refusal(room.ask("console", **more), "console")
+    assert text == "nobody holds this History: no recorder is running"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["or1/monitor/rr"], ["or1/monitor/hr", "or1/tracker/probe"], [""], ["or1/"], ["or2/a/b"]],
+)
+def test_history_beyond_a_grant_is_refused(room: Room, addresses: list[str]) -> None:
+    text = refusal(served(room).ask("numerics", addresses=addresses), "numerics")
+    assert text == f"key 'numerics' may not read {addresses[-1]!r}"
+    assert room.ask("numerics")[0].parts[1] == b"ask"
+
+
+def test_only_a_key_that_serves_may_answer_for_others(room: Room) -> None:
+    text = refusal(room.send("monitor", b"serve"), "monitor")
+    assert text == "key 'monitor' may not answer History for others"
+
+
+def test_a_question_that_is_not_answered_ends_in_an_error(room: Room) -> None:
+    key = forwarded(served(room).ask("console"), "recorder")
+    assert room.wait(ANSWER_WITHIN_NS) == []
+    text = refusal(room.wait(1), "console")
+    assert text == "'recorder' did not answer within 15 s"
+    late = room.desk.on(b"recorder", "recorder", [key, b"answer", b"\xc0"], room.now_ns)
+    assert late == []
+
+
+def test_an_answer_from_somebody_else_is_not_passed_on(room: Room) -> None:
+    key = forwarded(served(room).ask("console"), "recorder")
+    forged = room.desk.on(b"monitor", "monitor", [key, b"answer", b"\xc0"], room.now_ns)
+    assert forged == []
+    assert room.desk.refused == 1
+    true = room.desk.on(b"recorder", "recorder", [key, b"answer", b"\xc0"], room.now_ns)
+    assert true[0].identity == b"console"
+
+
+def test_a_recorder_that_is_gone_is_no_longer_asked(room: Room) -> None:
+    served(room)
+    for _ in range(5):
+        room.wait(S)
+        room.send("monitor", b"ping")
+    forwarded(room.ask("console"), "monitor")
+
+
+def test_a_flood_of_questions_is_bounded(room: Room) -> None:
+    served(room)
+    for _ in range(MAX_PENDING):
+        assert room.ask("console")[0].parts[1] == b"ask"
+    assert "1000 questions are waiting" in refusal(room.ask("console"), "console")
+    room.wait(ANSWER_WITHIN_NS + 1)
+    room.send("recorder", b"serve", request=b"s2")
+    assert room.ask("console")[0].parts[1] == b"ask"
+
+
+def own_frame(seq: int) -> Frame:
+    time = Timestamp(None, seq, 0, 0, ClockState.LOCKED)
+    return encode(Sample("or1/room/clock", 7, seq, time, Flags(0), {"n": seq}), Kind.EVENT)
+
+
+def test_what_the_broker_published_itself_it_answers_itself(room: Room) -> None:
+    for seq in range(3):
+        frame = own_frame(seq)
+        room.own.add(frame, read_header(frame))
+    ask = HistoryRequest(addresses=["or1/room/clock"], seqs=(7, 1, 2))
+    out = served(room).send("monitor", b"history", ask)
+    assert out[0].parts[3:] == [*own_frame(1), *own_frame(2)]
+
+
+# -- nonsense
+
+
+HOSTILE = [
+    b"",
+    b"\xc1",
+    b"\x91" * 100_000 + b"\xc0",
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdd\x00\x10\x00\x00" + b"\x90" * 0x100000,
+    msgspec.msgpack.encode({"name": 3}),
+    msgspec.msgpack.encode({"name": "monitor", "provider": "x", "channels": {"a/b": 1}}),
+    msgspec.msgpack.encode({"addresses": "or1/"}),
+    msgspec.msgpack.encode([]),
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE)
+@pytest.mark.parametrize("verb", [b"announce", b"history"])
+def test_a_malformed_body_is_refused_and_the_desk_goes_on(
+    room: Room, verb: bytes, body: bytes
+) -> None:
+    assert refusal(room.send("monitor", verb, body), "monitor")
+    assert answer(room.send("monitor", b"ping"), "monitor")
+
+
+def test_a_channel_with_a_wrong_name_is_refused(room: Room) -> None:
+    body = msgspec.to_builtins(MONITOR)
+    body["channels"]["a/b"] = {"name": "a/b", "kind": "numeric"}
+    assert "'a/b' is not allowed" in refusal(room.send("monitor", b"announce", body), "monitor")
+
+
+@pytest.mark.parametrize("parts", [[], [b"r"], [b"r", b"hello"], [b"r" * 17, b"hello", b"\xc0"]])
+def test_a_message_that_is_none_is_not_answered(room: Room, parts: list[bytes]) -> None:
+    assert room.desk.on(b"console", "console", parts, room.now_ns) == []
+    assert room.desk.refused == 1
+
+
+def test_an_unknown_verb_is_refused(room: Room) -> None:
+    assert "unknown verb b'explode'" in refusal(room.send("console", b"explode"), "console")
+
+
+def test_a_device_of_a_thousand_channels_is_welcome(room: Room) -> None:
+    many: dict[str, Channel] = {
+        f"c{n}": Event(f"c{n}", label={"en": "One of many", "ja": "多数の一つ"})
+        for n in range(1000)
+    }
+    assert answer(
+        room.send("monitor", b"announce", msgspec.structs.replace(MONITOR, channels=many)),
+        "monitor",
+    )
