@@ -38,6 +38,8 @@ class GapDetector:
 
     Attributes:
         missing: ranges that have not come (yet), oldest first; at most `MAX_RANGES`.
+        earlier: ranges before the first arrival, which are taken when they come and not missed
+            when they do not.
         given_up: samples of older ranges, which are counted but can no longer be filled.
         received, duplicates: counts over all epochs.
     """
@@ -48,20 +50,24 @@ class GapDetector:
         self.epoch = -1 if from_epoch is None else from_epoch
         self.next_seq = 0
         self.missing: list[Missing] = []
+        self.earlier: list[Missing] = []
         self.given_up = 0
         self.received = 0
         self.duplicates = 0
 
     def on(self, epoch: int, seq: int) -> Verdict:
         """Take one arrival and say what it means; a gap is then last in `missing`."""
-        if epoch != self.epoch and not any(m.epoch == epoch for m in self.missing):
+        awaited = any(m.epoch == epoch for m in (*self.missing, *self.earlier))
+        if epoch != self.epoch and not awaited:
             if epoch < self.epoch:
                 self.duplicates += 1
                 return Verdict.DUPLICATE
             first = self.epoch < 0
             self.epoch, self.next_seq = epoch, seq + 1
             self.received += 1
-            if seq > 0 and not first:
+            if seq > 0 and first:
+                self.earlier.append(Missing(epoch, 0, seq - 1))
+            elif seq > 0:
                 self._miss(Missing(epoch, 0, seq - 1))
                 return Verdict.AFTER_GAP
             return Verdict.FIRST
@@ -72,7 +78,8 @@ class GapDetector:
             self.next_seq = seq + 1
             self.received += 1
             return Verdict.AFTER_GAP if gap else Verdict.NEXT
-        if self._fill(epoch, seq):
+        if _take(self.missing, epoch, seq) or _take(self.earlier, epoch, seq):
+            self._forget()
             self.received += 1
             return Verdict.FILLED
         self.duplicates += 1
@@ -104,12 +111,15 @@ class GapDetector:
         """Give up the oldest range when there are too many; one arrival adds at most one."""
         if len(self.missing) > self.MAX_RANGES:
             self.given_up += self.missing.pop(0).count
+        if len(self.earlier) > self.MAX_RANGES:
+            self.earlier.pop(0)
 
-    def _fill(self, epoch: int, seq: int) -> bool:
-        for index, gap in enumerate(self.missing):
-            if gap.epoch == epoch and gap.first <= seq <= gap.last:
-                rest = [Missing(epoch, gap.first, seq - 1), Missing(epoch, seq + 1, gap.last)]
-                self.missing[index : index + 1] = [part for part in rest if part.count > 0]
-                self._forget()
-                return True
-        return False
+
+def _take(ranges: list[Missing], epoch: int, seq: int) -> bool:
+    """Cut one seq out of ranges; False when none holds it."""
+    for index, gap in enumerate(ranges):
+        if gap.epoch == epoch and gap.first <= seq <= gap.last:
+            rest = [Missing(epoch, gap.first, seq - 1), Missing(epoch, seq + 1, gap.last)]
+            ranges[index : index + 1] = [part for part in rest if part.count > 0]
+            return True
+    return False

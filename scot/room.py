@@ -350,7 +350,7 @@ class Room:
                 subscribe=[all_of],
                 devices=["consult", "dashboard"],
             ),
-            *([player] if "player" in self.services else []),
+            *([player] if self.replay else []),
         ]
 
     def _write_facts(self) -> None:

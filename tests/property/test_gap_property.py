@@ -29,8 +29,12 @@ class Model:
             for seq in range(self.start[epoch], head)
         } - self.got
 
+    def before_we_came(self, epoch: int, seq: int) -> bool:
+        known = epoch in self.start and seq < self.start[epoch]
+        return known and (epoch, seq) not in self.got
+
     def on(self, epoch: int, seq: int) -> Verdict:
-        if (epoch, seq) in self.missing:
+        if (epoch, seq) in self.missing or self.before_we_came(epoch, seq):
             self.got.add((epoch, seq))
             return Verdict.FILLED
         if epoch < self.epoch or (epoch == self.epoch and seq < self.head[epoch]):
