@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from scot.channel import BULK, Channel, Kind
-from scot.errors import CodecError
+from scot.errors import UNREADABLE, CodecError
 from scot.sample import (
     AlarmValue,
     AnnotationValue,
@@ -124,7 +124,7 @@ def read_header(frame: Frame) -> Header:
         raise CodecError(f"header of {len(frame.header)} B exceeds {MAX_HEADER} B")
     try:
         header = _header_decoder.decode(frame.header)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise CodecError(f"{frame.address}: bad header: {error}") from None
     if header.version != VERSION:
         raise CodecError(
@@ -151,7 +151,7 @@ def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Samp
         raise CodecError(f"{frame.address}: payload of {len(frame.payload)} B exceeds {limit} B")
     try:
         value = _DECODERS[channel.kind](frame.payload)
-    except (CodecError, msgspec.DecodeError, RecursionError, ValueError) as error:
+    except (CodecError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"{frame.address}: bad {channel.kind} payload: {error}") from None
     return Sample(frame.address, header.epoch, header.seq, header.time, Flags(header.flags), value)
 

@@ -21,6 +21,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""All that msgspec raises on bytes somebody else sent."""
+
 
 class ScotError(Exception):
     """Base of all errors that SCOT raises on purpose; its text is one line and names the fix."""

@@ -11,7 +11,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,16 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
     broker.run(lambda: bool(stopped))
 
 
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where it is installed: it wakes for a socket in half the time."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
 async def _until_signal(work: Any, stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -246,10 +256,10 @@ def main(arguments: list[str]) -> int:
         if role == "broker":
             host_broker(state, room, options)
         elif role == "device":
-            asyncio.run(_until_signal(host_device(state, room, name, stopping), stopping))
+            _run(_until_signal(host_device(state, room, name, stopping), stopping))
         else:
             work = host_service(state, room, name, options, stopping)
-            asyncio.run(_until_signal(work, stopping))
+            _run(_until_signal(work, stopping))
     except ScotError as error:
         log.error("%s", error)
         say(error=str(error))

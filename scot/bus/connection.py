@@ -20,7 +20,7 @@ from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device, Event
 from scot.clock.clock import Clock
 from scot.codec import Frame, decode, encode, read_header
-from scot.errors import BusError, BusTimeoutError, CodecError, ScotError
+from scot.errors import UNREADABLE, BusError, BusTimeoutError, CodecError, ScotError
 from scot.gap import Missing
 from scot.history import History, HistoryReply, HistoryRequest
 from scot.sample import Flags, Sample
@@ -299,7 +299,7 @@ class Connection:
             else:
                 result = self._answer(ask)
                 reply = await result if inspect.isawaitable(result) else result
-        except (ScotError, msgspec.DecodeError, OSError) as error:
+        except (ScotError, OSError, *UNREADABLE) as error:
             log.warning("cannot answer History: %s", error)
             reply = HistoryReply(complete=False)
         head = _encode(msgspec.structs.replace(reply, frames=[]))

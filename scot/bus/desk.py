@@ -14,7 +14,7 @@ import msgspec
 from scot.access import Grant
 from scot.channel import Catalogue, Device, Lifecycle
 from scot.codec import check_bounds
-from scot.errors import AccessError, BusError, CodecError, ScotError
+from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
 
 SILENT_NS = 2_000_000_000
@@ -93,7 +93,7 @@ class Desk:
         try:
             check_bounds(body, MAX_ITEMS)
             return self._request(identity, user, request_id, verb, body, now_ns)
-        except (ScotError, msgspec.DecodeError, RecursionError) as error:
+        except (ScotError, *UNREADABLE) as error:
             self.refused += 1
             return [Out(identity, [request_id, b"no", _encode(str(error))])]
 

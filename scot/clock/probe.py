@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from scot.clock.clock import BusMap
-from scot.errors import RemoteProtocolError
+from scot.errors import UNREADABLE, RemoteProtocolError
 
 _Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_RTT_NS = 10_000_000_000
@@ -71,7 +71,7 @@ def read_request(data: bytes) -> Request:
     """
     try:
         request = _request.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RemoteProtocolError(f"bad clock probe: {error}") from None
     probe = request.previous
     if probe is not None:
@@ -92,5 +92,5 @@ def read_reply(data: bytes) -> Reply:
     """
     try:
         return _reply.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RemoteProtocolError(f"bad clock reply: {error}") from None
