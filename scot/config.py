@@ -13,12 +13,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scot import plugin
-from scot.channel import NAME_RULE
+from scot.channel import NAME, NAME_RULE
 from scot.errors import ConfigError
 
-Name = Annotated[
-    str, Field(pattern=f"^{NAME_PATTERN}$", description=NAME_RULE, examples=["monitor"])
-]
+Name = Annotated[str, Field(pattern=NAME.pattern, description=NAME_RULE, examples=["monitor"])]
 Label = dict[str, str]
 PortNumber = Annotated[int, Field(ge=0, le=65535, description="TCP port; 0 takes a free one")]
 
