@@ -14,7 +14,7 @@ import cv2
 from scot.errors import DeviceError
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "udp", "tcp")
-OPEN_TIMEOUT_MS: Final = 3000
+OPEN_TIMEOUT_MS: Final = 5000
 READ_TIMEOUT_MS: Final = 1500
 MAX_WIDTH_PX: Final = 7680
 MAX_HEIGHT_PX: Final = 4320
@@ -34,8 +34,8 @@ for _name, _value in _QUIET.items():
 
 _TUNING: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _TUNED_BY_HAND: Final = _TUNING in os.environ
-_LIVE: Final = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|probesize;524288"
-"""For streams: find out what comes from half a megabyte, then hold nothing back."""
+_LIVE: Final = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|probesize;262144"
+"""For streams: find out what comes from a quarter of a megabyte, then hold nothing back."""
 
 
 class SourceKind(StrEnum):
