@@ -3,7 +3,7 @@
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { DrawingTools } from "./draw.js";
-import { AlarmLine } from "./header.js";
+import { AlarmLine, showClocks } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
@@ -13,6 +13,7 @@ import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
 import { delayText, lang, label, spanText, word } from "./text.js";
 import { Thread } from "./thread.js";
+import { Toasts } from "./toasts.js";
 import { Tile } from "./tiles.js";
 
 const NUMBERS = 4;
@@ -24,11 +25,12 @@ const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
 const alarmLine = new AlarmLine();
 const lanes = new Lanes(session);
 const banner = new BehindBanner();
+const toasts = new Toasts();
 const thread = new Thread(session, { write: true });
 
 const behind = h("span.chip.chip-behind", { role: "status" });
 const lost = h("span.chip.chip-lost");
-const clocks = h("span.chip.good");
+const clocks = h("span.chip");
 const title = h("h1.case");
 
 /** @type {Catalogue|null} */
@@ -60,7 +62,7 @@ function build(described) {
       h("span.top-space"), described.replay ? null : hand, leave,
     ]),
     h("main.stage", {}, [
-      h("div.view", {}, [picture?.element, tools?.element]),
+      h("div.view", {}, [picture?.element, tools?.element, toasts.element]),
       h("aside.side", {}, [
         h("div.numbers", {}, tiles.map((t) => t.element)), navigation?.element, thread.element,
       ]),
@@ -110,14 +112,14 @@ session.listen({
     setHidden(lost, view.connected);
     setText(lost, word("lost"));
     showBehind(view);
-    const { err_ms } = view.clock;
-    setText(clocks, err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${err_ms.toFixed(1)} ms`);
+    showClocks(clocks, view, catalogue);
     for (const tile of board.tiles) tile.update(view, view.cursorAlarms);
     board.picture?.update(view, catalogue.replay);
     board.navigation?.update(view);
     alarmLine.update(view, catalogue, board.layout);
     lanes.update(view, catalogue);
     banner.update(view, catalogue.replay);
+    toasts.update(view);
   },
   notes(notes) {
     thread.update(notes);
@@ -130,6 +132,9 @@ session.listen({
     if (state === "open" && !board) say(word("asked"));
     else if (state === "final") end(word(code === 4401 ? "needInvitation" : "ended"));
     else if (state === "closed" && !board) say(word("noAnswer"));
+  },
+  refused(text) {
+    toasts.warn(text);
   },
   bye(code, text) {
     end(code === 4401 ? word("needInvitation") : text || word("ended"));

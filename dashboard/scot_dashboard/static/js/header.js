@@ -21,7 +21,8 @@ export class AlarmLine {
     this.quiet = h("span.alarm-quiet");
     this.rest = h("span.alarm-rest");
     this.element = h("section.alarm-line", { "aria-label": word("alarms") }, [
-      this.list, this.rest, this.quiet, h("span.alarm-note", { text: word("notPrimary") }),
+      this.list, this.quiet,
+      h("div.alarm-side", {}, [this.rest, h("span.alarm-note", { text: word("notPrimary") })]),
     ]);
     /** @type {HTMLElement[]} */
     this.pills = [];
@@ -133,7 +134,7 @@ export class Chips {
     setText(this.room, bothTitles(catalogue.title));
     setHidden(this.lost, view.connected);
     setText(this.lost, `${word("lost")} ${ageText(view.lost_ms)}`);
-    this.showClocks(view, catalogue);
+    showClocks(this.clocks, view, catalogue);
     setHidden(this.simulated, !view.simulated);
     setHidden(this.state, !catalogue.replay && !recording);
     setText(this.state, catalogue.replay ? word("replay") : recording?.text ?? "");
@@ -141,20 +142,6 @@ export class Chips {
     setClass(this.state, "replay", catalogue.replay);
     setText(/** @type {Node} */ (this.time.firstChild), clockText(view.now_unix_ms, usesUtc()));
     setText(/** @type {Node} */ (this.time.lastChild), usesUtc() ? "UTC" : word("localTime"));
-  }
-
-  /** @param {View} view @param {Catalogue} catalogue */
-  showClocks(view, catalogue) {
-    const { err_ms, bound_ms, state, device } = view.clock;
-    const fine = (/** @type {number} */ v) => (v < 10 ? v.toFixed(1) : v.toFixed(0));
-    const parts = [err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${fine(err_ms)} ms`];
-    if (bound_ms !== null) parts.push(`${word("sure")} ≤ ${fine(bound_ms)}`);
-    if (state !== 0) parts.push(STATES[state] ?? "");
-    const where = state === 0 ? "" : `${name(catalogue, device)}: ${STATES[state]}`;
-    if (this.clocks.title !== where) this.clocks.title = where;
-    setText(this.clocks, parts.join(" · "));
-    setClass(this.clocks, "good", state === 0 && err_ms !== null);
-    setClass(this.clocks, "warn", state > 0 || err_ms === null);
   }
 
   /** @param {Person[]} people @param {() => void} open shows the list with its buttons */
@@ -166,6 +153,26 @@ export class Chips {
       return button;
     }));
   }
+}
+
+/**
+ * How well the room's clocks are known: the worst of them, likely and sure.
+ *
+ * @param {HTMLElement} chip
+ * @param {View} view
+ * @param {Catalogue} catalogue
+ */
+export function showClocks(chip, view, catalogue) {
+  const { err_ms, bound_ms, state, device } = view.clock;
+  const fine = (/** @type {number} */ v) => (v < 10 ? v.toFixed(1) : v.toFixed(0));
+  const parts = [err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${fine(err_ms)} ms`];
+  if (bound_ms !== null) parts.push(`${word("sure")} ≤ ${fine(bound_ms)}`);
+  if (state !== 0) parts.push(STATES[state] ?? "");
+  const where = state === 0 ? "" : `${name(catalogue, device)}: ${STATES[state]}`;
+  if (chip.title !== where) chip.title = where;
+  setText(chip, parts.join(" · "));
+  setClass(chip, "good", state === 0 && err_ms !== null);
+  setClass(chip, "warn", state > 0 || err_ms === null);
 }
 
 /** @param {Person} person @param {boolean} full also what they are shown */

@@ -13,6 +13,8 @@ export class Toasts {
     /** @type {Note[]} */
     this.notes = [];
     this.key = "";
+    /** @type {{text: string, until: number}|null} */
+    this.warning = null;
   }
 
   /** @param {Note[]} notes */
@@ -20,10 +22,16 @@ export class Toasts {
     this.notes = notes.filter((n) => n.text && !n.points.length);
   }
 
+  /** Something that this page asked for and the room did not do. @param {string} text */
+  warn(text) {
+    this.warning = { text, until: performance.now() + SHOWN_MS / 3 };
+  }
+
   /** @param {View} view */
   update(view) {
+    if (this.warning && performance.now() > this.warning.until) this.warning = null;
     const fresh = this.notes.filter((n) => view.now_t - n.t < SHOWN_MS).slice(-MOST);
-    const key = fresh.map((n) => n.id).join();
+    const key = fresh.map((n) => n.id).join() + (this.warning?.text ?? "");
     if (key === this.key) return;
     this.key = key;
     this.element.replaceChildren(...fresh.map((note) => {
@@ -33,6 +41,7 @@ export class Toasts {
         who, h("span.toast-time", { text: clockText(note.at_unix_ms, usesUtc()) }), h("span", { text: note.text }),
       ]);
     }));
-    setHidden(this.element, fresh.length === 0);
+    if (this.warning) this.element.append(h("p.toast.toast-warning", { text: this.warning.text }));
+    setHidden(this.element, !this.element.children.length);
   }
 }

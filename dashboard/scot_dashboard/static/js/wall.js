@@ -130,6 +130,9 @@ session.listen({
     if (state === "final") say(word(code === 4401 || code === 1008 ? "needKey" : "ended"));
     else if (state === "closed" && !board) say(word("noAnswer"));
   },
+  refused(text) {
+    toasts.warn(text);
+  },
   bye(code, text) {
     goodbye = true;
     say(code === 4401 ? word("needKey") : text || word("ended"));

@@ -15,6 +15,7 @@ const LOST_FILL_MS = 56_000;
 const ALARM_FILL_MS = 600_000;
 const LONGEST_DELAY_MS = 1_500;
 const NEEDS_MS = 10_000;
+const EASE = 0.01;
 const SETTLED_MS = 400;
 const FORGET_MS = 15_000;
 const TRIM_MS = 5_000;
@@ -66,6 +67,7 @@ export class Room {
     else if (type === "people") this.tell("people", { people: first });
     else if (type === "lanes") this.tell("lanes", { lanes: this.lanes(second) });
     else if (type === "conflated") this.conflate(first);
+    else if (type === "refused") this.refused(String(first), second, String(third));
     else if (type === "bye") this.bye(Number(first), String(second));
   }
 
@@ -206,6 +208,12 @@ export class Room {
     this.link?.send(["lanes", ++this.number, request]);
   }
 
+  /** @param {string} what @param {any} about @param {string} text */
+  refused(what, about, text) {
+    if (what === "history") this.asked.delete(Number(about));
+    else if (what !== "lanes") this.tell("refused", { text });
+  }
+
   /** @param {Record<string, number>} counts */
   conflate(counts) {
     for (const [address, count] of Object.entries(counts)) {
@@ -226,7 +234,8 @@ export class Room {
     playhead.fill();
     this.needs = this.needs.filter((n) => local - n.local < NEEDS_MS);
     const need = this.needs.reduce((most, n) => Math.max(most, n.need + 15), playhead.playout_ms);
-    this.delay_ms = need > this.delay_ms ? need : Math.max(need, this.delay_ms - 0.5);
+    // Later at once, so that the trace does not stop; earlier so gently that nobody sees it.
+    this.delay_ms = need > this.delay_ms ? need : this.delay_ms + (need - this.delay_ms) * EASE;
     const now = this.time.now(local);
     if (alive) {
       this.lostAt = now;
