@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -17,6 +19,8 @@ from scot.clock import machine
 from scot.sample import NumericValue
 from tests.system.conftest import Collector, RunningRoom, StartRoom
 from tests.system.page_driver import DASH, drawn_more, open_wall, state, until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -279,3 +283,39 @@ async def test_rewind_goes_past_what_the_page_itself_holds(page: Page, room: Run
     on = await until(page, lambda s: s["cursorUnixMs"] > then["cursorUnixMs"] + 6_000, 15)
     assert int(on["lastVideoBusNs"]) > int(then["lastVideoBusNs"]), "it plays on from there"
     assert not on["tiles"]["or1/monitor/hr"]["stale"]
+
+
+@pytest.mark.timeout(240)
+async def test_a_new_device_gets_its_place_with_no_code(
+    page: Page, start_room: StartRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def probe(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b"36.8\n")
+                await writer.drain()
+                await asyncio.sleep(0.5)
+
+    server = await asyncio.start_server(probe, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    room_file = tmp_path / "room.toml"
+    room_file.write_text(
+        f"""
+[room]
+title = {{ en = "Ward 3" }}
+[recorder]
+enabled = false
+[[device]]
+name = "thermometer"
+provider = "scot_thermometer:Thermometer"
+options = {{ port = {port} }}
+"""
+    )
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES / "thermometer"))
+    room = await asyncio.to_thread(start_room, "up", str(room_file), "--port", "0")
+    await page.goto(room.url)
+    address = "or1/thermometer/skin"
+    now = await until(page, lambda s: s.get("tiles", {}).get(address, {}).get("text") == "36.8", 30)
+    assert not now["tiles"][address]["stale"]
+    assert "°C" in await page.locator(".tile", has_text="Skin temperature").inner_text()
+    server.close()

@@ -45,16 +45,22 @@ export class AlarmLine {
     this.pills.forEach((pill, i) => this.fill(pill, shown[i]));
     const more = lines.length - shown.length;
     setText(this.rest, more > 0 ? `+${more} ${word("more")}` : "");
-    setText(this.quiet, lines.length ? "" : word("noAlarms"));
+    const quiet = this.reporters(layout).length ? "noAlarms" : "noReporter";
+    setText(this.quiet, lines.length ? "" : word(quiet));
     this.shown = shown;
   }
 
   /** Devices that report alarms and have gone silent: their alarms are unknown, not absent. @param {View} view @param {Layout} layout */
   lost(view, layout) {
-    const reporters = new Set(
-      Object.values(layout.byAddress).filter((p) => p.channel.kind === "alarm").map((p) => p.device),
+    return this.reporters(layout).filter((d) => (view.silent_ms[d] ?? 0) > SILENT_MS);
+  }
+
+  /** Devices that tell of a patient's alarms. @param {Layout} layout */
+  reporters(layout) {
+    const alarms = Object.values(layout.byAddress).filter(
+      ({ channel }) => channel.kind === "alarm" && channel.sensitivity !== "technical",
     );
-    return [...reporters].filter((d) => (view.silent_ms[d] ?? 0) > SILENT_MS);
+    return [...new Set(alarms.map((p) => p.device))];
   }
 
   /** @param {AlarmNow} alarm @param {Catalogue} catalogue @param {Layout} layout */

@@ -122,16 +122,17 @@ export class Lanes {
     if (!pen) return;
     pen.clearRect(0, 0, width, height);
     const names = Object.keys(this.found?.feeds ?? {});
-    const left = Math.min(5.2 * rem, width * 0.2);
+    const lanes = [...names, "alarms", "notes", "±"];
     const axis = 1.5 * rem;
+    const step = (height - axis) / lanes.length;
+    const bar = Math.max(2, Math.min(step * 0.7, 0.85 * rem));
+    pen.font = `600 ${Math.min(0.82 * rem, step * 0.92)}px Inter, system-ui, sans-serif`;
+    const widest = Math.max(...lanes.map((lane) => pen.measureText(this.laneName(lane, catalogue)).width));
+    const left = Math.min(Math.max(5.2 * rem, widest + 1.1 * rem), 9.5 * rem, width * 0.25);
     const right = width - 0.4 * rem;
     this.box = { left: left / ratio, width: (right - left) / ratio };
     const [from, to] = this.held ?? this.range(view);
     const x = (/** @type {number} */ t) => left + ((t - from) / (to - from)) * (right - left);
-    const lanes = [...names, "alarms", "notes", "±"];
-    const step = (height - axis) / lanes.length;
-    const bar = Math.max(2, Math.min(step * 0.7, 0.85 * rem));
-    pen.font = `600 ${Math.min(0.82 * rem, step * 0.92)}px Inter, system-ui, sans-serif`;
     pen.textBaseline = "middle";
     lanes.forEach((lane, i) => {
       const y = i * step + step / 2;

@@ -4,6 +4,7 @@
 const WORDS = {
   notPrimary: ["not for primary alarm notification; look at the device", "一次アラーム通知用ではありません。機器を確認してください"],
   noAlarms: ["No alarm reported", "アラームの報告なし"],
+  noReporter: ["No device here reports alarms", "アラームを報告する機器はありません"],
   alarmsUnknown: ["alarms unknown: no data", "アラーム不明: データなし"],
   limit: ["limit", "限界"],
   ago: ["ago", "前"],

@@ -8,6 +8,7 @@ import { deviceSize, h, offscreen, onResize, setClass, setText } from "./dom.js"
 import { Tile } from "./tiles.js";
 import { ageText, label, unitText, word } from "./text.js";
 
+const FEW_ROWS = 4; // room for larger numbers
 const CSS_PX_MM = 96 / 25.4;
 
 /** Millimetres across the screen, if somebody measured it: `?screen_mm=1210`. */
@@ -30,6 +31,7 @@ export class Waves {
     this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas.waves-canvas", { "aria-hidden": "true" }));
     this.rows = rows.map((row) => this.row(row));
     this.element = h("div.waves", {}, [...this.rows.map((r) => r.element), this.canvas]);
+    setClass(this.element, "few", rows.length <= FEW_ROWS);
     /** @type {OffscreenCanvas|null} */
     this.off = offscreen(this.canvas);
     onResize(this.element, () => this.place());
