@@ -135,6 +135,15 @@ def test_a_waveform_at_its_native_rate_with_its_lost_block(recording: DirectoryR
     assert values[275:300].tolist() == pressure(11).tolist()
 
 
+def test_a_block_the_device_calls_invalid_is_nan(tmp_path: Path) -> None:
+    frames = [
+        frame("or1/monitor/art", Kind.WAVEFORM, n, n / 5, pressure(n), flags=flags)
+        for n, flags in enumerate([Flags(0), Flags.INVALID, Flags(0)])
+    ]
+    values = recording_of(tmp_path, frames).to_pandas(["monitor/art"])["monitor/art"]
+    assert values.isna().tolist() == [False] * 25 + [True] * 25 + [False] * 25
+
+
 def test_a_waveform_on_a_grid_by_mean_min_and_max(recording: DirectoryRecording) -> None:
     native = recording.to_pandas(["monitor/art"])["monitor/art"]
     for how in ("mean", "min", "max"):
@@ -165,7 +174,7 @@ def test_a_stretch_of_time_by_utc_or_by_bus_time(recording: DirectoryRecording) 
 
 
 def test_a_stretch_on_a_grid_knows_what_was_true_before_it(recording: DirectoryRecording) -> None:
-    stretch = (START_NS + 2 * S + S // 2, START_NS + 4 * S)
+    stretch = (START_NS + 2 * S + S // 2, START_NS + 9 * S)
     table = recording.to_pandas(["monitor/hr", "tracker/status"], "500ms", between=stretch)
     assert table["monitor/hr"].tolist()[:2] == [72.0, 73.0]
     assert (table["tracker/status"] == "追跡中 tracking").all()  # latched: no age limit

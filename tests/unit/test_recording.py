@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import scot
+from scot.channel import Kind
 from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot.history import HistoryRequest
@@ -28,6 +29,7 @@ from tests.golden.recording_frames import (
     S,
     case,
     catalogue,
+    frame,
 )
 from tests.golden.recording_writing import write_journal, write_recording
 
@@ -191,9 +193,9 @@ def test_how_a_recording_was_cut_into_parts_never_matters(
     assert list(opened.frames()) == FRAMES
     at_ns = START_NS + data.draw(st.integers(-S, 13 * S))
     expected = {}
-    for frame in FRAMES:
-        if read_header(frame).bus_ns <= at_ns:
-            expected[frame.address] = read_header(frame).seq
+    for one in FRAMES:
+        if read_header(one).bus_ns <= at_ns:
+            expected[one.address] = read_header(one).seq
     assert {a: m.sample.seq for a, m in opened.at(at_ns).items()} == expected
     opened.close()
 
@@ -365,3 +367,22 @@ def test_a_channel_whose_times_jump_back_keeps_every_sample(tmp_path: Path) -> N
     assert list(opened.frames()) == probe
     ask = HistoryRequest(addresses=["or1/tracker/probe"], seqs=(EPOCH, 20, 29))
     assert _seqs(opened.history(ask).frames) == list(range(20, 30))
+
+
+@pytest.mark.parametrize("sealed", [0, 2])
+def test_a_late_sample_in_a_later_part_does_not_hide_a_newer_one(
+    tmp_path: Path, sealed: int
+) -> None:
+    hr = [frame for frame in FRAMES if frame.address == "or1/monitor/hr"]
+    write_recording(tmp_path, [[hr[0], hr[2]], [hr[1], hr[3]]], sealed=sealed)
+    moment = open_recording(tmp_path).at(START_NS + 2 * S + S // 2)["or1/monitor/hr"]
+    assert moment.sample.seq == 2
+
+
+@pytest.mark.parametrize("sealed", [0, 1])
+def test_seqs_that_run_against_time_are_found_all_the_same(tmp_path: Path, sealed: int) -> None:
+    value = NumericValue(1.0)
+    frames = [frame("or1/monitor/hr", Kind.NUMERIC, 399 - n, float(n), value) for n in range(400)]
+    write_recording(tmp_path, [frames], sealed=sealed)
+    ask = HistoryRequest(addresses=["or1/monitor/hr"], seqs=(EPOCH, 20, 29))
+    assert sorted(_seqs(open_recording(tmp_path).history(ask).frames)) == list(range(20, 30))

@@ -89,6 +89,26 @@ def test_a_pose_carries_its_bytes_once() -> None:
     assert message.timestamp.seconds == START_NS // 10**9 - 37
 
 
+def test_a_pose_the_tracker_cannot_see_says_so_in_its_own_field() -> None:
+    frame = _pose_frame(PoseValue((1.0, 2.0, 3.0), (0.0, 0.0, 0.0, 1.0), None, False))
+    carry = carrier(frame.address, CHANNELS[Kind.POSE])
+    message = carry.schema.type.FromString(carry.pack(frame, read_header(frame)))
+    assert message.hidden
+    assert not message.HasField("scot_payload")
+    assert not message.HasField("quality")
+
+
+def test_a_pose_of_a_foreign_client_in_whole_numbers_keeps_its_bytes() -> None:
+    frame = _pose_frame(PoseValue((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
+    frame = frame._replace(payload=msgpack.packb([[1, 2, 3], [0, 0, 0, 1]]))
+    assert there_and_back(frame, Kind.POSE) == frame
+
+
+def _pose_frame(pose: PoseValue) -> Frame:
+    time = Timestamp(3, START_NS, 40, 9, ClockState.LOCKED)
+    return encode(Sample("or1/device/probe", 5, 9, time, Flags(0), pose), Kind.POSE)
+
+
 def test_times_before_1970_are_said_as_zero() -> None:
     assert utc_ns(-5) == 0
     assert utc_ns(37_000_000_001) == 1

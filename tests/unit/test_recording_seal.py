@@ -86,6 +86,13 @@ def test_what_could_not_be_written_is_said_by_journal_and_segment(tmp_path: Path
     assert open_recording(tmp_path).damage == [f"segment{expected[1]}"]
 
 
+def test_a_sample_that_came_twice_is_sealed_once(tmp_path: Path) -> None:
+    write_recording(tmp_path, [[*FRAMES, *FRAMES[:50]]])
+    seal(tmp_path, 1)
+    part = SegmentPart(segment_path(tmp_path, 1), 1)
+    assert sum(len(part.times(address)) for address in part.addresses()) == len(FRAMES)
+
+
 def test_sealing_replaces_the_journal(tmp_path: Path) -> None:
     write_recording(tmp_path, [FRAMES])
     assert seal(tmp_path, 1) == segment_path(tmp_path, 1)
