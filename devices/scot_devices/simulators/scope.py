@@ -43,8 +43,8 @@ BARCODE_ROWS: Final = 16
 _BOUNDARY: Final = b"scope-frame"
 _REQUEST_BYTES: Final = 8192
 _REQUEST_S: Final = 5.0
-_SOCKET_BYTES: Final = 256 << 10
-"""What the kernel may hold for a client: two frames, so that a slow one sees late ones little."""
+_SOCKET_BYTES: Final = 64 << 10
+"""What the kernel is asked to hold for a client: one frame, so that a slow one sees no old ones."""
 
 
 def draw_barcode(frame: Picture, utc_ns: int) -> None:

@@ -34,8 +34,11 @@ for _name, _value in _QUIET.items():
 
 _TUNING: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _TUNED_BY_HAND: Final = _TUNING in os.environ
-_LIVE: Final = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|probesize;262144"
-"""For streams: find out what comes from a quarter of a megabyte, then hold nothing back."""
+_LIVE: Final = (
+    "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|probesize;262144|recv_buffer_size;131072"
+)
+"""For streams: find out what comes from a quarter of a megabyte, hold nothing back, and let the
+kernel hold little: on a busy host old pictures would queue up there for seconds."""
 
 
 class SourceKind(StrEnum):
