@@ -10,7 +10,8 @@ import { ageText, delayText, label, lang, numberText, word } from "./text.js";
 
 const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
 const SHOWN_ALARMS = 2;
-const SILENT_MS = 5_000;
+const LEAST_SILENT_MS = 2_000;
+const MOST_SILENT_MS = 10_000;
 const MOST_TITLE = 30;
 const STATES = ["locked", "converging", "holdover", "one-way", "unsynced"];
 
@@ -52,7 +53,7 @@ export class AlarmLine {
 
   /** Devices that report alarms and have gone silent: their alarms are unknown, not absent. @param {View} view @param {Layout} layout */
   lost(view, layout) {
-    return this.reporters(layout).filter((d) => (view.silent_ms[d] ?? 0) > SILENT_MS);
+    return this.reporters(layout).filter((d) => (view.silent_ms[d] ?? 0) > silenceOf(d, layout));
   }
 
   /** Devices that tell of a patient's alarms. @param {Layout} layout */
@@ -98,6 +99,15 @@ export class AlarmLine {
     setText(/** @type {Node} */ (pill.firstChild), line.title);
     setText(/** @type {Node} */ (pill.lastChild), line.detail);
   }
+}
+
+/** How long a device may say nothing: three of its fastest intervals. @param {string} device @param {Layout} layout */
+function silenceOf(device, layout) {
+  const rates = Object.values(layout.byAddress)
+    .filter((p) => p.device === device && p.channel.sensitivity !== "technical")
+    .map((p) => p.channel.rate_hz ?? 0);
+  const slowest = 3_000 / Math.max(...rates, 1e-9);
+  return Math.min(MOST_SILENT_MS, Math.max(LEAST_SILENT_MS, slowest));
 }
 
 /** @param {Catalogue} catalogue @param {string} device */
