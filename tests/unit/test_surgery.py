@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scot_devices.openigtlink import rigid
 from scot_devices.simulators.surgery import PERIOD_S, Surgery
-from scot_devices.simulators.tracker_scene import SCOPE_DISTANCE_MM, TOOLS, Scene
+from scot_devices.simulators.tracker_scene import TOOLS, Scene
 
 TIMES = np.arange(0.0, PERIOD_S, 1.0 / 30.0)
 
@@ -98,15 +98,15 @@ def test_every_pose_of_the_tracker_is_rigid(tool: str) -> None:
         assert not rigid.pose(scene.pose(tool, float(t_s))).doubtful
 
 
-def test_the_scope_looks_at_the_tip_from_behind() -> None:
+def test_the_scope_looks_at_the_tip_from_behind_while_it_works_at_the_target() -> None:
     scene = Scene(7)
-    for t_s in np.arange(0.0, PERIOD_S, 1.7):
+    for t_s in np.arange(50.0, 110.0, 1.7):
         matrix = np.array(scene.pose("Scope", float(t_s)))
         lens, view = matrix[9:], matrix[6:9]
         tip = scene.surgery.tip_mm(float(t_s))
         seen_at = float((tip - lens) @ view)
-        assert abs(seen_at - SCOPE_DISTANCE_MM) < 6.0
-        assert np.linalg.norm(tip - lens - view * seen_at) < 8.0, "near the picture's middle"
+        assert 35.0 < seen_at < 65.0
+        assert np.linalg.norm(tip - lens - view * seen_at) < 12.0, "near the picture's middle"
 
 
 def test_every_tool_is_hidden_now_and_then_and_never_for_long() -> None:

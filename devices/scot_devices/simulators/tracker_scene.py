@@ -15,19 +15,18 @@ import numpy as np
 
 from scot_devices.openigtlink.messages import Matrix
 from scot_devices.simulators.surgery import PERIOD_S, Surgery, Vector
+from scot_devices.simulators.viewpoint import Viewpoint
 
 PROBE: Final = "Probe"
 REFERENCE: Final = "Reference"
 SCOPE: Final = "Scope"
 TOOLS: Final = (PROBE, REFERENCE, SCOPE)
 
-SCOPE_DISTANCE_MM: Final = 60.0
 REFERENCE_MM: Final = (68.0, 78.0, 34.0)
 """The star on the head clamp, before the patient's right brow."""
 
 # Of each tool: mean seconds between two occlusions, and the longest.
 _HIDDEN: Final = {PROBE: (34.0, 1.6), REFERENCE: (90.0, 0.7), SCOPE: (55.0, 1.2)}
-_UP: Final = np.array([0.0, 0.0, 1.0])
 _NOSE: Final = np.array([0.0, 1.0, 0.0])
 
 
@@ -41,6 +40,7 @@ class Scene:
 
     def __init__(self, seed: int = 7, occlusion: bool = True) -> None:
         self.surgery = Surgery(seed)
+        self._viewpoint = Viewpoint(self.surgery)
         self._hidden: dict[str, list[tuple[float, float]]] = {}
         rng = np.random.default_rng([seed, 0x7217])
         for tool, (apart_s, longest_s) in _HIDDEN.items():
@@ -62,19 +62,9 @@ class Scene:
             roll = 0.25 * math.sin(2.0 * math.pi * 4.0 * t_s / PERIOD_S)
             return _matrix(self.surgery.tip_mm(t_s), self.surgery.direction(t_s), _NOSE, roll)
         if tool == SCOPE:
-            return self._scope(t_s)
+            lens_mm, axes = self._viewpoint.pose(t_s)
+            return (*axes.ravel().tolist(), *lens_mm.tolist())
         return (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, *REFERENCE_MM)
-
-    def _scope(self, t_s: float) -> Matrix:
-        """The scope on its arm: it follows the tip half a second late, from a little higher."""
-        follow_s = (0.2, 0.5, 0.8)
-        looked_at = sum((self.surgery.tip_mm(t_s - late) for late in follow_s), np.zeros(3)) / 3.0
-        along = self.surgery.entry_mm - self.surgery.target_mm
-        back = along / np.linalg.norm(along) + 0.28 * _UP
-        breath = 0.004 * math.sin(2.0 * math.pi * 40.0 * t_s / PERIOD_S)
-        back = back / np.linalg.norm(back) + np.array([breath, 0.0, 0.0])
-        lens = looked_at + back / np.linalg.norm(back) * SCOPE_DISTANCE_MM
-        return _matrix(lens, looked_at - lens, _UP, 0.0)
 
 
 def _matrix(origin_mm: Vector, z_axis: Vector, y_hint: Vector, roll: float) -> Matrix:
