@@ -313,14 +313,22 @@ class JournalWriter:
         self._finished(ended)
 
     def _finish(self) -> None:
-        self._seal_off(self._file, self._end)
+        """End the last journal; what still waits is lost, and the journal says so if it can."""
+        with self._hand:
+            for item in self._backlog:
+                if isinstance(item, Arrival):
+                    self._lose(item)
+            self._backlog, self._waiting_bytes = [], 0
+            unsaid, self._unsaid = self._unsaid, {}
+        loss = encode_record(RecordKind.LOSS, msgspec.json.encode(unsaid)) if unsaid else b""
+        self._seal_off(self._file, self._end, loss)
         self._file = -1
 
-    def _seal_off(self, file: int, end: int) -> None:
+    def _seal_off(self, file: int, end: int, last: bytes = b"") -> None:
         """Close a journal with an END record; without it, it only looks like one that was cut."""
         try:
             os.ftruncate(file, end)  # what a failed try left
-            _write_all(file, encode_record(RecordKind.END, b""), end)
+            _write_all(file, last + encode_record(RecordKind.END, b""), end)
             os.fsync(file)
         except OSError as error:
             self._sync_trouble = f"cannot end a journal: {error.strerror}"

@@ -141,11 +141,13 @@ def test_what_does_not_fit_any_more_is_counted_by_channel_and_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "MAX_WAITING", 20_000)
+    monkeypatch.setattr(writing, "RETRY_NS", 0)
     writer = make(tmp_path)
     size = journal_path(tmp_path, 1).stat().st_size
     with full_at(size + 10):
         for frame in FRAMES:
             writer.put(arrivals([frame]))
+        writer.flush()  # tries again, and fails again
         facts = writer.facts()
         assert facts.waiting_bytes <= 20_000
         assert sum(loss.count for loss in facts.lost.values()) > 0
@@ -162,6 +164,23 @@ def test_what_does_not_fit_any_more_is_counted_by_channel_and_interval(
     assert said == lost  # the recording itself says what is missing
     video = [read_header(f).bus_ns for f in FRAMES if f.address == "or1/scope/video"]
     assert lost["or1/scope/video"].last_ns == video[-1]
+
+
+def test_what_a_full_disk_refuses_to_the_very_end_is_said(tmp_path: Path) -> None:
+    writer = make(tmp_path)
+    writer.put(arrivals(FRAMES[:300]))
+    writer.flush()
+    size = journal_path(tmp_path, 1).stat().st_size
+    with full_at(size + 1200):
+        writer.put(arrivals(FRAMES[300:500]))
+        part = writer.close()
+    assert sum(loss.count for loss in writer.facts().lost.values()) == 200
+    again = JournalPart.open(part.path, 1)
+    assert again.damage == []  # what the failed try left is gone
+    assert sum(loss["count"] for loss in again.losses[0].values()) == 200
+    opened = open_recording(tmp_path)
+    assert list(opened.frames()) == FRAMES[:300]
+    assert any("could not be written" in line for line in opened.damage)
 
 
 def test_when_the_next_journal_cannot_be_made_this_one_goes_on(tmp_path: Path) -> None:
