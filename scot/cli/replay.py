@@ -34,6 +34,7 @@ def replay(
         bool, typer.Option("--digest", help="Send all of it over the bus and print its digest.")
     ] = False,
     port: Port = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     workspace: Annotated[
         str | None, typer.Option("--workspace", "-w", help="Name of the room; as recorded.")
     ] = None,
@@ -55,7 +56,7 @@ def replay(
     options = {"recording": str(recording.absolute()), "rate": speed or 0.0, "from_ns": from_ns}
     if digest:
         return _print_digest(asyncio.run(_digest(room, opened)), as_json)
-    asyncio.run(_play(room, options, from_ns, speed or 1.0))
+    asyncio.run(_play(room, options, from_ns, speed or 1.0, browser))
     return 0
 
 
@@ -111,7 +112,9 @@ def _room(opened: Any, port: int | None, digest: bool, workspace: str | None) ->
     )
 
 
-async def _play(file: RoomFile, options: dict[str, Any], from_ns: int, rate: float) -> None:
+async def _play(
+    file: RoomFile, options: dict[str, Any], from_ns: int, rate: float, show: bool
+) -> None:
     services: dict[str, dict[str, Any]] = {"player": options}
     if file.dashboard.enabled:
         services["dashboard"] = {}
@@ -124,7 +127,7 @@ async def _play(file: RoomFile, options: dict[str, Any], from_ns: int, rate: flo
     tell("bringing the recorded room up …")
     await room.start()
     try:
-        announce(room, show=True)
+        announce(room, show)
         await stopping.wait()
     finally:
         await room.stop()

@@ -186,7 +186,10 @@ export class Lanes {
 
   /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} y @param {number} bar @param {number} now */
   alarms(pen, x, y, bar, now) {
-    for (const [from, to, priority] of this.found?.alarms ?? []) {
+    // The most urgent is drawn last: what began later must not hide it.
+    const rank = (/** @type {string} */ priority) => ["None", "Lo", "Me", "Hi"].indexOf(priority);
+    const spans = [...(this.found?.alarms ?? [])].sort((a, b) => rank(a[2]) - rank(b[2]));
+    for (const [from, to, priority] of spans) {
       pen.fillStyle = ALARM_COLORS[/** @type {"Hi"} */ (priority)] ?? "#5b6b7e";
       pen.fillRect(x(from), y - bar / 2, Math.max(4, x(to ?? now) - x(from)), bar);
     }
