@@ -15,7 +15,14 @@ from scot.sample import Sample
 from scot.timeline import Moment, thin
 from scot_replay.digest import Digest, in_digest
 from scot_replay.holder import Found, Holder
-from scot_replay.layout import Manifest, NewerVersionError, iso_utc, list_parts, read_manifest
+from scot_replay.layout import (
+    Manifest,
+    NewerVersionError,
+    iso_utc,
+    list_parts,
+    read_manifest,
+    segment_path,
+)
 from scot_replay.parts import JournalPart, Part
 from scot_replay.segment import ChunkCache, SegmentPart
 
@@ -90,6 +97,9 @@ def _open_part(
     except NewerVersionError:
         raise
     except RecordingError as error:
+        sealed = segment_path(journal.parent, number)
+        if segment is None and sealed.exists():  # it was sealed while we looked
+            return _open_part(sealed, None, cache)
         return None, [*damage, str(error)]
 
 

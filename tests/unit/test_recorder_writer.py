@@ -90,6 +90,7 @@ def test_a_journal_ends_after_its_time_and_the_next_begins_with_the_state(tmp_pa
     writer = make(tmp_path, 0.2, ended)
     writer.put(arrivals(FRAMES[:600]))
     until(lambda: len(ended) > 0)
+    live = writer.part
     writer.put(arrivals(FRAMES[600:]))
     writer.close()
     opened = open_recording(tmp_path)
@@ -100,6 +101,7 @@ def test_a_journal_ends_after_its_time_and_the_next_begins_with_the_state(tmp_pa
         if frame.address not in {"or1/scope/video", "or1/monitor/art"}:
             expected[frame.address] = frame
     assert second.state == expected
+    assert live.state == expected  # History asks the open part too
     assert ended[0].path == journal_path(tmp_path, 1)
 
 
