@@ -10,6 +10,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+# Autodoc writes the annotations it finds into pydantic's BaseModel; models that FastAPI defines
+# after that are refused. So it is here before autodoc is.
+import fastapi  # noqa: E402, F401
+
 from scot import __version__  # noqa: E402
 from tools.reference_pages import write_all  # noqa: E402
 
@@ -23,6 +27,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 default_role = "code"
+# The built-in `type` in a signature, which Sphinx also finds as an attribute of two classes.
+suppress_warnings = ["ref.python"]
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
