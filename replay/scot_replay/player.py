@@ -200,14 +200,3 @@ class Player:
 
 async def _next(stream: Iterator[Found]) -> list[Found]:
     return await asyncio.to_thread(lambda: list(islice(stream, AHEAD)))
-
-
-async def digest_through_bus(recording: DirectoryRecording, connection: Connection) -> str:
-    """Send a whole recording over the bus and return the digest of what came back.
-
-    Raises:
-        BusTimeoutError: the bus stood still.
-    """
-    from scot_replay.proof import digest_through_bus as prove
-
-    return await prove(recording, connection)

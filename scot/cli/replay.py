@@ -135,7 +135,7 @@ async def _play(
 
 async def _digest(file: RoomFile, opened: Any) -> dict[str, Any]:
     """Send the whole recording over a bus of its own and compare what arrived with the file."""
-    through_bus = plugin.resolve("scot_replay.player:digest_through_bus")
+    through_bus = plugin.resolve("scot_replay.proof:digest_through_bus")
     session = Clock.session(opened.first_ns)
     room = Room(file, session=session, services={}, replay=True)  # we are the player
     await room.start()

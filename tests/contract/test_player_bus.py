@@ -17,8 +17,8 @@ from scot.codec import read_header
 from scot.errors import ConfigError, RecordingError
 from scot.history import HistoryRequest
 from scot_replay.digest import in_digest
-from scot_replay.player import digest_through_bus, serve
-from scot_replay.proof import digests_through_bus
+from scot_replay.player import serve
+from scot_replay.proof import digest_through_bus, digests_through_bus
 from scot_replay.recording import open_recording
 from tests.contract.recorder_bus import Bus, Collector, Running
 from tests.golden.recording_frames import EPOCH, START_NS, S, case
