@@ -30,6 +30,7 @@ COMMANDS = {
     "provider": ("scot.cli.provider:app", "List providers, or check one of your own."),
 }
 ELSEWHERE = {
+    "calibrate": "Find a device's latency from what its picture and the tracker both show.",
     "info": "Say what a recording holds: channels, counts, gaps.",
     "export": "Write a recording's channels to Parquet or CSV.",
     "invite": "Print a link that lets a remote professor ask to come in.",
