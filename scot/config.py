@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from scot import plugin
 from scot.channel import NAME, NAME_RULE
+from scot.clock.latency import Latency
 from scot.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=NAME.pattern, description=NAME_RULE, examples=["monitor"])]
@@ -66,6 +67,28 @@ class DashboardTable(_Table):
     playout_ms: Annotated[int, Field(ge=0, le=2000, description="fixed delay of live, ms")] = 120
 
 
+class LatencyTable(_Table):
+    """``[device.latency]``: how late the device is, as `scot calibrate` wrote it."""
+
+    value_ms: Annotated[float, Field(ge=-10_000, le=10_000, description="taken off its times, ms")]
+    err_ms: Annotated[float, Field(ge=0, le=10_000, description="likely (95 %) error of that, ms")]
+    method: Annotated[str, Field(max_length=64, description="content, declared, …")] = "declared"
+    when: Annotated[str, Field(max_length=64, description="UTC, ISO 8601")] = ""
+    against: Annotated[str, Field(max_length=200, description="channel compared with")] = ""
+    channel: Annotated[
+        str, Field(pattern=rf"^$|{NAME.pattern}", description="only this one; all when empty")
+    ] = ""
+
+    def latency(self) -> Latency:
+        """Return it as samples are stamped with it."""
+        return Latency(
+            value_ns=round(self.value_ms * 1e6),
+            err_ns=round(self.err_ms * 1e6),
+            method=self.method,
+            channel=self.channel,
+        )
+
+
 class DeviceTable(_Table):
     """One ``[[device]]``."""
 
@@ -75,6 +98,7 @@ class DeviceTable(_Table):
     simulated: Annotated[bool, Field(description="marks its samples as not from a patient")] = False
     silence_limit_s: Annotated[float, Field(gt=0, le=3600, description="DEGRADED after, s")] = 5.0
     options: dict[str, Any] = Field(default_factory=dict)
+    latency: LatencyTable | None = None
 
 
 class SimulatorTable(_Table):

@@ -84,7 +84,12 @@ class DeviceHost:
         self.provider_type: type[Provider[Any]] = find_provider(table.provider)
         options = provider_options(table, "room file", f"device {table.name}")
         self.device: DeviceContext[Any] = DeviceContext(
-            connection.workspace, table.name, options, connection.clock, table.simulated
+            connection.workspace,
+            table.name,
+            options,
+            connection.clock,
+            table.simulated,
+            None if table.latency is None else table.latency.latency(),
         )
         self.device.offer(*self.provider_type.declared())
         self.samples = 0

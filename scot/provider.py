@@ -28,6 +28,7 @@ from scot.channel import (
     Waveform,
 )
 from scot.clock.clock import Clock
+from scot.clock.latency import Latency
 from scot.clock.oneway import OneWay
 from scot.errors import DeviceError, LocalProtocolError
 from scot.sample import Flags, Sample, Value
@@ -77,16 +78,24 @@ class DeviceContext(Generic[OptionsT]):
         workspace, name: of the device; `address` joins them.
         options: checked against the provider's `Options`.
         simulated: marks every sample as not from a patient.
+        latency: taken off the bus time of the samples it concerns; None when not calibrated.
         health: counters a provider may add to (``health["bad_crc"] += 1``); shown on the bus.
     """
 
     def __init__(
-        self, workspace: str, name: str, options: OptionsT, clock: Clock, simulated: bool = False
+        self,
+        workspace: str,
+        name: str,
+        options: OptionsT,
+        clock: Clock,
+        simulated: bool = False,
+        latency: Latency | None = None,
     ) -> None:
         self.workspace = workspace
         self.name = name
         self.options = options
         self.simulated = simulated
+        self.latency = latency
         self.health: dict[str, int] = {}
         self.channels: dict[str, Channel] = {}
         self.state = Lifecycle.CREATED
@@ -105,6 +114,8 @@ class DeviceContext(Generic[OptionsT]):
     def offer(self, *channels: Channel) -> None:
         """Add or replace channels; the host announces them before the next sample leaves."""
         for channel in channels:
+            if self.latency is not None and self.latency.concerns(channel.name):
+                channel = self.latency.describe(channel)  # noqa: PLW2901 - as it is announced
             if self.channels.get(channel.name) != channel:
                 self.channels[channel.name] = channel
                 self.version += 1
@@ -158,6 +169,8 @@ class DeviceContext(Generic[OptionsT]):
         if source_ns is None:
             flags |= Flags.ARRIVAL
         time = self._time(source_ns, base, arrived_ns)
+        if self.latency is not None and self.latency.concerns(channel.name):
+            time = self.latency.apply(time)
         seq = self._seq.get(channel.name, 0)
         self._seq[channel.name] = seq + 1
         return Sample(f"{self.address}/{channel.name}", self.epoch, seq, time, flags, value)
