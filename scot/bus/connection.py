@@ -12,6 +12,7 @@ import msgspec
 import zmq
 
 from scot.bus.desk import Welcome
+from scot.bus.filler import Filler
 from scot.bus.keys import Link
 from scot.bus.probing import Probing
 from scot.bus.publisher import Lane
@@ -48,7 +49,6 @@ class Connection:
         catalogue: the newest known; `on_catalogue` callbacks follow it.
         clock: bus time; follows the clock service's maps.
         counters: extra numbers that ride along in a device's ``health``, by device name.
-        backfilled: samples that came back from History, by address.
     """
 
     def __init__(self, link: Link) -> None:
@@ -58,7 +58,6 @@ class Connection:
         self.clock = Clock()
         self.on_catalogue: list[Callable[[Catalogue], None]] = []
         self.counters: dict[str, dict[str, Any]] = {}
-        self.backfilled: dict[str, int] = {}
         self._history = History()
         self._devices: dict[str, Device] = {}
         self._with_health: set[str] = set()
@@ -68,6 +67,7 @@ class Connection:
         self._answer: Answer | None = None
         self._broker = 0
         self._subscriptions: list[Subscription] = []
+        self._filler = Filler(self.history, self._subscriptions, lambda: self.catalogue)
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
         self._count = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -204,10 +204,13 @@ class Connection:
                 if name == "ctl_out":
                     sock.setsockopt(zmq.SUBSCRIBE, f"{self.workspace}/room/".encode())
             for prefix in prefixes:
-                exact = prefix.count("/") == 2 and not prefix.endswith("/")
-                self._sub[name].sock.setsockopt(
-                    zmq.SUBSCRIBE, prefix.encode() + (b"\0" if exact else b"")
-                )
+                workspace, _, rest = prefix.partition("/")
+                device, _, channel = rest.partition("/")
+                topics = [prefix.encode() + (b"\0" if channel else b"")]
+                if channel and name == "ctl_out":  # its heads tell of a lost tail
+                    topics.append(f"{workspace}/{device}/{HEALTH.name}\0".encode())
+                for topic in topics:
+                    self._sub[name].sock.setsockopt(zmq.SUBSCRIBE, topic)
         return subscription
 
     async def history(self, ask: HistoryRequest, timeout_s: float = 5.0) -> HistoryReply:
@@ -236,6 +239,11 @@ class Connection:
                 if detector.lost:
                     lost[address] = max(lost.get(address, 0), detector.lost)
         return lost
+
+    @property
+    def backfilled(self) -> dict[str, int]:
+        """Samples that came back from History, by address."""
+        return self._filler.backfilled
 
     @property
     def held(self) -> int:
@@ -414,25 +422,4 @@ class Connection:
             log.warning("%s: health without usable heads", frame.address)
 
     def _fill_later(self, address: str, gap: Missing) -> None:
-        self._spawn(self._fill(address, gap))
-
-    async def _fill(self, address: str, gap: Missing) -> None:
-        """Ask the publisher, then the recorder, for what is missing."""
-        await asyncio.sleep(0.05)  # what is only late or out of order comes by itself
-        for holder in ("publisher", "recorder"):
-            ask = HistoryRequest(
-                addresses=[address], seqs=(gap.epoch, gap.first, gap.last), holder=holder
-            )
-            try:
-                reply = await self.history(ask)
-            except BusError as error:
-                log.info("gap of %d in %s: %s", gap.count, address, error)
-                continue
-            for subscription in self._subscriptions:
-                if address.startswith(subscription.prefixes) and address in subscription.gaps:
-                    before = subscription.gaps[address].lost
-                    subscription.on_frames(reply.frames, self.catalogue, back=True)
-                    came = before - subscription.gaps[address].lost
-                    self.backfilled[address] = self.backfilled.get(address, 0) + came
-            if len(reply.frames) >= gap.count:
-                return
+        self._spawn(self._filler.fill(address, gap))

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -325,3 +325,65 @@ async def within(seconds: float, seen: Callable[[], bool]) -> float:
     started_s = machine.monotonic_s()
     await Collector().until(seen, seconds)
     return machine.monotonic_s() - started_s
+
+
+class Peer:
+    """A publisher or subscriber in a process of its own; see `tests.system.bus_peers`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def hear(self, within_s: float = 30.0) -> dict[str, Any]:
+        """Return the next thing it says."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(within_s):
+            line = await self._process.stdout.readline()
+        assert line, "the peer ended"
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    def tell(self, *words: object) -> None:
+        """Give it a command, without waiting for it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write((" ".join(map(str, words)) + "\n").encode())
+
+    async def ask(self, *words: object, within_s: float = 30.0) -> dict[str, Any]:
+        """Give it a command and return what it says when it is done."""
+        self.tell(*words)
+        return await self.hear(within_s)
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def end(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+StartPeer = Callable[..., Awaitable[Peer]]
+
+
+@pytest.fixture
+async def start_peer() -> AsyncIterator[StartPeer]:
+    """Start peers: ``await start_peer(bus, "publish", "monitor")``."""
+    peers: list[Peer] = []
+
+    async def start(bus: BusProcess, role: str, name: str, *more: str) -> Peer:
+        process = await asyncio.create_subprocess_exec(
+            *child("tests.system.bus_peers", "sys.argv[1:]", signal.SIGTERM),
+            *(role, str(bus.state), name, *more),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        peers.append(Peer(process))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        await peer.end()
