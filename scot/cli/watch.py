@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -252,12 +253,16 @@ def look(connection: Connection, rates: Rates, span_ns: int) -> list[dict[str, A
 
 def table(connection: Connection, rows: list[dict[str, Any]]) -> Table:
     """Return the rows as people read them."""
-    out = Table(title=f"{connection.workspace} · catalogue {connection.catalogue.version}")
-    for head in ("channel", "1/s", "age s", "± ms likely", "≤ ms sure", "clock", "lost", "filled"):
-        out.add_column(head, justify="left" if head in ("channel", "clock") else "right")
-    for row in rows:
+    title = f"{connection.workspace} · catalogue {connection.catalogue.version}"
+    out = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    start = f"{connection.workspace}/"
+    names = [row["address"].removeprefix(start) for row in rows]
+    out.add_column("channel", min_width=max(map(len, names), default=0))  # never cut
+    for head in ("1/s", "age s", "likely\n± ms", "surely\n± ms", "clock", "lost", "filled"):
+        out.add_column(head, justify="left" if head == "clock" else "right")
+    for name, row in zip(names, rows, strict=True):
         style = "yellow" if row["stale"] or row["lost"] else None
-        shown = [row["address"], row["hz"], row["age_s"], row["err_ms"], row["bound_ms"]]
+        shown = [name, row["hz"], row["age_s"], row["err_ms"], row["bound_ms"]]
         shown += [row["clock"], row["lost"], row["backfilled"]]
         out.add_row(*("–" if cell is None else str(cell) for cell in shown), style=style)
     return out
