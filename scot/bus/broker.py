@@ -18,7 +18,7 @@ from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
 from scot.clock.service import ClockService
 from scot.codec import MAX_TOPIC, encode, read_header
-from scot.errors import ClockError, RemoteProtocolError, RoomError
+from scot.errors import ClockError, RoomError, ScotError
 from scot.history import History
 from scot.sample import Flags, Sample
 from scot.timestamp import ClockState, Timestamp
@@ -257,7 +257,7 @@ class Broker:
                 reply = self._time.on_request(
                     f"{user_id(frame)}-{identity.hex()[:8]}", frame.bytes, received_ns
                 )
-            except RemoteProtocolError as error:
+            except ScotError as error:
                 self.denied += 1
                 log.warning("%s: %s", user_id(frame), error)
                 continue

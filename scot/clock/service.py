@@ -9,7 +9,7 @@ from typing import Any
 from scot.clock.clock import BusMap, Clock
 from scot.clock.estimator import Estimator
 from scot.clock.probe import Probe, Reply, encode, read_request
-from scot.errors import ClockError
+from scot.errors import ClockError, RemoteProtocolError
 
 MAX_SOURCES = 1_000
 IDLE_NS = 30_000_000_000
@@ -52,12 +52,16 @@ class ClockService:
         """Return the reply to one probe that came at `t2_ns`.
 
         Raises:
-            RemoteProtocolError: the probe is malformed or impossible.
+            RemoteProtocolError: the probe is malformed, impossible, or from the future.
         """
         request = read_request(data)
         row: BusMap | None = None
         probe = request.previous
         if probe is not None:
+            if probe.t3_ns > t2_ns:
+                raise RemoteProtocolError(
+                    f"clock probe says it was answered at {probe.t3_ns} ns; here it is {t2_ns}"
+                )
             known = self._known(source, t2_ns)
             if known is not None and probe != known.last:
                 row = self._estimate(source, known, probe)

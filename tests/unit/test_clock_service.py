@@ -21,7 +21,7 @@ MOST = 2**63 - 1
 
 def serving(clock: Clock | None = None) -> tuple[ClockService, list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
-    return ClockService(clock or ManualClock(1_000_000), rows.append), rows
+    return ClockService(clock or ManualClock(10**12), rows.append), rows
 
 
 def ask(service: ClockService, probe: Probe | None, source: str = "monitor-1") -> Reply:
@@ -38,11 +38,15 @@ def ask(service: ClockService, probe: Probe | None, source: str = "monitor-1") -
         Probe(0, 0, 0, MAX_RTT_NS + 1),  # under way for longer than anybody waits
         Probe(0, MOST, MOST, MOST),
         Probe(MOST, 0, MOST, 0),
+        Probe(1_000, 10**12 + 1, 10**12 + 1, 2_000),  # answered in the future
+        Probe(0, MOST, MOST, 0),
     ],
 )
 def test_an_impossible_probe_is_refused_and_moves_nothing(probe: Probe) -> None:
     service, rows = serving()
-    with pytest.raises(RemoteProtocolError, match=r"impossible clock probe \(.*round trip"):
+    with pytest.raises(
+        RemoteProtocolError, match=r"impossible clock probe \(.*round trip|it was answered at"
+    ):
         ask(service, probe)
     assert rows == []
     reply = ask(service, SOUND)
@@ -140,6 +144,18 @@ def test_a_replay_at_four_times_the_speed_gives_maps_of_that_speed() -> None:
     assert (four.bound_ns or 0) == pytest.approx(4 * (one.bound_ns or 0), abs=4)
 
 
+@pytest.mark.parametrize("reading", [1_000, 2**40, 2**62, MOST])
+def test_a_clients_clock_may_read_anything_and_its_map_is_still_of_now(reading: int) -> None:
+    """In a replay at 64 times the speed too; nothing overflows on the way to the wire."""
+    start = BusMap(0, 0, 0, 10**18, 64.0, 0, 0, ClockState.LOCKED)
+    service, rows = serving(Clock(start, lambda: 10**12))
+    probe = Probe(reading - 1_000, 10**12 - 800, 10**12 - 700, reading)
+    given = ask(service, probe).map
+    assert given is not None
+    assert abs(given.at(reading) - start.at(10**12)) < 200_000
+    assert msgspec.msgpack.encode(rows)
+
+
 def test_sources_are_told_apart() -> None:
     service, rows = serving()
     far = Probe(1_000, 500_000_900_000, 500_000_900_500, 2_000)
@@ -164,7 +180,7 @@ def test_a_flood_of_sources_is_bounded_and_known_ones_go_on(
 def test_who_has_been_silent_for_long_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room of many days sees more than a thousand processes come and go."""
     monkeypatch.setattr(service_module, "MAX_SOURCES", 3)
-    clock = ManualClock(1_000_000)
+    clock = ManualClock(10**12)
     service, _ = serving(clock)
     for n in range(20):
         assert ask(service, SOUND, f"source {n}").map is not None
