@@ -20,6 +20,17 @@ BATCH = 256
 MINIMUM = (4, 3, 5)
 
 
+class _Context(zmq.Context["zmq.Socket[bytes]"]):
+    """A context that never waits for its sockets when it is collected.
+
+    pyzmq would: whatever a test or a crash left behind with an open socket then stopped the whole
+    process for ever, because the socket may be collected after its context.
+    """
+
+    def __del__(self) -> None:
+        """Leave what is left to the end of the process; `term` closes in order."""
+
+
 def context() -> zmq.Context[zmq.Socket[bytes]]:
     """Return a new context, after checking what libzmq can do.
 
@@ -31,7 +42,7 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
             f"libzmq {zmq.zmq_version()}, CURVE {zmq.has('curve')}: 4.3.5 with CURVE is needed; "
             "install the pyzmq wheel from PyPI"
         )
-    return zmq.Context()
+    return _Context()
 
 
 def profile(sock: zmq.Socket[bytes], max_bytes: int, hwm: int) -> None:

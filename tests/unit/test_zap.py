@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -146,3 +148,26 @@ def test_curve_without_a_domain_stops_the_start_too() -> None:
         sock.curve_secretkey = PAIR.secret.encode()
         with pytest.raises(BusError, match="not protected"):
             assert_secure(sock, "query")
+
+
+ABANDON = """
+import gc
+from scot.bus.socket import context
+
+class Holder: pass
+
+holder = Holder()
+holder.context = context()
+holder.sock = holder.context.socket(5)
+holder.itself = holder
+del holder
+gc.collect()
+print("went on")
+"""
+
+
+def test_an_abandoned_connection_does_not_stop_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ABANDON], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "went on\n"
