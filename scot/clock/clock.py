@@ -12,6 +12,8 @@ from scot.timestamp import ClockState, Timestamp
 
 HOLDOVER_AFTER_NS = 2_000_000_000
 WANDER_PPB = 1_000
+BEND_PPB = 60
+WARM_PPB = 5_000
 
 
 class BusMap(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +27,7 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
         bound_ns, err_ns: guaranteed and likely half-width at that point; None unknown.
         state: as the estimator judged it.
         drift_ppb: by how much `bound_ns` grows in each second away from that point, ns.
+        err_ppb: by how much `err_ns` does, while the crystal stays as it is.
     """
 
     id: int
@@ -36,6 +39,7 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
     err_ns: int | None
     state: ClockState
     drift_ppb: int = WANDER_PPB
+    err_ppb: int = WANDER_PPB // 2
 
     def at(self, local_ns: int) -> int:
         """Return the bus time at a local reading."""
@@ -53,7 +57,11 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
         return self.local_ns + round((bus_ns - self.bus_ns) / self.rate)
 
     def stamp(self, local_ns: int, source_ns: int | None = None) -> Timestamp:
-        """Return the timestamp of a local reading; the error grows with the line's age."""
+        """Return the timestamp of a local reading; the error grows with the line's age.
+
+        The likely error grows with what is not known of the skew, and with what the skew may do
+        meanwhile: `BEND_PPB` more in each second, until it is `WARM_PPB` more.
+        """
         age_ns = abs(local_ns - self.local_ns)
         state = self.state
         if state is ClockState.LOCKED and age_ns > HOLDOVER_AFTER_NS:
@@ -62,7 +70,8 @@ class BusMap(msgspec.Struct, frozen=True, array_like=True):
         if bound_ns is not None:
             bound_ns += -(-age_ns * self.drift_ppb // 1_000_000_000)
         if err_ns is not None:
-            err_ns += age_ns * min(self.drift_ppb, WANDER_PPB) // 2_000_000_000
+            bend_ppb = min(age_ns * BEND_PPB // 2_000_000_000, WARM_PPB)
+            err_ns += age_ns * min(self.drift_ppb, self.err_ppb + bend_ppb) // 1_000_000_000
         return Timestamp(source_ns, self.at(local_ns), bound_ns, err_ns, state)
 
 
@@ -86,7 +95,9 @@ class Clock:
         local_ns = machine.monotonic_ns()
         if bus_ns is None:
             bus_ns = machine.utc_ns() + machine.TAI_MINUS_UTC_NS
-        return cls(BusMap(0, 0, local_ns, bus_ns, rate, 0, 0, ClockState.LOCKED, drift_ppb=0))
+        return cls(
+            BusMap(0, 0, local_ns, bus_ns, rate, 0, 0, ClockState.LOCKED, drift_ppb=0, err_ppb=0)
+        )
 
     def now(self) -> int:
         """Return bus time now, ns.

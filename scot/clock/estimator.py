@@ -4,23 +4,25 @@ Each exchange says two things for certain. With θ(t) = broker − client: t2 �
 there) is never below θ, and t3 − t4 = θ − (delay back) is never above it. So there are two clouds
 of limits, and θ runs between them.
 
-* **Line**: of the limits in a window, the line that keeps the greatest equal distance from both
-  clouds (a maximum-margin line between two convex hulls). No delay is averaged, so congestion,
-  which only pushes limits outward, does not move it.
-* **Window**: a crystal's frequency wanders with its temperature, so a long window bends and a short
-  one is noisy. How thinly the limits lie near the envelope says how noisy; the window that
-  balances both for `CURVATURE` is used, out of five from 8 to 120 s.
+* **Curve**: the parabola that most likely runs between both clouds (`scot.clock.curve`). No delay
+  is averaged, so congestion, which only pushes limits outward, does not move it.
+* **Window**: a crystal's frequency wanders with its temperature, and no parabola follows that for
+  ever; a short window is noisy. How thinly the limits lie near the envelope says how noisy; the
+  window that balances both is used, out of `WINDOWS_S`.
+* **Wander**: how fast the frequency changes is learnt from the curvatures found so far (an
+  expectation-maximisation step for their variance), and says how far they are believed.
 * **Bound**: of all lines that keep every limit of the window (a skew within `MAX_SKEW`, that was
   never off by more than `WANDER` from what it is now), the highest and the lowest at this instant
   are the guaranteed bound, and the steepest and the flattest say how fast it grows until the next
-  probe. It needs no symmetry of the delays. The line above is kept between them.
+  probe. It needs no symmetry of the delays. The curve above is kept between them.
 * **Likely error**: what no two-way exchange can see, an asymmetry of up to `ASYMMETRY` of half the
-  shortest round trip, and the noise of the line.
+  shortest round trip, and the spread of the curve.
 * **Step**: a step moves both limits by the same amount; congestion only pushes them apart. One
-  limit must be inside the recent ones by more than their spacing explains, and the other outside by
-  as much, which says something once the shortest delays have been seen (`SEASONED`). When no line
-  at all keeps every limit, a step is proved, perhaps in the middle of this very exchange, which
-  then says nothing of the new epoch.
+  limit must be inside the envelope of the longest window by more than its spacing explains, and
+  the other outside by at least as much, which says something once the shortest delays have been
+  seen (`SEASONED`). Less than `PLAIN_NS` needs a second witness among the next `WITNESS_WITHIN`
+  probes. When no line at all keeps every limit, a step is proved, perhaps in the middle of this
+  very exchange, which then says nothing of the new epoch.
 """
 
 from __future__ import annotations
@@ -28,11 +30,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from scot.clock.hulls import Between, Point, between, hull, widest
+import numpy as np
+
+from scot.clock.curve import Curve, Grid, Prior, likeliest
+from scot.clock.hulls import Between, Cloud, Envelope, between
 from scot.clock.probe import MAX_RTT_NS, Probe
 from scot.timestamp import ClockState
 
-WINDOWS_S = (8, 16, 32, 64, 120)
+WINDOWS_S = (2, 8, 15, 30, 60, 120)
 BINS = 32
 MAX_SKEW = 500e-6
 WANDER = 20e-6
@@ -41,12 +46,20 @@ LOCK_AFTER = 8
 SEASONED = 32
 STEP_FLOOR_NS = 150_000.0
 STEP_NOISE = 10.0
-SPACING_RANK = 8
-REACH = 3.0  # noise at the end of a window, where it is used, against its middle
-RECENT = 64
+PLAIN_NS = 6_000_000.0
+WITNESS_WITHIN = 8
+REACH = 3.0  # spreads of the curve in a likely error; the simulated links need 2.8
 LOOK_EVERY = 8
-GAIN = 0.55
-CURVATURE = 5e-8  # 1/s: a crystal whose frequency swings by 3 ppm in some minutes
+FIT_EVERY = 4
+FAR = 8.0  # spacings from an envelope; a limit there says nothing of where it is
+GAIN = 2.3
+SKEW_PRIOR = 120e-6  # a crystal nobody knows
+SKEW_KEPT = 10e-6  # a crystal that was known before it stepped
+SWING = 0.012  # 1/s: frequency swings in some minutes
+BEND = 3e-8  # 1/s: by 3 ppm, until more is known
+BEND_LEAST, BEND_MOST = 1e-8, 1e-6
+BEND_PACE = 0.1
+NEAR = 40e-6
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Line:
         bound_ns: half-width that surely holds the truth at `at_ns`.
         err_ns: half-width that likely does.
         drift: by how much the bound grows in each ns after `at_ns`.
+        err_drift: by how much the likely error does, while the frequency stays.
     """
 
     at_ns: int
@@ -65,74 +79,22 @@ class Line:
     bound_ns: int
     err_ns: int
     drift: float
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A line through one window, at the time of its newest probe."""
-
-    at_ns: int
-    middle: float
-    skew: float
-    noise: float
-    span_ns: int
-
-    def middle_at(self, t_ns: int) -> float:
-        return self.middle + self.skew * (t_ns - self.at_ns)
+    err_drift: float
 
 
 class _Window:
-    """The tightest limits of each of some thirty bins."""
+    """The tightest limits of a window, from above and from below."""
 
-    def __init__(self, window_s: int) -> None:
+    def __init__(self, window_s: float) -> None:
         self.window_s = window_s
-        self._bin_ns = window_s * 1_000_000_000 // BINS
-        self._upper: deque[Point] = deque()
-        self._lower: deque[Point] = deque()
-
-    def add(self, upper: Point, lower: Point) -> None:
-        self._put(self._upper, upper, lower=True)
-        self._put(self._lower, lower, lower=False)
+        self.above = Envelope(window_s, BINS, 1)
+        self.below = Envelope(window_s, BINS, -1)
+        self.grid: Grid | None = None
 
     def clear(self) -> None:
-        self._upper.clear()
-        self._lower.clear()
-
-    def before(self, x_ns: int) -> tuple[list[Point], list[Point]]:
-        """Return the limits that are older than `x_ns`."""
-        older = [point for point in self._upper if point[0] < x_ns]
-        return older, [point for point in self._lower if point[0] < x_ns]
-
-    def fitted(self, at_ns: int, skew: float) -> _Fit:
-        """Return the line; the given skew stands in until the window is long enough to have one."""
-        upper = hull([(x - at_ns, y) for x, y in self._upper], lower=True)
-        lower = hull([(x - at_ns, y) for x, y in self._lower], lower=False)
-        if len(self._upper) >= LOCK_AFTER:
-            skew = widest(upper, lower, MAX_SKEW)
-        top = min(y - skew * x for x, y in upper)
-        bottom = max(y - skew * x for x, y in lower)
-        noise = _sparsity([y - skew * (x - at_ns) - top for x, y in self._upper]) + _sparsity(
-            [bottom - (y - skew * (x - at_ns)) for x, y in self._lower]
-        )
-        span_ns = self._upper[-1][0] - self._upper[0][0]
-        return _Fit(at_ns, (top + bottom) / 2, skew, noise, span_ns)
-
-    def _put(self, queue: deque[Point], point: Point, *, lower: bool) -> None:
-        x, y = point
-        if queue and queue[-1][0] // self._bin_ns == x // self._bin_ns:
-            if (y < queue[-1][1]) == lower:
-                queue[-1] = point
-        else:
-            queue.append(point)
-        while x - queue[0][0] > self.window_s * 1_000_000_000:
-            queue.popleft()
-
-
-def _sparsity(residuals: list[float]) -> float:
-    """Return how far apart the limits lie near the line: the noise of their envelope, ns."""
-    ordered = sorted(residuals)
-    rank = min(6, max(1, len(ordered) // 3))
-    return max(0.0, ordered[min(rank, len(ordered) - 1)]) / rank
+        self.above.clear()
+        self.below.clear()
+        self.grid = None
 
 
 class Estimator:
@@ -142,110 +104,165 @@ class Estimator:
         epoch: grows by one with each step of the source's clock.
         state: `converging` until eight probes of the epoch are in, then `locked`.
         line: the present estimate, None before the first probe.
+        bend: how fast the frequency wanders, as learnt so far, 1/s.
     """
 
     def __init__(self) -> None:
         self.epoch = 0
         self.line: Line | None = None
         self.state = ClockState.CONVERGING
+        self.bend = BEND
         self._windows = [_Window(window_s) for window_s in WINDOWS_S]
-        self._recent: deque[tuple[Point, Point]] = deque(maxlen=RECENT)
         self._rtt: deque[tuple[int, int]] = deque()
-        self._look: _Fit | None = None
+        self._curve: tuple[float, Curve] | None = None
+        self._look: tuple[float, Curve] | None = None
+        self._look_again = 0
+        self._left_before: Between | None = None
+        self._witness = -WITNESS_WITHIN
         self._count = 0
         self._skew = 0.0
-        self._base_ns = 0  # limits are kept as differences to it, exact as floats
+        self._prior = (0.0, SKEW_PRIOR)
+        self._base_ns = (0, 0)  # of client time and of offsets: differences are exact as floats
 
     def add(self, probe: Probe) -> Line:
         """Take one exchange and return the new line."""
         stepped = self._stepped(*self._limits(probe))
         if stepped:
             self._begin_anew()
-        upper, lower = self._limits(probe)
-        left = self._left(probe.t4_ns, upper, lower)
+        (xu, yu), (xl, yl) = self._limits(probe)
+        left = self._left((xu, yu), (xl, yl))
         if left is None:
             if not stepped:
                 self._begin_anew()
             return self._doubtful(probe)
+        self._left_before = left
         self._count += 1
         if self._count >= LOCK_AFTER:
             self.state = ClockState.LOCKED
-        self._recent.append((upper, lower))
         for window in self._windows:
-            window.add(upper, lower)
-        self.line = self._line(probe, self._fitted(probe.t4_ns), left)
+            window.above.add(xu, yu, self._skew)
+            window.below.add(xl, yl, self._skew)
+        self.line = self._line(probe, self._fitted((xu, yu), (xl, yl)), left)
         return self.line
 
-    def _limits(self, probe: Probe) -> tuple[Point, Point]:
+    def _limits(self, probe: Probe) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return what an exchange says of the offset from above and from below."""
         above_ns, below_ns = probe.t2_ns - probe.t1_ns, probe.t3_ns - probe.t4_ns
         if not self._count:
-            self._base_ns = above_ns
-        return (probe.t1_ns, above_ns - self._base_ns), (probe.t4_ns, below_ns - self._base_ns)
+            self._base_ns = probe.t1_ns, above_ns
+        from_ns, base_ns = self._base_ns
+        return (
+            (float(probe.t1_ns - from_ns), float(above_ns - base_ns)),
+            (float(probe.t4_ns - from_ns), float(below_ns - base_ns)),
+        )
 
     def _doubtful(self, probe: Probe) -> Line:
         """Return the line of an exchange during which the clock may have stepped."""
         middle_ns = (probe.t2_ns - probe.t1_ns + probe.t3_ns - probe.t4_ns) // 2
-        return Line(probe.t4_ns, middle_ns, self._skew, MAX_RTT_NS, MAX_RTT_NS, MAX_SKEW + WANDER)
+        drift = MAX_SKEW + WANDER
+        return Line(probe.t4_ns, middle_ns, self._skew, MAX_RTT_NS, MAX_RTT_NS, drift, drift)
 
-    def _line(self, probe: Probe, fit: _Fit, left: Between) -> Line:
+    def _line(self, probe: Probe, curve: Curve, left: Between) -> Line:
         """Return the fitted line, kept within what the limits leave."""
-        self._skew = min(max(fit.skew, left.least_slope), left.greatest_slope)
-        offset_ns = min(max(fit.middle_at(probe.t4_ns), left.bottom), left.top)
-        bend = CURVATURE * (fit.span_ns / 1e9) ** 2 / 8 * 1e9
-        err_ns = ASYMMETRY * self._shortest(probe) / 2 + REACH * fit.noise + bend
+        self._skew = min(max(curve.skew, left.least_slope), left.greatest_slope)
+        offset_ns = min(max(curve.middle, left.bottom), left.top)
         bound_ns = max(left.top - offset_ns, offset_ns - left.bottom)
+        err_ns = ASYMMETRY * self._shortest(probe) / 2 + REACH * curve.sd
+        if self._count < LOCK_AFTER:
+            err_ns = bound_ns  # how the limits lie is not known yet
         slack = max(left.greatest_slope - self._skew, self._skew - left.least_slope)
         return Line(
             probe.t4_ns,
-            round(offset_ns) + self._base_ns,
+            round(offset_ns) + self._base_ns[1],
             self._skew,
             round(bound_ns) + 1,
             round(min(err_ns, bound_ns)),
             slack + WANDER,
+            min(REACH * curve.skew_sd, slack + WANDER),
         )
 
-    def _left(self, at_ns: int, upper: Point, lower: Point) -> Between | None:
+    def _left(self, upper: tuple[float, float], lower: tuple[float, float]) -> Between | None:
         """Return what all limits, and these two, leave open; None when they contradict."""
-        uppers, lowers = self._windows[-1].before(self._recent[0][0][0] if self._recent else at_ns)
-        uppers += [*(above for above, _ in self._recent), upper]
-        lowers += [*(below for _, below in self._recent), lower]
+        now, before = lower[0], self._left_before
+        near = (before.least_slope - NEAR, before.greatest_slope + NEAR) if before else None
+        longest, shortest = self._windows[-1], self._windows[1]
         return between(
-            [(x - at_ns, y) for x, y in uppers],
-            [(x - at_ns, y) for x, y in lowers],
+            _joined(longest.above.cloud(), shortest.above.cloud(), upper, now),
+            _joined(longest.below.cloud(), shortest.below.cloud(), lower, now),
             MAX_SKEW,
             WANDER,
+            near,
         )
 
     def _begin_anew(self) -> None:
-        """Begin a new epoch; the crystal, and so its skew, is the same."""
+        """Begin a new epoch; the crystal, and so its skew and its wander, are the same."""
+        if self._count >= SEASONED:
+            kept = self._curve[1].skew_sd if self._curve else SKEW_PRIOR
+            self._prior = (self._skew, min(SKEW_KEPT + 2 * kept, SKEW_PRIOR))
         self.epoch += 1
         for window in self._windows:
             window.clear()
-        self._recent.clear()
         self._rtt.clear()
         self._count = 0
+        self._witness = -WITNESS_WITHIN
+        self._curve = None
         self._look = None
+        self._look_again = 0
+        self._left_before = None
         self.line = None
         self.state = ClockState.CONVERGING
 
-    def _fitted(self, at_ns: int) -> _Fit:
+    def _fitted(self, upper: tuple[float, float], lower: tuple[float, float]) -> Curve:
+        """Return the curve at the newest probe: the last one, unless this probe has a say."""
+        now = lower[0]
+        if self._curve is not None and self._count > SEASONED and self._count % FIT_EVERY:
+            at, curve = self._curve
+            after = curve.after(now - at)
+            high = upper[1] - curve.after(upper[0] - at).top
+            low = after.bottom - lower[1]
+            if high > FAR * curve.spacing[0] and low > FAR * curve.spacing[1]:
+                return after
+        curve = self._chosen(now)
+        self._curve = now, curve
+        return curve
+
+    def _chosen(self, now: float) -> Curve:
         """Fit the window that balances noise against wander.
 
-        After n probes at a steady rate limits lie about a/n from the line, and a bend of
-        CURVATURE · W² / 8 shows at the ends, so the sum is least where W³ goes as
-        (noise · W) / CURVATURE; GAIN is what the simulated links of `scot.testing.clocks` liked.
+        Limits at a steady rate lie `spacing` apart near the envelope, which goes as 1 / W, and what
+        a parabola cannot follow of a swing goes as W³; GAIN is what the links of
+        `scot.testing.clocks` liked.
         """
-        longest = self._windows[-1]
-        if self._look is None or self._count % LOOK_EVERY == 0 or self._count < 4 * LOOK_EVERY:
-            self._look = longest.fitted(at_ns, self._skew)
-        look = self._look
-        held_s = min(longest.window_s, look.span_ns / 1e9)
-        ideal_s = GAIN * (8 * look.noise / 1e9 * held_s / CURVATURE) ** (1 / 3)
-        for window in self._windows[:-1]:
-            if window.window_s >= ideal_s:
-                return window.fitted(at_ns, self._skew)
-        return look if look.at_ns == at_ns else longest.fitted(at_ns, self._skew)
+        longest = next((w for w in self._windows if w.window_s * 1e9 >= now), self._windows[-1])
+        if self._look is None or self._count > self._look_again:
+            self._look_again = self._count + (LOOK_EVERY - 1 if self._count > LOOK_EVERY else 0)
+            curve = self._fit(longest, now)
+            self._look = now, curve
+            if curve.span_ns > WINDOWS_S[-2] * 1e9:
+                self._learn(curve)
+        at, look = self._look
+        density = sum(look.spacing) * look.span_ns / 1e18  # s²
+        ideal_s = GAIN * (density / (self.bend * SWING)) ** 0.25
+        for window in self._windows:
+            if window.window_s >= ideal_s and window is not longest:
+                return self._fit(window, now)
+            if window is longest:
+                break
+        return look if at == now else self._fit(longest, now)
+
+    def _fit(self, window: _Window, now: float) -> Curve:
+        prior = Prior(*self._prior, self.bend / 1e9)
+        above, below = window.above.cloud(), window.below.cloud()
+        curve = likeliest(above, below, now, prior, near=window.grid)
+        window.grid = curve.grid
+        return curve
+
+    def _learn(self, curve: Curve) -> None:
+        """Let the prior of the curvature follow what was found, and how surely."""
+        seen = (curve.bend * curve.bend + curve.bend_sd * curve.bend_sd) * 1e18
+        square = self.bend * self.bend
+        square += BEND_PACE * LOOK_EVERY / BINS * (seen - square)
+        self.bend = min(max(float(np.sqrt(square)), BEND_LEAST), BEND_MOST)
 
     def _shortest(self, probe: Probe) -> int:
         """Return the shortest round trip of the longest window, ns."""
@@ -257,16 +274,35 @@ class Estimator:
             rtt.popleft()
         return rtt[0][1]
 
-    def _stepped(self, upper: Point, lower: Point) -> bool:
+    def _stepped(self, upper: tuple[float, float], lower: tuple[float, float]) -> bool:
         """Say whether a probe shows a step of the clock, not a change of the link."""
-        line = self.line
-        if line is None or self._count < SEASONED:
+        if self._look is None:
             return False
-        skew, at_ns = line.skew, lower[0]
-        above = sorted(y + skew * (at_ns - x) for (x, y), _ in self._recent)
-        below = sorted((y + skew * (at_ns - x) for _, (x, y) in self._recent), reverse=True)
-        spacing = above[SPACING_RANK] - above[0] + below[0] - below[SPACING_RANK]
-        least = STEP_FLOOR_NS + STEP_NOISE * spacing / SPACING_RANK
-        upper_rose = upper[1] + skew * (at_ns - upper[0]) - above[0]
-        lower_rose = lower[1] - below[0]
-        return min(upper_rose, lower_rose) > least or max(upper_rose, lower_rose) < -least
+        at, look = self._look
+        after_ns = lower[0] - at
+        upper_rose = upper[1] - look.top - look.skew * (upper[0] - at)
+        lower_rose = lower[1] - look.bottom - look.skew * after_ns
+        unsure = REACH * (look.skew_sd * after_ns + look.sd)
+        least = STEP_FLOOR_NS + STEP_NOISE * sum(look.spacing) + unsure
+        if upper_rose + lower_rose > 0:
+            inward, outward = lower_rose, upper_rose
+        else:
+            inward, outward = -upper_rose, -lower_rose
+        if inward < least:
+            return False
+        if self._count < SEASONED:
+            self._look_again = 0  # it moved the envelope, which must not be compared with any more
+            return False
+        if outward < inward - least:
+            return False
+        if inward > PLAIN_NS or self._count - self._witness <= WITNESS_WITHIN:
+            return True
+        self._witness = self._count
+        return False
+
+
+def _joined(one: Cloud, other: Cloud, newest: tuple[float, float], now: float) -> Cloud:
+    return (
+        np.concatenate([one[0], other[0], newest[:1]]) - now,
+        np.concatenate([one[1], other[1], newest[1:]]),
+    )

@@ -1,84 +1,72 @@
-"""Convex hulls of limits, the line that runs widest between two of them, and all that run there."""
+"""Limits on a clock's offset, the tightest of each stretch of time, and all lines they leave."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Point = tuple[int, int]
+Array = NDArray[np.float64]
+Cloud = tuple[Array, Array]  # times and limits, ns, in order of time
+_ROOM = 256
 
 
-def hull(points: list[Point], *, lower: bool) -> list[Point]:
-    """Return the lower (or upper) convex hull of points that come in order of x.
+class Envelope:
+    """The tightest limit of each bin of a window, on one side.
 
-    Andrew's monotone chain; of points with the same x the outermost stays.
-    """
-    sign = 1 if lower else -1
-    chain: list[Point] = []
-    for x, y in points:
-        if chain and chain[-1][0] == x:
-            if sign * (y - chain[-1][1]) >= 0:
-                continue
-            chain.pop()
-        while len(chain) > 1:
-            (ax, ay), (bx, by) = chain[-2], chain[-1]
-            if sign * ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) > 0:
-                break
-            chain.pop()
-        chain.append((x, y))
-    return chain
-
-
-def widest(upper: list[Point], lower: list[Point], limit: float) -> float:
-    """Return the slope, within ±limit, at which the gap between two hulls is widest.
-
-    The gap is concave and piecewise linear in the slope; its derivative changes sign where the
-    supporting points of the two hulls change places in x, so walking both hulls finds it.
+    Tightest along a slope: a crystal of 200 ppm goes 750 µs in a bin of 3.75 s, and by height alone
+    the end of the bin would always win.
 
     Args:
-        upper: a lower hull of upper limits, in order of x.
-        lower: an upper hull of lower limits, in order of x.
-        limit: greatest slope allowed, either way.
+        window_s: length.
+        bins: how many make the window.
+        sign: 1 for limits from above, −1 for limits from below.
     """
-    i, j = 0, len(lower) - 1  # supports at slope −∞: the leftmost above, the rightmost below
-    while True:
-        if upper[i][0] >= lower[j][0]:
-            break
-        right = _slope(upper, i, i + 1) if i + 1 < len(upper) else None
-        left = _slope(lower, j - 1, j) if j > 0 else None
-        if right is None and left is None:
-            break
-        if left is None or (right is not None and right <= left):
-            i += 1
-            slope = right
+
+    def __init__(self, window_s: float, bins: int, sign: int) -> None:
+        self._window_ns = window_s * 1e9
+        self._bin_ns = self._window_ns / bins
+        self._sign = sign
+        self._x, self._y = np.zeros(_ROOM), np.zeros(_ROOM)
+        self._first = self._end = 0
+        self._bin = -1.0
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._first = self._end = 0
+        self._bin = -1.0
+
+    def add(self, x: float, y: float, slope: float) -> None:
+        """Take a limit; of two in a bin the one that is tighter along `slope` stays."""
+        number = x // self._bin_ns
+        last = self._end - 1
+        if number == self._bin:
+            rise = y - self._y[last] - slope * (x - self._x[last])
+            if self._sign * rise < 0:
+                self._x[last], self._y[last] = x, y
         else:
-            j -= 1
-            slope = left
-        if upper[i][0] >= lower[j][0]:
-            return max(-limit, min(limit, slope or 0.0))
-    if len(upper) == 1 and len(lower) == 1:
-        return 0.0
-    return max(-limit, min(limit, _between(upper, i, lower, j)))
+            self._bin = number
+            if self._end == _ROOM:
+                self._make_room()
+            self._x[self._end], self._y[self._end] = x, y
+            self._end += 1
+        while x - self._x[self._first] > self._window_ns:
+            self._first += 1
 
+    def cloud(self) -> Cloud:
+        """Return the limits in order of time; valid until the next `add`."""
+        kept = slice(self._first, self._end)
+        return self._x[kept], self._y[kept]
 
-def _slope(points: list[Point], a: int, b: int) -> float:
-    return (points[b][1] - points[a][1]) / (points[b][0] - points[a][0])
-
-
-def _between(upper: list[Point], i: int, lower: list[Point], j: int) -> float:
-    """Return a slope at which both points support their hulls, when they already lie in order."""
-    low = max(
-        _slope(upper, i - 1, i) if i else -1.0,
-        _slope(lower, j, j + 1) if j + 1 < len(lower) else -1.0,
-    )
-    high = min(
-        _slope(upper, i, i + 1) if i + 1 < len(upper) else 1.0,
-        _slope(lower, j - 1, j) if j else 1.0,
-    )
-    return (low + high) / 2
+    def _make_room(self) -> None:
+        count = len(self)
+        for column in (self._x, self._y):
+            column[:count] = column[self._first : self._end].copy()
+        self._first, self._end = 0, count
 
 
 @dataclass(frozen=True)
@@ -92,24 +80,31 @@ class Between:
 
 
 def between(
-    upper: Sequence[Point], lower: Sequence[Point], limit: float, wander: float
+    above: Cloud,
+    below: Cloud,
+    limit: float,
+    wander: float,
+    near: tuple[float, float] | None = None,
 ) -> Between | None:
-    """Return what the curves that run below `upper` and above `lower` have in common, if any do.
+    """Return what the curves that run below `above` and above `below` have in common, if any do.
 
     A curve may have any slope within ±limit at x = 0, and any other by at most `wander` before.
 
     Args:
-        upper: limits from above at x ≤ 0, in whole ns, which may be off by one.
-        lower: limits from below, likewise.
+        above: limits from above at x ≤ 0, in whole ns, which may be off by one.
+        below: limits from below, likewise.
         limit: greatest slope.
         wander: how far a slope may have been from the one at x = 0.
+        near: slopes outside of which the search may begin, if they turn out to be outside.
     """
-    xu, yu = np.array(upper, dtype=np.float64).T
-    xl, yl = np.array(lower, dtype=np.float64).T
+    (xu, yu), (xl, yl) = above, below
     yu, yl = yu - wander * xu + 1, yl + wander * xl - 1
-    greatest = _greatest(xu, yu, xl, yl, limit)
-    against_least = _greatest(-xu, yu, -xl, yl, limit)
-    if greatest is None or against_least is None or -against_least > greatest:
+    low, high = near or (-limit, limit)
+    greatest = _greatest(xu, yu, xl, yl, limit, min(high, limit))
+    if greatest is None:
+        return None
+    against_least = _greatest(-xu, yu, -xl, yl, limit, min(-low, limit))
+    if against_least is None or -against_least > greatest:
         return None
     least = -against_least
     bottom, top = float((yl - least * xl).max()), float((yu - greatest * xu).min())
@@ -117,26 +112,26 @@ def between(
 
 
 def _greatest(
-    xu: NDArray[np.float64],
-    yu: NDArray[np.float64],
-    xl: NDArray[np.float64],
-    yl: NDArray[np.float64],
-    limit: float,
+    xu: Array, yu: Array, xl: Array, yl: Array, limit: float, start: float
 ) -> float | None:
     """Return the greatest slope within ±limit that leaves a gap.
 
-    The gap is concave in the slope, so Newton's steps from outside never pass its last root.
+    The gap is concave in the slope, so Newton's steps from outside never pass its last root. From
+    a start that is not outside the search begins again at the limit.
     """
-    slope = limit
+    slope = start
     for _ in range(64):
         above, below = yu - slope * xu, yl - slope * xl
         i, j = above.argmin(), below.argmax()
         gap, rises = above[i] - below[j], xl[j] - xu[i]
+        if slope == start < limit and (gap >= 0 or rises >= 0):
+            start = slope = limit
+            continue
         if gap >= 0:
             return slope
         if rises >= 0:
             return None
-        slope -= float(gap / rises)
+        slope -= float(gap) / float(rises)
         if slope < -limit:
             return None
     return slope

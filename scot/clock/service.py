@@ -67,6 +67,18 @@ class ClockService:
                 row = self._estimate(source, known, probe)
         return encode(Reply(request.t1_ns, t2_ns, self.clock.read(), row))
 
+    def again(self, source: str, probe: Probe, *, first: bool) -> BusMap:
+        """Return the map of a recorded probe, which `report` gets as it did then.
+
+        Args:
+            source: who probed.
+            probe: the exchange, checked when it was recorded.
+            first: begin with this source anew, as the service then did.
+        """
+        if first or source not in self._sources:
+            self._sources[source] = _Source()
+        return self._estimate(source, self._sources[source], probe)
+
     def _known(self, source: str, now_ns: int) -> _Source | None:
         sources = self._sources
         known = sources.pop(source, None)
@@ -98,23 +110,31 @@ class ClockService:
             err_ns=round(line.err_ns * session.rate),
             state=estimator.state,
             drift_ppb=math.ceil(line.drift * session.rate * 1e9),
+            err_ppb=math.ceil(line.err_drift * session.rate * 1e9),
         )
-        self._report(
-            {
-                "source": source,
-                "t1_ns": probe.t1_ns,
-                "t2_ns": probe.t2_ns,
-                "t3_ns": probe.t3_ns,
-                "t4_ns": probe.t4_ns,
-                "map_id": row.id,
-                "epoch": row.epoch,
-                "local_ns": row.local_ns,
-                "bus_ns": row.bus_ns,
-                "rate": row.rate,
-                "bound_ns": row.bound_ns,
-                "err_ns": row.err_ns,
-                "drift_ppb": row.drift_ppb,
-                "state": row.state.label,
-            }
-        )
+        self._report(as_row(source, probe, row, session))
         return row
+
+
+def as_row(source: str, probe: Probe, given: BusMap, session: BusMap) -> dict[str, Any]:
+    """Return the plain row that is published and recorded: all that it takes to do it again."""
+    return {
+        "source": source,
+        "t1_ns": probe.t1_ns,
+        "t2_ns": probe.t2_ns,
+        "t3_ns": probe.t3_ns,
+        "t4_ns": probe.t4_ns,
+        "map_id": given.id,
+        "epoch": given.epoch,
+        "local_ns": given.local_ns,
+        "bus_ns": given.bus_ns,
+        "rate": given.rate,
+        "bound_ns": given.bound_ns,
+        "err_ns": given.err_ns,
+        "drift_ppb": given.drift_ppb,
+        "err_ppb": given.err_ppb,
+        "state": given.state.label,
+        "session_local_ns": session.local_ns,
+        "session_bus_ns": session.bus_ns,
+        "session_rate": session.rate,
+    }

@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scot.clock.clock import BusMap, Clock
 from scot.clock.estimator import LOCK_AFTER, MAX_SKEW, SEASONED, Estimator, Line
-from scot.clock.hulls import between, hull, widest
+from scot.clock.hulls import Cloud, Envelope, between
 from scot.clock.probe import MAX_RTT_NS, Probe, Request, encode, read_reply
 from scot.clock.service import ClockService
 from scot.testing.clocks import LINKS, CrystalClock, Link, exchanges
@@ -289,40 +290,37 @@ def test_every_stamp_a_client_makes_is_within_its_bound(link: Link, rate: float)
 POINTS = st.lists(st.tuples(st.integers(-60, 0), st.integers(-50, 50)), min_size=1, max_size=14)
 
 
-def steady(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return sorted(points, key=lambda point: point[0])
+def cloud(points: list[tuple[int, int]]) -> Cloud:
+    return np.array([x for x, _ in points], float), np.array([y for _, y in points], float)
 
 
-@given(POINTS, st.floats(-3, 3))
-def test_a_hull_supports_every_line_that_its_points_do(
-    points: list[tuple[int, int]], slope: float
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(-50, 50)), min_size=1, max_size=500))
+def test_an_envelope_keeps_the_tightest_of_each_bin_of_its_window(
+    steps: list[tuple[int, int]],
 ) -> None:
-    points = steady(points)
-    below, above = hull(points, lower=True), hull(points, lower=False)
-    assert set(below) <= set(points)
-    assert min(y - slope * x for x, y in below) == min(y - slope * x for x, y in points)
-    assert max(y - slope * x for x, y in above) == max(y - slope * x for x, y in points)
+    """Bins of 100 ns and a window of 1 µs; tighter is meant along a slope."""
+    slope = 0.25
+    x, points = 0, []
+    above, below = Envelope(1e-6, 10, 1), Envelope(1e-6, 10, -1)
+    for step, y in steps:
+        x += step
+        points.append((x, y))
+        above.add(float(x), float(y), slope)
+        below.add(float(x), float(y), slope)
+    bins: dict[int, list[tuple[int, int]]] = {}
+    for point in points:
+        bins.setdefault(point[0] // 100, []).append(point)
 
+    def height(point: tuple[int, int]) -> float:
+        return point[1] - slope * point[0]
 
-SENT = st.tuples(st.integers(-60, 0), st.integers(1, 9), st.integers(-50, 50), st.integers(-50, 50))
-
-
-@given(st.lists(SENT, min_size=2, max_size=14))
-def test_the_widest_gap_is_wider_than_at_any_other_slope(
-    all_of: list[tuple[int, int, int, int]],
-) -> None:
-    """Each exchange limits from above when it is sent, and from below when it is back."""
-    k, limit = 1_000, 0.02  # clocks are nowhere near a slope of one
-    top = hull(steady([(k * x, above) for x, _, above, _ in all_of]), lower=True)
-    bottom = hull(steady([(k * (x + trip), below) for x, trip, _, below in all_of]), lower=False)
-    assume(len(top) + len(bottom) > 2)
-
-    def gap(slope: float) -> float:
-        return min(y - slope * x for x, y in top) - max(y - slope * x for x, y in bottom)
-
-    best = gap(widest(top, bottom, limit))
-    for number in range(-100, 101):
-        assert gap(limit * number / 100) <= best + 1e-9
+    lowest = [min(all_of, key=height) for all_of in bins.values()]
+    highest = [max(all_of, key=height) for all_of in bins.values()]
+    for envelope, kept in ((above, lowest), (below, highest)):
+        xs, ys = envelope.cloud()
+        inside = [point for point in kept if x - point[0] <= 1_000]
+        assert list(zip(xs, ys, strict=True))[-len(inside) :] == inside or not inside
+        assert len(envelope) == len(xs) <= 12
 
 
 @given(POINTS, POINTS, st.sampled_from([0.0, 0.1]))
@@ -330,7 +328,9 @@ def test_what_lies_between_is_what_every_line_between_says(
     upper: list[tuple[int, int]], lower: list[tuple[int, int]], wander: float
 ) -> None:
     """Against a fine search over slopes; limits may be off by one, so lines may be too."""
-    found = between(upper, lower, 1.0, wander)
+    found = between(cloud(upper), cloud(lower), 1.0, wander)
+    near = between(cloud(upper), cloud(lower), 1.0, wander, near=(-0.3, 0.2))
+    assert (near is None) == (found is None)
     heights: list[float] = []
     slopes: list[float] = []
     for number in range(-1000, 1001):
@@ -348,6 +348,9 @@ def test_what_lies_between_is_what_every_line_between_says(
     assert found.greatest_slope >= max(slopes) - 1e-9
     assert found.bottom <= min(heights) + 1e-9
     assert found.top >= max(heights) - 1e-9
+    assert near is not None
+    for name in ("least_slope", "greatest_slope", "bottom", "top"):
+        assert getattr(near, name) == pytest.approx(getattr(found, name), abs=1e-6)
     grid = 0.001 * 61
     assert found.bottom >= min(heights) - grid
     assert found.top <= max(heights) + grid
