@@ -6,11 +6,13 @@ does not need. Its host calls `run` again, with back-off, whenever it raises `De
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from scot.channel import (
@@ -29,10 +31,9 @@ from scot.channel import (
 )
 from scot.clock.clock import Clock
 from scot.clock.latency import Latency
-from scot.clock.oneway import OneWay
+from scot.clock.stamping import Base, Stamping
 from scot.errors import DeviceError, LocalProtocolError
 from scot.sample import Flags, Sample, Value
-from scot.timestamp import Timestamp
 
 __all__ = [
     "Alarm",
@@ -52,6 +53,9 @@ __all__ = [
     "Video",
     "Waveform",
 ]
+
+
+log = logging.getLogger(__name__)
 
 
 class NoOptions(BaseModel):
@@ -104,7 +108,7 @@ class DeviceContext(Generic[OptionsT]):
         self.epoch = clock.now()
         self._clock = clock
         self._seq: dict[str, int] = {}
-        self._oneway = OneWay()
+        self._stamping = Stamping(clock)
 
     @property
     def address(self) -> str:
@@ -134,14 +138,39 @@ class DeviceContext(Generic[OptionsT]):
         """Return the host's monotonic reading, ns: take it as soon as bytes are there."""
         return self._clock.read()
 
+    def heard(self, source_ns: int, arrived_ns: int) -> None:
+        """Note a reading of the device's clock that came without a sample: now, not an old value.
+
+        Args:
+            source_ns: the device's time.
+            arrived_ns: `arrived()` when it came.
+        """
+        self._stamping.heard(source_ns, arrived_ns)
+
+    def new_epoch(self, reason: str, identity: str = "") -> None:
+        """Say that the device's clock is another one now, such as after its restart.
+
+        Args:
+            reason: one line for people.
+            identity: of this run of the device's clock, such as a boot id; the same one as last
+                time begins nothing.
+        """
+        if self._stamping.new_epoch(identity):
+            log.info("%s: a new epoch of its clock: %s", self.address, reason)
+
+    def declare_accuracy(self, accuracy_s: float | None) -> None:
+        """Take the device's own word for how far its clock is from UTC at most; None: none."""
+        self._stamping.declare_accuracy(accuracy_s)
+
     def sample(
         self,
         channel: Channel,
         value: Value,
         *,
         source_ns: int | None = None,
-        base: Literal["device", "host"] = "device",
+        base: Base = "device",
         arrived_ns: int | None = None,
+        counter: int | None = None,
         flags: Flags = Flags(0),  # noqa: B008 - immutable
     ) -> Sample:
         """Return the sample to yield: stamped, numbered, checked against `offer`.
@@ -149,10 +178,12 @@ class DeviceContext(Generic[OptionsT]):
         Args:
             channel: one that was offered.
             value: of the channel's kind, see `scot.sample.Sample`.
-            source_ns: the device's time; None when it gave none (stamped at arrival, flagged).
+            source_ns: the device's time, of a waveform's first value; None when it gave none
+                (stamped at arrival, flagged).
             base: whose clock `source_ns` is: the device's own (any epoch), or this host's
                 monotonic clock (`arrived`), as for frames this host captured itself.
             arrived_ns: `arrived()` when the bytes came; now when None.
+            counter: of the device, at the first value; places a stream of constant `rate_hz`.
             flags: facts the provider knows.
 
         Raises:
@@ -166,9 +197,17 @@ class DeviceContext(Generic[OptionsT]):
             flags |= Flags.SIMULATED
         if arrived_ns is None:
             arrived_ns = self.arrived()
-        if source_ns is None:
+        stamping, name, rate_hz = self._stamping, channel.name, channel.rate_hz
+        values = max(1, len(value)) if isinstance(value, np.ndarray) else 1
+        if source_ns is not None:
+            time = stamping.told(name, source_ns, base, arrived_ns, values, rate_hz, counter)
+        elif rate_hz and (counter is not None or channel.kind is Kind.WAVEFORM):
+            flags |= Flags.INFERRED if counter is None else Flags(0)
+            time = stamping.paced(name, counter, values, rate_hz, arrived_ns)
+        else:
             flags |= Flags.ARRIVAL
-        time = self._time(source_ns, base, arrived_ns)
+            time = stamping.arrival(arrived_ns)
+        self.health.update(stamping.counts)
         if self.latency is not None and self.latency.concerns(channel.name):
             time = self.latency.apply(time)
         seq = self._seq.get(channel.name, 0)
@@ -186,13 +225,6 @@ class DeviceContext(Generic[OptionsT]):
             epoch=self.epoch,
             channels=dict(self.channels),
         )
-
-    def _time(self, source_ns: int | None, base: str, arrived_ns: int) -> Timestamp:
-        if source_ns is None:
-            return self._clock.stamp(arrived_ns)
-        if base == "host":
-            return self._clock.stamp(source_ns, source_ns)
-        return self._oneway.stamp(source_ns, self._clock.stamp(arrived_ns))
 
 
 class Provider(ABC, Generic[OptionsT]):
