@@ -67,6 +67,7 @@ class Recording(Protocol):
         catalogue: every device and channel it knows.
         first_ns, last_ns: bus time of the first and the last sample.
         damage: lines that say what cannot be read; empty when it is whole.
+        sync: ``as-recorded``, ``recomputed`` or ``refined``; see `scot.open`.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Recording(Protocol):
     first_ns: int
     last_ns: int
     damage: list[str]
+    sync: str
 
     @property
     def duration_s(self) -> float:
@@ -104,6 +106,20 @@ class Recording(Protocol):
 
     def history(self, ask: HistoryRequest) -> HistoryReply:
         """Answer History."""
+
+    def sync_report(self) -> dict[str, dict[str, Any]]:
+        """Say, by device, what became of its clock; as recorded, what recomputing would do.
+
+        Returns:
+            ``clock``: ``identical`` when every map came out bit for bit as it was live,
+            ``differs``, ``exact`` (the room's own is bus time) or ``unknown`` (no probes were
+            recorded: its stamps stand). ``maps`` and ``differing`` count them, ``bad`` lines that
+            are of no use; ``missing`` probes were not recorded, without which the maps after them
+            may differ; ``sources`` names its processes. ``samples``, and by how much
+            they moved, either way: ``max_shift_ns`` and ``median_shift_ns``. Samples move with
+            the clock of their host; the reading at which one came, and so the envelope of a
+            one-way device, is not recorded and is not made again.
+        """
 
     def digest(self) -> str:
         """Return the digest of the whole (see docs, recordings)."""

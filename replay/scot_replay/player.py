@@ -25,6 +25,7 @@ from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
 from scot_replay.holder import Found
 from scot_replay.laps import Lap
+from scot_replay.maps import Sync
 from scot_replay.recording import DirectoryRecording, open_recording
 
 NOT_OURS = frozenset({"room", "recorder"})
@@ -42,12 +43,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         rate: bus seconds a second; the room's clock holds to it, the player follows the clock.
         from_ns: bus time to begin at; the recording's first sample when None.
         loop: begin again at the end, later in bus time, under new epochs.
+        sync: which clock maps it is played with, see `scot.open`.
     """
 
     recording: Annotated[str, Meta(min_length=1)]
     rate: Annotated[float, Meta(gt=0)] = 1.0
     from_ns: int | None = None
     loop: bool = False
+    sync: Sync = Sync.AS_RECORDED
 
 
 async def serve(service: Service) -> None:
@@ -62,7 +65,7 @@ async def serve(service: Service) -> None:
     except msgspec.ValidationError as error:
         allowed = ", ".join(Options.__struct_fields__)
         raise ConfigError("player", "options", str(error), f"allowed: {allowed}") from None
-    recording = await asyncio.to_thread(open_recording, Path(options.recording))
+    recording = await asyncio.to_thread(open_recording, Path(options.recording), options.sync)
     player = Player(service.connection, recording, options)
     try:
         await player.announce()

@@ -23,21 +23,32 @@ from scot_replay.layout import (
     read_manifest,
     segment_path,
 )
+from scot_replay.maps import Sync
 from scot_replay.parts import JournalPart, Part
+from scot_replay.resync import ResyncedHolder
 from scot_replay.segment import ChunkCache, SegmentPart
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def open_recording(path: str | Path) -> DirectoryRecording:
+def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryRecording:
     """Open a recording's directory.
 
+    Args:
+        path: of the directory.
+        sync: ``as-recorded``, ``recomputed`` or ``refined``; see `scot.open`.
+
     Raises:
-        RecordingError: there is none, it is empty, holds nothing readable, or is of a newer
-            version.
+        RecordingError: there is none, it is empty, holds nothing readable, is of a newer
+            version, or `sync` is not known.
     """
-    return DirectoryRecording(Path(path))
+    try:
+        known = Sync(sync)
+    except ValueError:
+        allowed = ", ".join(Sync)
+        raise RecordingError(f"sync={sync!r} is not known; use one of {allowed}") from None
+    return DirectoryRecording(Path(path), known)
 
 
 def open_parts(
@@ -108,15 +119,19 @@ class DirectoryRecording:
 
     Args:
         path: of the directory.
+        sync: which clock maps it is read with.
 
     Raises:
         RecordingError: see `open_recording`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync: Sync = Sync.AS_RECORDED) -> None:
         self.path = path
+        self.sync = sync
         manifest, parts, self._opened_with = open_parts(path)
         self._holder = Holder(parts)
+        if sync is not Sync.AS_RECORDED:
+            self._holder = ResyncedHolder(parts, self._holder.catalogue().workspace, sync)
         self.catalogue: Catalogue = self._holder.catalogue()
         if manifest is None:
             first = parts[0].catalogues[0][0] if parts[0].catalogues else 0
@@ -251,6 +266,13 @@ class DirectoryRecording:
     def history(self, ask: HistoryRequest) -> HistoryReply:
         """Answer History (see `scot.history`)."""
         return self._holder.answer(ask, self.catalogue)
+
+    def sync_report(self) -> dict[str, dict[str, Any]]:
+        """Return what became of each device's clock; see `scot.recording.Recording`."""
+        holder = self._holder
+        if not isinstance(holder, ResyncedHolder):
+            holder = ResyncedHolder(self._holder.parts, self.catalogue.workspace, Sync.RECOMPUTED)
+        return holder.report()
 
     def digests(self) -> dict[str, str]:
         """Return the digest of each channel by address, and of the whole under ``""``."""

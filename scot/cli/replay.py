@@ -26,13 +26,16 @@ MIN_RATE = 0.1
 _TIME = re.compile(r"^(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)$")
 
 
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
     recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
     rate: Annotated[str, typer.Option(help="0.1 to 16, or max (with --digest).")] = "1",
     start: Annotated[str, typer.Option("--from", help="Begin at [[H:]M:]S into it.")] = "0",
     digest: Annotated[
         bool, typer.Option("--digest", help="Send all of it over the bus and print its digest.")
     ] = False,
+    sync: Annotated[
+        str, typer.Option(help="Clock maps: as-recorded, recomputed or refined (by later probes).")
+    ] = "as-recorded",
     port: Port = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     workspace: Annotated[
@@ -44,20 +47,43 @@ def replay(
 
     The page says REPLAY, and commands are refused. With --digest the recording goes over the
     bus once, as fast as its reader acknowledges, and the digest of what arrived is compared with
-    that of the file.
+    that of the file. With --sync the clocks are estimated again from the recorded probes, and
+    what that moved is said first.
     """
     speed = read_rate(rate, digest)
-    opened: Any = scot.open(recording)
+    opened: Any = scot.open(recording, sync)
+    if sync != "as-recorded":
+        tell_sync(opened.sync_report())
     from_ns = opened.first_ns + read_offset(start)
     if from_ns > opened.last_ns:
         length_s = (opened.last_ns - opened.first_ns) / 1e9
         raise ConfigError("--from", "", f"{start} is past the end", f"it lasts {length_s:.1f} s")
     room = _room(opened, port, digest, workspace)
-    options = {"recording": str(recording.absolute()), "rate": speed or 0.0, "from_ns": from_ns}
+    options = {
+        "recording": str(recording.absolute()),
+        "rate": speed or 0.0,
+        "from_ns": from_ns,
+        "sync": sync,
+    }
     if digest:
         return _print_digest(asyncio.run(_digest(room, opened)), as_json)
     asyncio.run(_play(room, options, from_ns, speed or 1.0, browser))
     return 0
+
+
+def tell_sync(report: dict[str, dict[str, Any]]) -> None:
+    """Say on stderr, a line a device, what recomputing did to its clock."""
+    for device, found in report.items():
+        if "maps" not in found:
+            why = "bus time itself" if found["clock"] == "exact" else "no probes were recorded"
+            tell(f"{device:12} as recorded: {why}")
+            continue
+        late = f", {found['missing']} probes are missing" if found["missing"] else ""
+        tell(
+            f"{device:12} {found['clock']}: {found['differing']} of {found['maps']} maps differ"
+            f"{late}; samples moved by {found['median_shift_ns'] / 1e3:.1f} µs (median), "
+            f"{found['max_shift_ns'] / 1e3:.1f} µs at most"
+        )
 
 
 def read_rate(text: str, digest: bool) -> float | None:
