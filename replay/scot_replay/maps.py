@@ -117,12 +117,14 @@ def _changed(recorded: int | None, was: int | None, now: int | None) -> int | No
 def read_rows(holder: Holder, workspace: str) -> tuple[list[int], list[ClockRow], int]:
     """Return the lines of ``room/clock`` with their bus times, in order, and how many are no use.
 
-    Those are lines that are no map, and those of rooms before 0.2, which left out the session's.
+    Rooms before 0.2 left out the session's map; it ran at rate 1, and the broker's stamp on a line
+    is its own reading through that map.
     """
     address = f"{workspace}/room/clock"
     times: list[int] = []
     rows: list[ClockRow] = []
     bad = 0
+    session: tuple[int, int] | None = None
     reach = holder.reach([address])
     found: Sequence[Found] = []
     if reach is not None:
@@ -133,6 +135,11 @@ def read_rows(holder: Holder, workspace: str) -> tuple[list[int], list[ClockRow]
         except CodecError:
             bad += 1
             continue
+        if row.session_rate is None and one.header.source_ns is not None:
+            session = session or (one.header.source_ns, one.bus_ns)
+            row = msgspec.structs.replace(
+                row, session_local_ns=session[0], session_bus_ns=session[1], session_rate=1.0
+            )
         if row.whole:
             times.append(one.bus_ns)
             rows.append(row)

@@ -54,7 +54,7 @@ class ClockRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether it has all that it takes to make its map again; rooms before 0.2 left it out."""
+        """Whether it has all that it takes to make its map again."""
         session = self.session_local_ns, self.session_bus_ns, self.session_rate
         return self.bound_ns is not None and None not in session
 

@@ -244,6 +244,16 @@ def test_a_line_that_is_no_map_is_counted_and_harms_nobody(tmp_path: Path) -> No
     assert report["monitor"]["clock"] == "identical"
 
 
+def test_a_room_that_did_not_record_its_sessions_map_is_read_by_the_brokers_stamps(
+    tmp_path: Path,
+) -> None:
+    def older(row: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in row.items() if not key.startswith("session_")}
+
+    report = open_recording(Live(older).record(tmp_path / "rec"), "recomputed").sync_report()
+    assert report["monitor"]["clock"] == "identical"
+
+
 def test_an_unknown_way_is_refused_with_those_there_are(unchanged: Path) -> None:
     with pytest.raises(RecordingError, match="as-recorded, recomputed, refined"):
         scot.open(unchanged, sync="guessed")
