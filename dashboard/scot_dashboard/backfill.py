@@ -11,15 +11,17 @@ from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Device, Kind, Lifecycle
 from scot.clock.clock import Clock
 from scot.errors import BusError, CodecError
+from scot.timestamp import ClockState
 from scot_dashboard.answers import LOGGED
 from scot_dashboard.archive import Archive
 from scot_dashboard.feed import Fanout
-from scot_dashboard.lanes import Lanes
+from scot_dashboard.lanes import CLOCK, FEEDS, Lanes
 
 log = logging.getLogger(__name__)
 
 HEALTH = "health"
 HEALTH_NS = 1_000_000_000
+CLOCKS_NS = 3_600_000_000_000
 FOREVER_NS = 2**62
 LIMIT_BYTES = 128 << 20
 TRIES = 3
@@ -50,6 +52,10 @@ class Backfill:
 
     async def run(self) -> None:
         """Fill until cancelled."""
+        try:
+            await self._clocks()
+        except BusError as error:
+            log.info("steps of clocks from before: %s", error)
         while True:
             name = await self._devices.get()
             device = self.fanout.catalogue.devices.get(name)
@@ -77,10 +83,15 @@ class Backfill:
         plain = [prefix + c.name for c in channels if c.kind is not Kind.VIDEO]
         logged = [prefix + c.name for c in channels if c.kind in LOGGED or c.name == HEALTH]
         now_ns = self.clock.now()
-        self._take(await self.archive.at(plain, now_ns))
+        newest = await self.archive.at(plain, now_ns)
+        self._take(newest)
+        # A device's health is stamped by its host, which knows better than a one-way device.
+        hosted = not any(
+            d.header.state is ClockState.ONE_WAY for d in newest if d.channel.kind in FEEDS
+        )
         async for page in self.archive.between(logged, 0, FOREVER_NS, LIMIT_BYTES):
             for delivery in page.deliveries:
-                self._log(device.name, delivery)
+                self._log(device.name, delivery, hosted)
             await asyncio.sleep(0)  # live samples go first
         conditions = [prefix + c.name for c in channels if c.kind in LOGGED]
         self._take(self.lanes.alarms_at(now_ns, conditions))
@@ -97,13 +108,28 @@ class Backfill:
                 log.info("%s", error)
         self.fanout.add(older)
 
-    def _log(self, device: str, delivery: Delivery) -> None:
+    async def _clocks(self) -> None:
+        """Learn which clocks stepped in the last hour; a replay has no lines of then.
+
+        Raises:
+            BusError: nobody answered.
+        """
+        address = f"{self.fanout.catalogue.workspace}{CLOCK}"
+        since_ns = self.clock.now() - CLOCKS_NS
+        async for page in self.archive.between([address], since_ns, FOREVER_NS, LIMIT_BYTES):
+            for delivery in page.deliveries:
+                self.lanes.add(delivery)
+            await asyncio.sleep(0)  # live samples go first
+
+    def _log(self, device: str, delivery: Delivery, hosted: bool) -> None:
         try:
             if delivery.channel.name != HEALTH:
                 self.lanes.add(delivery)
             elif _running(delivery):
                 bus_ns = delivery.header.bus_ns
                 self.lanes.speaks(device, bus_ns - HEALTH_NS, bus_ns)
+                if hosted:
+                    self.lanes.doubts(device, bus_ns, delivery.header.err_ns)
         except CodecError as error:
             log.info("%s", error)
 

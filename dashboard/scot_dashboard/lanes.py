@@ -1,4 +1,4 @@
-"""What the scrubber shows: when each device spoke, when alarms held, where notes are.
+"""What the scrubber shows: when each device spoke, how well its time was known, alarms, notes.
 
 Kept in memory since the gateway's start, and filled from History for what was before. Whole
 seconds are enough for a bar across a screen. No I/O, no clock; every time is bus ns.
@@ -12,20 +12,21 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from scot.channel import Channel, Kind
+from scot.clock.rows import ClockWatch, Step, publisher_of, step_text
 from scot.sample import AlarmValue, AnnotationValue
+from scot_dashboard.band import HOUR_S, MAX_HOURS, SECOND_NS, Errors, worst_of
 from scot_dashboard.egress import Egress
+from scot_dashboard.roles import identified
 from scot_dashboard.wire import LanesAsk
 
 if TYPE_CHECKING:
     from scot.bus.subscriber import Delivery
 
-SECOND_NS = 1_000_000_000
-HOUR_S = 3600
-MAX_HOURS = 72
 MAX_HOLD_S = 10
 MAX_CHANGES = 20_000
 MAX_NOTES = 5_000
 MAX_LISTED = 2_000
+CLOCK = "/room/clock"
 FEEDS = frozenset({Kind.NUMERIC, Kind.WAVEFORM, Kind.POSE, Kind.VIDEO, Kind.IMAGE})
 
 
@@ -92,6 +93,8 @@ class Lanes:
 
     def __init__(self) -> None:
         self._activity: dict[str, Activity] = {}
+        self._errors: dict[str, Errors] = {}
+        self.clocks = ClockWatch()
         self._alarms: dict[tuple[str, str], list[_Change]] = {}
         self._changes = 0
         self._notes: OrderedDict[tuple[str, str], tuple[AnnotationValue, Delivery]] = OrderedDict()
@@ -107,10 +110,17 @@ class Lanes:
             bus_ns = delivery.header.bus_ns
             device = delivery.frame.address.split("/")[1]
             self.speaks(device, bus_ns, bus_ns + _hold_ns(channel))
+            self.doubts(device, bus_ns, delivery.header.err_ns)
         elif channel.kind is Kind.ALARM:
             self._add_alarm(delivery, cast(AlarmValue, delivery.sample().value))
         elif channel.kind is Kind.ANNOTATION:
             self._add_note(delivery, cast(AnnotationValue, delivery.sample().value))
+        elif delivery.frame.address.endswith(CLOCK):
+            self.clocks.take(delivery.header.bus_ns, delivery.frame.payload)
+
+    def doubts(self, device: str, bus_ns: int, err_ns: int | None) -> None:
+        """Note how well the time of one sample was known."""
+        self._errors.setdefault(device, Errors()).mark(bus_ns, err_ns)
 
     def speaks(self, device: str, from_ns: int, to_ns: int) -> None:
         """Note that a device spoke throughout a stretch."""
@@ -139,13 +149,15 @@ class Lanes:
     def answer(self, ask: LanesAsk, egress: Egress) -> dict[str, Any]:
         """Return what a role's scrubber draws between two instants."""
         to_ns = max(ask.to_ns, ask.from_ns + ask.bins)
-        feeds = {}
+        feeds, errors = {}, []
         for name, device in egress.source.devices.items():
             prefix = f"{egress.source.workspace}/{name}/"
             drawn = [c for c in device.channels.values() if c.kind in FEEDS]
             if any(egress.visible(prefix + channel.name) for channel in drawn):
                 activity = self._activity.get(name) or Activity()
                 feeds[name] = activity.bins(ask.from_ns, to_ns, ask.bins)
+                if name in self._errors:
+                    errors.append(self._errors[name].bins(ask.from_ns, to_ns, ask.bins))
         return {
             "from_ns": ask.from_ns,
             "to_ns": to_ns,
@@ -153,6 +165,8 @@ class Lanes:
             "feeds": feeds,
             "alarms": self._intervals(ask.from_ns, to_ns, egress),
             "notes": self._texts(ask.from_ns, to_ns, egress),
+            "band": worst_of(errors, ask.bins),
+            "epochs": self._epochs(ask.from_ns, to_ns, egress, feeds),
         }
 
     def _add_alarm(self, delivery: Delivery, alarm: AlarmValue) -> None:
@@ -188,6 +202,20 @@ class Lanes:
                     text = alarm.text.get("en") or next(iter(alarm.text.values()), alarm.id)
                     found.append([start_ns, end_ns, alarm.priority, egress.text(text)])
         return sorted(found, key=lambda interval: cast(int, interval[0]))[-MAX_LISTED:]
+
+    def _epochs(
+        self, from_ns: int, to_ns: int, egress: Egress, seen: Iterable[str]
+    ) -> list[list[Any]]:
+        """Return when clocks stepped; outsiders learn it only of devices they see."""
+        names = {publisher_of(device) for device in seen}
+
+        def shown(step: Step) -> bool:
+            return from_ns <= step.bus_ns < to_ns and (
+                identified(egress.role) or step.name in names
+            )
+
+        steps = [step for step in self.clocks.steps(from_ns) if shown(step)]
+        return [[s.bus_ns, s.name, egress.text(step_text(s))] for s in steps[-MAX_LISTED:]]
 
     def _texts(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
         found = [

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from itertools import permutations
+from math import inf
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scot.sample import AlarmValue
+from scot.bus.subscriber import Delivery
+from scot.channel import Event
+from scot.codec import encode, read_header
+from scot.sample import AlarmValue, Flags, Sample
+from scot.timestamp import ClockState, Timestamp
+from scot_dashboard.band import MAX_HOURS
 from scot_dashboard.egress import Egress
-from scot_dashboard.lanes import MAX_HOURS, Activity, Lanes
+from scot_dashboard.lanes import Activity, Lanes
 from scot_dashboard.names import Names
 from scot_dashboard.roles import Role
 from scot_dashboard.wire import LanesAsk
@@ -27,6 +35,7 @@ from tests.unit.gateway_room import (
     picture,
 )
 
+CLOCK = Event("clock")
 STAFF = Egress(Role.OR_STAFF, catalogue(), Names(), 1)
 HOUR_NS = 3600 * SECOND_NS
 
@@ -178,3 +187,94 @@ def test_no_question_can_make_it_fail_or_grow(from_ns: int, to_ns: int, bins: in
     lanes.add(picture(5))
     told = lanes.answer(LanesAsk(from_ns, to_ns, bins), STAFF)
     assert all(len(bar) == bins for bar in told["feeds"].values())
+
+
+def row(
+    at_s: float, epoch: int = 0, *, ahead_ms: float = 0.0, source: str = "monitor-1a2b"
+) -> Delivery:
+    """A line of ``room/clock``: the source's clock reads true time, and is then `ahead_ms`."""
+    bus_ns = START_NS + round(at_s * SECOND_NS)
+    local_ns = round(at_s * SECOND_NS + ahead_ms * 1e6)
+    told = {
+        **dict.fromkeys(("t1_ns", "t2_ns", "t3_ns", "t4_ns"), 0),
+        "source": source,
+        "map_id": 1,
+        "epoch": epoch,
+        "local_ns": local_ns,
+        "bus_ns": bus_ns,
+        "rate": 1.0,
+        "bound_ns": 200_000,
+        "err_ns": 50_000,
+        "state": "locked",
+    }
+    return clock_line(told, at_s)
+
+
+def clock_line(told: dict[str, Any], at_s: float) -> Delivery:
+    bus_ns = START_NS + round(at_s * SECOND_NS)
+    time = Timestamp(bus_ns, bus_ns, 0, 0, ClockState.LOCKED)
+    sample = Sample("or1/room/clock", START_NS, round(at_s * 4), time, Flags(0), told)
+    frame = encode(sample, CLOCK.kind)
+    return Delivery(frame, read_header(frame), Flags(0), CLOCK)
+
+
+def known_to(err_ns: int | None, one: Delivery) -> Delivery:
+    return one._replace(header=msgspec.structs.replace(one.header, err_ns=err_ns))
+
+
+def test_the_band_is_the_worst_likely_error_of_each_bin() -> None:
+    lanes = Lanes()
+    for number in range(20):
+        lanes.add(known_to(90_000, hr(number)))
+    lanes.add(known_to(7_000_000, hr(20, at_s=12.5)))
+    lanes.add(known_to(2_000_000, picture(3)))
+    assert lanes.answer(ask(0, 40, 8), STAFF)["band"] == [
+        2.0, 0.09, 7.0, 0.09, None, None, None, None,
+    ]  # fmt: skip
+    lanes.add(known_to(None, hr(21, at_s=17)))
+    assert lanes.answer(ask(0, 20, 4), STAFF)["band"] == [2.0, 0.09, 7.0, inf]
+
+
+def test_the_band_of_days_is_bounded_and_of_a_device_that_is_not_seen_unknown() -> None:
+    lanes = Lanes()
+    for hour in range(MAX_HOURS + 10):
+        lanes.add(known_to(90_000, hr(hour, at_s=hour * 3600.0)))
+    everything = ask(0, (MAX_HOURS + 10) * 3600.0, MAX_HOURS + 10)
+    band = lanes.answer(everything, STAFF)["band"]
+    assert band == [None] * 10 + [0.09] * MAX_HOURS
+    assert lanes.answer(LanesAsk(0, 2**62, 3), STAFF)["band"] == [None, 0.09, None]
+    unseen = Lanes()
+    unseen.doubts("stranger", START_NS + SECOND_NS, 5)
+    assert unseen.answer(ask(0, 10, 1), STAFF)["band"] == [None]
+
+
+def test_a_clock_that_stepped_is_a_tick_with_its_source_and_by_how_much() -> None:
+    lines = [row(n / 4) for n in range(40)]
+    lines += [row(n / 4, 1, ahead_ms=25.0) for n in range(40, 60)]
+    lines += [row(n / 4, source="tracker-99") for n in range(60)]
+    for order in (lines, lines[::-1]):
+        lanes = Lanes()
+        for line in order:
+            lanes.add(line)
+        (tick,) = lanes.answer(ask(0, 60), STAFF)["epochs"]
+        assert (second(tick[0]), tick[1]) == (10.0, "monitor")
+        assert tick[2] == "clock of monitor stepped by +25 ms"
+    assert lanes.answer(ask(0, 9), STAFF)["epochs"] == []
+    assert lanes.answer(ask(11, 60), STAFF)["epochs"] == []
+
+
+def test_outsiders_learn_of_steps_only_of_devices_they_see() -> None:
+    guest = Egress(Role.CONSULTANT, catalogue(), Names(), 1)
+    lanes = Lanes()
+    for source in ("monitor-1", "recorder-1"):
+        for epoch in (0, 1):
+            lanes.add(row(epoch, epoch, source=source))
+    assert [tick[1] for tick in lanes.answer(ask(0, 9), STAFF)["epochs"]] == ["monitor", "recorder"]
+    assert [tick[1] for tick in lanes.answer(ask(0, 9), guest)["epochs"]] == ["monitor"]
+
+
+def test_a_line_that_is_no_map_is_counted_and_nothing_else() -> None:
+    lanes = Lanes()
+    lanes.add(clock_line({"source": 7}, 1.0))
+    assert lanes.clocks.bad == 1
+    assert lanes.answer(ask(0, 9), STAFF)["epochs"] == []

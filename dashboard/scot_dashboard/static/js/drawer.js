@@ -5,6 +5,7 @@
 
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { wordsOf } from "./extras.js";
+import { ClockChip, needOf } from "./needs.js";
 import { ageText, label, unitText, word } from "./text.js";
 import { DASH, readingOf } from "./tiles.js";
 
@@ -25,6 +26,8 @@ export class Drawer {
     setHidden(this.element, true);
     /** @type {{place: Place, row: HTMLElement, value: HTMLElement, age: HTMLElement}[]} */
     this.rows = [];
+    /** @type {{chip: ClockChip, need_ms: number}[]} */
+    this.clocks = [];
     this.updated = 0;
   }
 
@@ -49,7 +52,19 @@ export class Drawer {
       ]);
       return { place, row, value, age };
     });
-    this.body.replaceChildren(...this.rows.map((r) => r.row));
+    this.clocks = [];
+    const devices = [...new Set(places.map((p) => p.device))];
+    this.body.replaceChildren(...devices.flatMap((device) => [
+      this.head(device, catalogue), ...this.rows.filter((r) => r.place.device === device).map((r) => r.row),
+    ]));
+  }
+
+  /** A device's line, with how well its clock is known. @param {string} device @param {Catalogue} catalogue */
+  head(device, catalogue) {
+    const chip = new ClockChip(device);
+    this.clocks.push({ chip, need_ms: needOf(catalogue, device) });
+    const name = h("span.drawer-device", { text: label(catalogue.devices[device]?.label, device) });
+    return h("tr", {}, [h("th", { scope: "rowgroup", colspan: "5" }, [name, chip.element])]);
   }
 
   /** @param {View} view */
@@ -57,6 +72,7 @@ export class Drawer {
     const local = performance.now();
     if (this.element.hidden || local - this.updated < EVERY_MS) return;
     this.updated = local;
+    for (const { chip, need_ms } of this.clocks) chip.update(view.clocks, need_ms);
     for (const { place, row, value, age } of this.rows) {
       const cell = view.cells[place.address];
       const stale = !cell || (cell.stale && !["event", "alarm", "annotation"].includes(place.channel.kind));

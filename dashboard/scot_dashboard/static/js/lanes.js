@@ -7,6 +7,7 @@
 import { deviceSize, h, onResize, setClass, setHidden, setText } from "./dom.js";
 import { clockText } from "./feed/ink.js";
 import { usesUtc } from "./clock.js";
+import { NEEDS_MS } from "./needs.js";
 import { laneColor } from "./palette.js";
 import { label, spanText, word } from "./text.js";
 
@@ -35,8 +36,6 @@ export class Lanes {
     this.view = null;
     /** @type {Catalogue|null} */
     this.catalogue = null;
-    /** @type {{t: number, err: number}[]} */
-    this.band = [];
     this.asked = -Infinity;
     this.drawn = -Infinity;
     this.stamp = "";
@@ -73,9 +72,23 @@ export class Lanes {
     });
     canvas.addEventListener("pointermove", (event) => {
       if (canvas.hasPointerCapture(event.pointerId)) go(event);
+      else this.hint(event.clientX - canvas.getBoundingClientRect().left);
     });
     canvas.addEventListener("pointerup", () => (this.held = null));
     canvas.addEventListener("pointercancel", () => (this.held = null));
+  }
+
+  /** Say which clock stepped where the mouse is. @param {number} px */
+  hint(px) {
+    const { box, view } = this;
+    if (!box || !view) return;
+    const [from, to] = this.held ?? this.range(view);
+    const near = (this.found?.epochs ?? []).find(
+      (/** @type {any[]} */ e) => Math.abs(box.left + ((e[0] - from) / (to - from)) * box.width - px) < 8,
+    );
+    const unix = near ? near[0] + view.now_unix_ms - view.now_t : 0;
+    const title = near ? `${clockText(unix, usesUtc())} · ${near[2]}` : "";
+    if (this.canvas.title !== title) this.canvas.title = title;
   }
 
   /** @param {View} view @param {Catalogue} catalogue */
@@ -83,11 +96,6 @@ export class Lanes {
     this.view = view;
     this.catalogue = catalogue;
     const local = performance.now();
-    const last = this.band[this.band.length - 1];
-    if (view.clock.err_ms !== null && (!last || view.now_t - last.t > 1000)) {
-      this.band.push({ t: view.now_t, err: view.clock.err_ms });
-      if (this.band.length > 7200) this.band.shift();
-    }
     if (view.connected && local - this.asked > ASK_MS) {
       this.asked = local;
       const [from, to] = this.range(view);
@@ -143,11 +151,17 @@ export class Lanes {
       pen.fillRect(left, y - bar / 2, right - left, bar);
       if (lane === "alarms") this.alarms(pen, x, y, bar, view.now_t);
       else if (lane === "notes") this.notes(pen, x, y, bar);
-      else if (lane === "±") this.errors(pen, x, y + bar / 2, bar);
+      else if (lane === "±") this.errors(pen, x, y + bar / 2, bar, view.now_t);
       else this.feed(pen, lane, x, y, bar, view.now_t);
     });
+    this.epochs(pen, x, height - axis, step, rem);
     this.axis(pen, x, from, to, view, height, axis, rem);
     this.cursor(pen, x, view, height - axis, rem);
+  }
+
+  /** What tests and `window.scot` read. */
+  state() {
+    return { clocks: this.view?.clocks ?? {}, band: this.found?.band ?? [], epochs: this.found?.epochs ?? [] };
   }
 
   /** @param {string} lane @param {Catalogue} catalogue */
@@ -205,14 +219,35 @@ export class Lanes {
     }
   }
 
-  /** The likely error of the clocks since this page looked; square root, 0.1 ms to 100 ms. @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} foot @param {number} bar */
-  errors(pen, x, foot, bar) {
-    pen.fillStyle = "#4a6d92";
-    this.band.forEach(({ t, err }, i) => {
-      const next = this.band[i + 1]?.t ?? t + 1000;
+  /**
+   * The worst likely error of the room's clocks, as the gateway kept it: its logarithm, 0.01 ms to
+   * 100 ms; amber where it is more than a use bears, full where nobody knows it.
+   *
+   * @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} foot @param {number} bar @param {number} now
+   */
+  errors(pen, x, foot, bar, now) {
+    const { band, from_t, to_t } = this.found ?? {};
+    if (!band) return;
+    const width = (to_t - from_t) / band.length;
+    band.forEach((/** @type {number|null} */ err, /** @type {number} */ i) => {
+      const at = from_t + i * width;
+      if (err === null || at >= now) return;
       const tall = bar * Math.min(1, Math.max(0.12, (Math.log10(Math.max(err, 1e-3)) + 2) / 4));
-      pen.fillRect(x(t), foot - tall, Math.max(1, x(Math.min(next, t + 2_500)) - x(t)), tall);
+      pen.fillStyle = err <= NEEDS_MS.waveform ? "#4a6d92" : err <= NEEDS_MS.other ? "#9a7430" : "#ffb020";
+      const left = x(at);
+      pen.fillRect(left, foot - tall, Math.max(1, x(Math.min(at + width, now)) - left + 0.5), tall);
     });
+  }
+
+  /** Where a clock stepped: a mark on the ± lane, a hair through the rest. @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} height @param {number} step @param {number} rem */
+  epochs(pen, x, height, step, rem) {
+    pen.fillStyle = "#ffb020";
+    for (const [at] of this.found?.epochs ?? []) {
+      pen.globalAlpha = 0.45;
+      pen.fillRect(x(at) - 0.5, 0, Math.max(1, 0.06 * rem), height);
+      pen.globalAlpha = 1;
+      pen.fillRect(x(at) - 0.1 * rem, height - step, 0.2 * rem, step);
+    }
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} from @param {number} to @param {View} view @param {number} height @param {number} axis @param {number} rem */

@@ -5,6 +5,7 @@
  */
 
 import { deviceSize, h, offscreen, onResize, setClass, setText } from "./dom.js";
+import { ClockChip, NEEDS_MS } from "./needs.js";
 import { FONT } from "./session.js";
 import { ageText, label, word } from "./text.js";
 import { DASH } from "./tiles.js";
@@ -37,7 +38,9 @@ export class NavigationPane {
     this.millimetres = slices ? SLICES.map(() => h("span.slice-mm")) : [];
     const panes = slices ? SLICES.map((name, i) => this.view(name, [this.millimetres[i]])) : [];
     const name = label(plan.main.channel.label, plan.main.channel.name);
+    this.clock = new ClockChip(plan.main.device, false);
     this.solid = this.view("solid", [
+      this.clock.element,
       h("div.distance-box", {}, [h("div", {}, [this.distance, this.unit]), this.detail]),
       this.problem,
     ], `${name} → ${word("toTarget").replace(/^to /, "")}`);
@@ -84,6 +87,7 @@ export class NavigationPane {
   /** @param {View} view */
   update(view) {
     const { main } = this.plan;
+    this.clock.update(view.clocks, NEEDS_MS.pose);
     const cell = view.cells[main.address];
     const seen = Boolean(cell && !cell.stale && cell.value.visible);
     setClass(this.element, "stale", !seen);

@@ -6,6 +6,7 @@
 
 import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
 import { authorColor, clockText } from "./feed/ink.js";
+import { ClockChip, NEEDS_MS } from "./needs.js";
 import { ageText, delayText, label, word } from "./text.js";
 import { usesUtc } from "./clock.js";
 
@@ -24,6 +25,7 @@ export class Picture {
     this.canvas = canvasOf("picture-video", name);
     this.ink = canvasOf("picture-ink", "");
     this.corner = h("span.picture-corner");
+    this.clock = new ClockChip(place.device);
     this.warning = h("div.picture-warning", { role: "status" });
     this.insetCanvas = inset ? canvasOf("", `${name}, ${word("live")}`) : null;
     this.insetMark = h("span.live-mark");
@@ -33,7 +35,8 @@ export class Picture {
     this.stillText = h("span.still-text");
     this.stillBox = h("div.picture-still", {}, [this.stillCanvas, this.stillInk, this.stillText]);
     this.element = h("figure.picture", { "aria-label": name }, [
-      this.canvas, this.ink, h("figcaption.pane-title", { text: name }), this.corner, this.warning,
+      this.canvas, this.ink, h("figcaption.pane-title", { text: name }), this.clock.element, this.corner,
+      this.warning,
       inset ? this.inset : null, still ? this.stillBox : null,
     ]);
     setHidden(this.inset, true);
@@ -63,6 +66,7 @@ export class Picture {
 
   /** @param {View} view @param {boolean} [replay] */
   update(view, replay = false) {
+    this.clock.update(view.clocks, NEEDS_MS.video);
     const video = view.videos[this.id];
     const live = view.mode === "live";
     setHidden(this.inset, live);

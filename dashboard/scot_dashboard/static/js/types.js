@@ -131,6 +131,13 @@
  * @property {number|null} t_unix_ms
  * @property {string} problem
  *
+ * How well a source's clock is known.
+ *
+ * @typedef {object} Clock
+ * @property {number|null} err_ms likely error, null unknown
+ * @property {number|null} bound_ms guaranteed bound, null where nothing is guaranteed
+ * @property {number} state 0 is locked
+ *
  * @typedef {object} View
  * @property {boolean} connected
  * @property {number} lost_ms since the last byte, 0 when connected
@@ -147,6 +154,7 @@
  * @property {AlarmNow[]} cursorAlarms
  * @property {Record<string, number>} silent_ms by device: since its newest sample
  * @property {{err_ms: number|null, bound_ms: number|null, state: number, device: string}} clock the worst; device that is not locked
+ * @property {Record<string, Clock>} clocks by device that speaks
  * @property {Record<string, VideoNow>} videos
  * @property {Record<string, [number, number]>} ranges drawing range of each waveform, in its unit
  * @property {boolean} simulated

@@ -156,7 +156,7 @@ timeKeys(session);
 expose(
   session,
   () => (board ? [...(board.waves?.rows.flatMap((r) => r.tiles) ?? []), ...board.foot, ...board.extras.tiles].flatMap((t) => t.state()) : []),
-  () => ({ navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null }),
+  () => ({ navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, ...lanes.state() }),
 );
 say(word("opening"));
 const { error } = await enter(/^#wall=(.+)$/);

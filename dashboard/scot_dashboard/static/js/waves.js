@@ -5,6 +5,7 @@
  */
 
 import { deviceSize, h, offscreen, onResize, setClass, setText } from "./dom.js";
+import { ClockChip, NEEDS_MS } from "./needs.js";
 import { Tile } from "./tiles.js";
 import { ageText, label, unitText, word } from "./text.js";
 
@@ -29,6 +30,8 @@ export class Waves {
     this.session = session;
     this.id = id;
     this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas.waves-canvas", { "aria-hidden": "true" }));
+    /** @type {ClockChip[]} one a device, on its first row */
+    this.clocks = [];
     this.rows = rows.map((row) => this.row(row));
     this.element = h("div.waves", {}, [...this.rows.map((r) => r.element), this.canvas]);
     setClass(this.element, "few", rows.length <= FEW_ROWS);
@@ -44,10 +47,12 @@ export class Waves {
     const unit = unitText(channel.unit);
     const name = label(channel.label, channel.name);
     const silence = h("span.wave-silence");
+    const clock = this.clocks.every((c) => c.device !== row.wave.device) ? new ClockChip(row.wave.device, false) : null;
+    if (clock) this.clocks.push(clock);
     const sub = h("span.wave-unit", { text: unit });
     const trace = h("div.wave-trace", { role: "img", "aria-label": name }, [
       h("div.wave-head", {}, [h("span.wave-label", { text: name }), sub]),
-      silence,
+      silence, clock?.element,
     ]);
     const element = h("div.wave-row", {}, [
       trace, tiles.length ? h("div.wave-tiles", {}, tiles.map((t) => t.element)) : null,
@@ -87,6 +92,7 @@ export class Waves {
 
   /** @param {View} view */
   update(view) {
+    for (const clock of this.clocks) clock.update(view.clocks, NEEDS_MS.waveform);
     for (const [i, { row, element, tiles, silence, sub, unit }] of this.rows.entries()) {
       const range = view.ranges[row.wave.address];
       const speed = i === 0 ? "25 mm/s · " : "";

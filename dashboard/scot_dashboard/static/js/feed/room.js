@@ -95,7 +95,7 @@ export class Room {
     this.store.tracks.clear();
     this.store.small.spans = [];
     this.store.bulk.spans = [];
-    this.witness.newest.clear();
+    this.witness.forget();
     this.playhead.live();
     this.onNote();
   }
@@ -199,6 +199,7 @@ export class Room {
       to_t: t(found.to_ns),
       alarms: found.alarms.map((/** @type {any[]} */ a) => [t(a[0]), t(a[1]), a[2], a[3]]),
       notes: found.notes.map((/** @type {any[]} */ n) => [t(n[0]), n[1], n[2], n[3]]),
+      epochs: (found.epochs ?? []).map((/** @type {any[]} */ e) => [t(e[0]), e[1], e[2]]),
     };
   }
 

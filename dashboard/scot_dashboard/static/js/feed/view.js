@@ -1,6 +1,6 @@
 /**
  * What the page shows at one moment, as plain values for the main thread.
- * @import {AlarmNow, Catalogue, Cell, Channel, Sample, View} from "../types.js"
+ * @import {AlarmNow, Catalogue, Cell, Channel, Clock, Sample, View} from "../types.js"
  * @import {Track} from "./store.js"  @import {Room} from "./room.js"  @import {Stage} from "./stage.js"
  * @import {VideoPane} from "./video.js"
  */
@@ -100,7 +100,15 @@ export class Witness {
   constructor() {
     /** @type {Map<string, Sample>} the newest sample of each device */
     this.newest = new Map();
+    /** @type {Map<string, Map<string, Sample>>} the newest of each of its channels */
+    this.times = new Map();
     this.simulated = false;
+  }
+
+  /** Another room: nothing of this one holds. */
+  forget() {
+    this.newest.clear();
+    this.times.clear();
   }
 
   /** @param {string} device @param {Channel} channel @param {Sample} sample */
@@ -109,6 +117,9 @@ export class Witness {
     if (sample.flags & SIMULATED) this.simulated = true;
     const before = this.newest.get(device);
     if (!before || sample.t >= before.t) this.newest.set(device, sample);
+    const times = this.times.get(device) ?? new Map();
+    times.set(channel.name, sample);
+    this.times.set(device, times);
   }
 
   /** Milliseconds since each device's newest sample. @param {number} now */
@@ -119,21 +130,34 @@ export class Witness {
     return silent;
   }
 
-  /** The worst clock among devices that speak. @param {number} now @returns {View["clock"]} */
-  clock(now) {
-    /** @type {View["clock"]} */
-    const worst = { err_ms: 0, bound_ms: 0, state: 0, device: "" };
-    for (const [device, { t, err_ms, bound_ms, state }] of this.newest) {
-      if (now - t > RECENT_MS) continue;
-      const max = (/** @type {number|null} */ a, /** @type {number|null} */ b) =>
-        a === null || b === null ? null : Math.max(a, b);
-      worst.err_ms = max(worst.err_ms, err_ms);
-      worst.bound_ms = max(worst.bound_ms, bound_ms);
-      if (state > worst.state) worst.device = device;
-      worst.state = Math.max(worst.state, state);
+  /** How well the clock of each device that speaks is known: its worst channel. @param {number} now */
+  clocks(now) {
+    /** @type {Record<string, Clock>} */
+    const found = {};
+    for (const [device, times] of this.times) {
+      const recent = [...times.values()].filter(({ t }) => now - t <= RECENT_MS);
+      if (recent.length) found[device] = worstOf(recent);
     }
-    return worst;
+    return found;
   }
+
+  /** The worst clock among devices that speak. @param {Record<string, Clock>} clocks @returns {View["clock"]} */
+  clock(clocks) {
+    const worst = worstOf(Object.values(clocks));
+    const device = Object.keys(clocks).find((name) => worst.state > 0 && clocks[name].state === worst.state);
+    return { ...worst, device: device ?? "" };
+  }
+}
+
+/** @param {Clock[]} clocks @returns {Clock} */
+function worstOf(clocks) {
+  const most = (/** @type {(number|null)[]} */ values) =>
+    values.some((v) => v === null) ? null : Math.max(0, ...values.map(Number));
+  return {
+    err_ms: most(clocks.map((c) => c.err_ms)),
+    bound_ms: most(clocks.map((c) => c.bound_ms)),
+    state: Math.max(0, ...clocks.map((c) => c.state)),
+  };
 }
 
 /** @param {Room} room @param {Stage} stage @param {number} local @returns {View} */
@@ -155,6 +179,7 @@ export function viewOf(room, stage, local) {
     if (cell) cells[address] = cell;
   }
   const alive = link?.alive ?? false;
+  const clocks = witness.clocks(now);
   const alarms = alarmsAt(alarmTracks, Infinity, now);
   const panes = [...stage.panes].map(([id, { pane }]) => /** @type {const} */ ([id, pane]));
   return {
@@ -172,7 +197,8 @@ export function viewOf(room, stage, local) {
     alarms,
     cursorAlarms: live ? alarms : alarmsAt(alarmTracks, t, t),
     silent_ms: witness.silence(now),
-    clock: witness.clock(now),
+    clock: witness.clock(clocks),
+    clocks,
     videos: Object.fromEntries(panes.map(([id, pane]) => [id, pictureNow(room, pane, t, live)])),
     ranges: rangesOf(stage),
     simulated: witness.simulated,
