@@ -20,9 +20,10 @@ of limits, and θ runs between them.
 * **Step**: a step moves both limits by the same amount; congestion only pushes them apart. One
   limit must be inside the envelope of the longest window by more than its spacing explains, and
   the other outside by at least as much, which says something once the shortest delays have been
-  seen (`SEASONED`). Less than `PLAIN_NS` needs a second witness among the next `WITNESS_WITHIN`
-  probes. When no line at all keeps every limit, a step is proved, perhaps in the middle of this
-  very exchange, which then says nothing of the new epoch.
+  seen (`SEASONED`). Less than `PLAIN_NS` needs two witnesses within `WITNESS_WITHIN` probes, who
+  together say as much. A clock that reads less than `BACK_NS` before has stepped. When no line at
+  all keeps every limit, a step is proved, perhaps in the middle of this very exchange, which then
+  says nothing of the new epoch.
 """
 
 from __future__ import annotations
@@ -39,15 +40,16 @@ from scot.timestamp import ClockState
 
 WINDOWS_S = (2, 8, 15, 30, 60, 120)
 BINS = 32
+BACK_NS = 2e9  # answers overtake one another by less
 MAX_SKEW = 500e-6
 WANDER = 20e-6
 ASYMMETRY = 0.6
 LOCK_AFTER = 8
 SEASONED = 32
 STEP_FLOOR_NS = 150_000.0
-STEP_NOISE = 10.0
+STEP_NOISE = 6.0
 PLAIN_NS = 6_000_000.0
-WITNESS_WITHIN = 8
+WITNESS_WITHIN = 20
 REACH = 3.0  # spreads of the curve in a likely error; the simulated links need 2.8
 LOOK_EVERY = 8
 FIT_EVERY = 4
@@ -118,7 +120,9 @@ class Estimator:
         self._look: tuple[float, Curve] | None = None
         self._look_again = 0
         self._left_before: Between | None = None
-        self._witness = -WITNESS_WITHIN
+        self._held = -2 * WITNESS_WITHIN
+        self._witnesses: deque[tuple[int, float]] = deque()
+        self._newest = 0.0
         self._count = 0
         self._skew = 0.0
         self._prior = (0.0, SKEW_PRIOR)
@@ -126,7 +130,8 @@ class Estimator:
 
     def add(self, probe: Probe) -> Line:
         """Take one exchange and return the new line."""
-        stepped = self._stepped(*self._limits(probe))
+        limits = self._limits(probe)
+        stepped = self._stepped(*limits) or limits[1][0] < self._newest - BACK_NS
         if stepped:
             self._begin_anew()
         (xu, yu), (xl, yl) = self._limits(probe)
@@ -136,6 +141,7 @@ class Estimator:
                 self._begin_anew()
             return self._doubtful(probe)
         self._left_before = left
+        self._newest = max(self._newest, xl)
         self._count += 1
         if self._count >= LOCK_AFTER:
             self.state = ClockState.LOCKED
@@ -203,8 +209,10 @@ class Estimator:
         for window in self._windows:
             window.clear()
         self._rtt.clear()
+        self._newest = 0.0
         self._count = 0
-        self._witness = -WITNESS_WITHIN
+        self._held = -2 * WITNESS_WITHIN
+        self._witnesses.clear()
         self._curve = None
         self._look = None
         self._look_again = 0
@@ -288,17 +296,23 @@ class Estimator:
             inward, outward = lower_rose, upper_rose
         else:
             inward, outward = -upper_rose, -lower_rose
-        if inward < least:
+        if inward < least / 2:
             return False
         if self._count < SEASONED:
             self._look_again = 0  # it moved the envelope, which must not be compared with any more
             return False
+        if self._count > self._held + 2 * WITNESS_WITHIN:
+            self._held = self._count  # those that follow are held against the same envelope
+            self._look_again = self._count + WITNESS_WITHIN
         if outward < inward - least:
             return False
-        if inward > PLAIN_NS or self._count - self._witness <= WITNESS_WITHIN:
+        if inward > max(least, PLAIN_NS):
             return True
-        self._witness = self._count
-        return False
+        self._witnesses.append((self._count, inward))
+        while self._count - self._witnesses[0][0] > WITNESS_WITHIN:
+            self._witnesses.popleft()
+        said = sum(inward for _, inward in self._witnesses)
+        return len(self._witnesses) > 1 and said > 2 * least
 
 
 def _joined(one: Cloud, other: Cloud, newest: tuple[float, float], now: float) -> Cloud:

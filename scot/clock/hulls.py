@@ -88,17 +88,18 @@ def between(
 ) -> Between | None:
     """Return what the curves that run below `above` and above `below` have in common, if any do.
 
-    A curve may have any slope within ±limit at x = 0, and any other by at most `wander` before.
+    A curve may have any slope within ±limit at x = 0, and another by at most `wander` at
+    any other time.
 
     Args:
-        above: limits from above at x ≤ 0, in whole ns, which may be off by one.
+        above: limits from above, in whole ns, which may be off by one.
         below: limits from below, likewise.
         limit: greatest slope.
         wander: how far a slope may have been from the one at x = 0.
         near: slopes outside of which the search may begin, if they turn out to be outside.
     """
     (xu, yu), (xl, yl) = above, below
-    yu, yl = yu - wander * xu + 1, yl + wander * xl - 1
+    yu, yl = yu + wander * np.abs(xu) + 1, yl - wander * np.abs(xl) - 1
     low, high = near or (-limit, limit)
     greatest = _greatest(xu, yu, xl, yl, limit, min(high, limit))
     if greatest is None:

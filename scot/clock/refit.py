@@ -14,7 +14,7 @@ from scot.clock.clock import BusMap, Clock
 from scot.clock.curve import Prior, likeliest
 from scot.clock.estimator import ASYMMETRY, BEND, MAX_SKEW, REACH, SKEW_PRIOR, WANDER
 from scot.clock.hulls import Cloud, between
-from scot.clock.probe import Probe
+from scot.clock.probe import MAX_RTT_NS, Probe
 from scot.clock.service import ClockService
 from scot.errors import ClockError
 from scot.timestamp import ClockState
@@ -70,7 +70,7 @@ def refined(rows: Iterable[Row]) -> list[Row]:
     A curve is fitted about a knot every `KNOT_NS`, to the limits of `REACH_S` on both sides; a row
     has the straight line between the knots about it. The bound at a knot is what the probes before
     it and those after it both leave. `local_ns` stays; `moved_ns` says by how much bus time there
-    moved.
+    moved. An exchange during which the clock stepped says nothing and stays as it was.
 
     Raises:
         ClockError: a row lacks something.
@@ -87,7 +87,11 @@ def refined(rows: Iterable[Row]) -> list[Row]:
         except (KeyError, TypeError) as error:
             raise _lacking(row, error) from None
     for piece in pieces.values():
-        _Piece(piece).refine()
+        sure = [row for row in piece if row["bound_ns"] < MAX_RTT_NS * row["session_rate"]]
+        if sure:
+            _Piece(sure).refine()
+    for row in all_of:
+        row.setdefault("moved_ns", 0)
     return all_of
 
 
@@ -106,7 +110,7 @@ class _Piece:
     """One epoch of one source, all of whose probes are known."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
+        self._rows = rows = sorted(rows, key=lambda row: int(row["t4_ns"]))
         probes = [_probe(row) for row in rows]
         self._t0, self._base = probes[0].t1_ns, probes[0].t2_ns - probes[0].t1_ns
         t1, t4 = (np.array([float(getattr(p, n) - self._t0) for p in probes]) for n in _ENDS)
@@ -121,7 +125,8 @@ class _Piece:
     def refine(self) -> None:
         """Put the better map into each row."""
         first, last = float(self._t4[0]), float(self._t4[-1])
-        knots = np.linspace(first, last, max(2, 1 + round((last - first) / KNOT_NS)))
+        count = min(round((last - first) / KNOT_NS), len(self._rows))
+        knots = np.linspace(first, last, 1 + max(1, count))
         made = np.array([self._knot(float(at)) for at in knots])
         offset, skew, bound, err = made.T
         for row, at in zip(self._rows, self._t4, strict=True):
@@ -204,6 +209,7 @@ def _thin(cloud: Cloud, slope: float, sign: int) -> Cloud:
     order = np.lexsort((sign * (y - slope * x), stretch))
     _, first = np.unique(stretch[order], return_index=True)
     kept = order[first]
+    kept = kept[np.argsort(x[kept])]
     return x[kept], y[kept]
 
 

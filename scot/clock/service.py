@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from scot.clock.clock import BusMap, Clock
 from scot.clock.estimator import Estimator
-from scot.clock.probe import Probe, Reply, encode, read_request
+from scot.clock.probe import Probe, Reply, Request, encode, read_request
 from scot.errors import ClockError, RemoteProtocolError
 
 MAX_SOURCES = 1_000
 IDLE_NS = 30_000_000_000
+UNDER_WAY = 64
 
 
 class _Source:
@@ -20,16 +22,24 @@ class _Source:
 
     def __init__(self) -> None:
         self.estimator = Estimator()
-        self.last: Probe | None = None
+        self.last: Probe | None = None  # comes again until the next answer is there
         self.maps = 0
         self.heard_ns = 0
+        self.answered: dict[int, tuple[int, int]] = {}  # t1: t2, t3 of answers not yet returned
 
 
 class ClockService:
     """Answers probes and keeps one `Estimator` a source.
 
+    An exchange counts once, and only when its answer was this service's own to this source: one
+    that is replayed, made up, overheard, or of a service before a restart is refused.
+
     Of `MAX_SOURCES` the one that has been silent longest makes way for a new one, if that is
     longer than `IDLE_NS`; otherwise the new one gets no map.
+
+    Attributes:
+        refused: exchanges that got no map.
+        refused_of: the same for each source that is known.
 
     Args:
         clock: the session's clock; its map is exact by definition.
@@ -45,6 +55,7 @@ class ClockService:
         self.clock = clock
         self._session = clock.map
         self.refused = 0
+        self.refused_of: Counter[str] = Counter()
         self._report = report
         self._sources: dict[str, _Source] = {}  # longest silent first
 
@@ -54,18 +65,46 @@ class ClockService:
         Raises:
             RemoteProtocolError: the probe is malformed, impossible, or from the future.
         """
-        request = read_request(data)
+        try:
+            request = self._read(data, t2_ns)
+        except RemoteProtocolError:
+            self.refused += 1
+            if source in self._sources:
+                self.refused_of[source] += 1
+            raise
         row: BusMap | None = None
+        known = self._known(source, t2_ns)
         probe = request.previous
-        if probe is not None:
-            if probe.t3_ns > t2_ns:
-                raise RemoteProtocolError(
-                    f"clock probe says it was answered at {probe.t3_ns} ns; here it is {t2_ns}"
-                )
-            known = self._known(source, t2_ns)
-            if known is not None and probe != known.last:
-                row = self._estimate(source, known, probe)
-        return encode(Reply(request.t1_ns, t2_ns, self.clock.read(), row))
+        if known is not None and probe is not None and probe != known.last:
+            row = self._believed(source, known, probe)
+        t3_ns = self.clock.read()
+        if known is not None:
+            known.answered[request.t1_ns] = t2_ns, t3_ns
+            if len(known.answered) > UNDER_WAY:
+                del known.answered[next(iter(known.answered))]
+        return encode(Reply(request.t1_ns, t2_ns, t3_ns, row))
+
+    def _read(self, data: bytes, now_ns: int) -> Request:
+        request = read_request(data)
+        probe = request.previous
+        if probe is not None and probe.t3_ns > now_ns:
+            raise RemoteProtocolError(
+                f"clock probe says it was answered at {probe.t3_ns} ns; here it is {now_ns}"
+            )
+        return request
+
+    def _believed(self, source: str, known: _Source, probe: Probe) -> BusMap | None:
+        """Return the map after an exchange, None when it is not one of ours."""
+        answered = known.answered
+        if answered.get(probe.t1_ns) != (probe.t2_ns, probe.t3_ns):
+            self.refused += 1
+            self.refused_of[source] += 1
+            return None
+        while next(iter(answered)) != probe.t1_ns:  # an older answer that comes now is too late
+            del answered[next(iter(answered))]
+        del answered[probe.t1_ns]
+        known.last = probe
+        return self._estimate(source, known, probe)
 
     def again(self, source: str, probe: Probe, *, first: bool) -> BusMap:
         """Return the map of a recorded probe, which `report` gets as it did then.
@@ -89,6 +128,7 @@ class ClockService:
                     self.refused += 1
                     return None
                 del sources[silent]
+                self.refused_of.pop(silent, None)
             known = _Source()
         known.heard_ns = now_ns
         sources[source] = known
@@ -98,7 +138,6 @@ class ClockService:
         estimator = known.estimator
         line = estimator.add(probe)
         session = self._session
-        known.last = probe
         known.maps += 1
         row = BusMap(
             id=known.maps,

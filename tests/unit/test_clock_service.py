@@ -24,8 +24,20 @@ def serving(clock: Clock | None = None) -> tuple[ClockService, list[dict[str, An
     return ClockService(clock or ManualClock(10**12), rows.append), rows
 
 
-def ask(service: ClockService, probe: Probe | None, source: str = "monitor-1") -> Reply:
-    data = encode(Request(3_000, probe))
+def answered(service: ClockService, probe: Probe, source: str = "monitor-1") -> None:
+    """Let the service have answered at the probe's times; its clock goes on from there."""
+    service.clock.read = lambda: probe.t3_ns
+    service.on_request(source, encode(Request(probe.t1_ns, None)), probe.t2_ns)
+
+
+def ask(service: ClockService, probe: Probe, source: str = "monitor-1") -> Reply:
+    """One whole exchange, and the request that brings it home."""
+    answered(service, probe, source)
+    return told(service, probe, source)
+
+
+def told(service: ClockService, probe: Probe, source: str = "monitor-1") -> Reply:
+    data = encode(Request(min(probe.t4_ns + 1, MOST), probe))
     return read_reply(service.on_request(source, data, service.clock.read()))
 
 
@@ -47,8 +59,8 @@ def test_an_impossible_probe_is_refused_and_moves_nothing(probe: Probe) -> None:
     with pytest.raises(
         RemoteProtocolError, match=r"impossible clock probe \(.*round trip|it was answered at"
     ):
-        ask(service, probe)
-    assert rows == []
+        told(service, probe)
+    assert (rows, service.refused) == ([], 1)
     reply = ask(service, SOUND)
     assert reply.map is not None
     assert reply.map.id == 1
@@ -90,10 +102,11 @@ def test_a_first_request_is_answered_with_times_and_no_map() -> None:
 
 def test_each_exchange_is_estimated_and_reported_once() -> None:
     service, rows = serving()
-    first, again = ask(service, SOUND), ask(service, SOUND)
+    first, again = ask(service, SOUND), told(service, SOUND)
     assert first.map is not None
     assert again.map is None
     assert len(rows) == 1
+    assert service.refused == 0  # until the next answer is there a client knows none but this
     later = Probe(5_000, 904_000, 904_500, 6_000)
     second = ask(service, later)
     assert second.map is not None
@@ -117,6 +130,12 @@ def test_a_report_holds_the_raw_probe_and_the_map_that_was_given() -> None:
     names = ("epoch", "local_ns", "bus_ns", "rate", "bound_ns")
     assert {name: row[name] for name in names} == {name: getattr(given, name) for name in names}
     assert (row["map_id"], row["err_ns"], row["state"]) == (1, given.err_ns, "converging")
+    assert (row["drift_ppb"], row["err_ppb"]) == (given.drift_ppb, given.err_ppb)
+    session = service.clock.map
+    assert session is not None
+    assert row["session_local_ns"] == session.local_ns
+    assert row["session_bus_ns"] == session.bus_ns
+    assert row["session_rate"] == session.rate
 
 
 def test_the_map_carries_the_clients_reading_to_bus_time() -> None:
@@ -156,6 +175,47 @@ def test_a_clients_clock_may_read_anything_and_its_map_is_still_of_now(reading: 
     assert msgspec.msgpack.encode(rows)
 
 
+MADE_UP = {
+    "never asked": Probe(777, 900_000, 900_500, 2_000),
+    "later answer": Probe(1_000, 900_000, 900_501, 2_001),
+    "earlier receipt": Probe(1_000, 899_999, 900_500, 2_000),
+    "another source's": Probe(4_000, 910_000, 910_500, 5_000),
+}
+
+
+@pytest.mark.parametrize("what", MADE_UP)
+def test_an_answer_the_service_never_gave_is_refused_and_harms_nobody(what: str) -> None:
+    service, rows = serving()
+    answered(service, SOUND)
+    answered(service, MADE_UP["another source's"], "pump-1")
+    assert told(service, MADE_UP[what]).map is None
+    assert (rows, service.refused, service.refused_of) == ([], 1, {"monitor-1": 1})
+    assert told(service, SOUND).map is not None
+    assert told(service, MADE_UP["another source's"], "pump-1").map is not None
+
+
+def test_a_replayed_or_overtaken_exchange_is_refused() -> None:
+    service, rows = serving()
+    probes = [
+        Probe(n * 10_000, n * 10_000 + 500, n * 10_000 + 600, n * 10_000 + 900) for n in (1, 2, 3)
+    ]
+    for probe in probes:
+        answered(service, probe)
+    assert told(service, probes[1]).map is not None
+    assert told(service, probes[0]).map is None  # older than one that counted
+    assert told(service, probes[2]).map is not None
+    assert told(service, probes[1]).map is None
+    assert (len(rows), service.refused) == (2, 2)
+
+
+def test_answers_that_never_come_home_are_forgotten_in_the_end() -> None:
+    service, _ = serving()
+    for n in range(service_module.UNDER_WAY + 1):
+        answered(service, Probe(1_000 + n, 900_000 + n, 900_500 + n, 3_000 + n))
+    assert told(service, Probe(1_000, 900_000, 900_500, 3_000)).map is None
+    assert told(service, Probe(1_002, 900_002, 900_502, 3_002)).map is not None
+
+
 def test_sources_are_told_apart() -> None:
     service, rows = serving()
     far = Probe(1_000, 500_000_900_000, 500_000_900_500, 2_000)
@@ -173,7 +233,7 @@ def test_a_flood_of_sources_is_bounded_and_known_ones_go_on(
     service, _ = serving()
     maps = [ask(service, SOUND, f"source {n}").map for n in range(5)]
     assert [one is not None for one in maps] == [True, True, True, False, False]
-    assert service.refused == 2
+    assert service.refused == 4  # two requests each
     assert ask(service, Probe(5_000, 904_000, 904_500, 6_000), "source 1").map is not None
 
 
@@ -183,11 +243,14 @@ def test_who_has_been_silent_for_long_makes_way(monkeypatch: pytest.MonkeyPatch)
     clock = ManualClock(10**12)
     service, _ = serving(clock)
     for n in range(20):
-        assert ask(service, SOUND, f"source {n}").map is not None
-        assert ask(service, Probe(5_000 + n, 904_000, 904_500, 6_000 + n), "stays").map is not None
+        at_ns = clock.local_ns
+        for source in (f"source {n}", "stays"):
+            probe = Probe(at_ns, at_ns + 100, at_ns + 200, at_ns + 300)
+            assert ask(service, probe, source).map is not None
         clock.advance(service_module.IDLE_NS)
     assert service.refused == 0
-    last = ask(service, Probe(9_000, 908_000, 908_500, 10_000), "stays").map
+    at_ns = clock.local_ns
+    last = ask(service, Probe(at_ns, at_ns + 100, at_ns + 200, at_ns + 300), "stays").map
     assert last is not None
     assert last.id == 21
 
