@@ -1,4 +1,4 @@
-"""A burst of probes follows whatever leaves a clock badly known."""
+"""Bus time over slow links, and the burst of probes that follows what leaves it badly known."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 import pytest
 
+from scot.bus.connection import Connection
+from scot.bus.keys import Link
 from scot.bus.probing import Probing
 from scot.bus.socket import context
 from scot.clock import machine
@@ -111,3 +114,47 @@ async def test_a_silence_of_the_broker_is_followed_by_a_burst(bus: BusProcess) -
         await within(10.0, lambda: maps(clock) > before)
         assert await came_within_the_look(clock) >= MANY
         assert BURST * BURST_EVERY_NS < LOOK_NS
+
+
+@asynccontextmanager
+async def delayed(link: Link, way_s: float) -> AsyncIterator[Link]:
+    """Yield a link to the same broker on which every byte takes `way_s` each way."""
+    loop = asyncio.get_running_loop()
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            loop.call_later(way_s, writer.write, data)
+        loop.call_later(way_s, writer.close)
+
+    def carry(port: int) -> asyncio.Task[asyncio.Server]:
+        async def on_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection(link.endpoints.host, port)
+            for ends in ((reader, back), (there, writer)):
+                pumps.add(asyncio.create_task(pump(*ends)))
+
+        return asyncio.create_task(asyncio.start_server(on_client, "127.0.0.1", 0))
+
+    async with AsyncExitStack() as stack:
+        ports = {}
+        for name, port in link.endpoints.ports.items():
+            server = await stack.enter_async_context(await carry(port))
+            ports[name] = server.sockets[0].getsockname()[1]
+        endpoints = msgspec.structs.replace(link.endpoints, ports=ports)
+        try:
+            yield msgspec.structs.replace(link, endpoints=endpoints)
+        finally:
+            for task in pumps:
+                task.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def test_a_client_400_ms_away_joins_and_knows_the_time(bus: BusProcess) -> None:
+    async with delayed(bus.link("console"), 0.2) as link:
+        connection = await Connection.join(link, 15.0)
+        try:
+            stamp = connection.clock.stamp()
+            assert stamp.bound_ns is not None
+            assert stamp.bound_ns > 190_000_000
+        finally:
+            await connection.close()
