@@ -13,13 +13,15 @@ while the map settles (docs/decisions/0012). An older reading is placed on the p
 
 A step of the device's clock begins a new function, an epoch, with the old skew. Forward: an offset
 falls far below an envelope that had settled; no delay does that. Backward: for `RISEN_NS` every
-offset stays above by an amount that varies no more than the delays did before.
+offset stays above by an amount that varies no more than the delays did before; a few do when each
+is earlier than what its stream had told already.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from typing import NamedTuple
 
 from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.timestamp import ClockState, Timestamp
@@ -182,6 +184,22 @@ def _lower_hull(points: list[Point]) -> list[Point]:
     return chain
 
 
+class _Risen(NamedTuple):
+    """Arrivals in a row that came far above the line.
+
+    Attributes:
+        since_ns, number: when the first came, and how many.
+        least, most: how far above they were.
+        back: each was taken earlier than something that its stream had told already.
+    """
+
+    since_ns: int
+    number: int
+    least: float
+    most: float
+    back: bool
+
+
 class Follower:
     """Places readings of one clock by their arrivals; sans-IO, a few µs a reading.
 
@@ -202,10 +220,11 @@ class Follower:
         self._line = LowerLine(self._limit, skew)
         self._count = 0
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._risen: tuple[int, int, float, float] | None = None  # since, count, least, most
+        self._risen: _Risen | None = None
         self._readings: list[int] = []
         self._placed: list[int] = []
         self._last: dict[str, tuple[int, int]] = {}
+        self._newest: dict[str, int] = {}
         self._arrived_ns = 0
 
     def new_epoch(self) -> None:
@@ -232,7 +251,8 @@ class Follower:
         end_ns = reading_ns + span_ns
         offset_ns = arrived_ns - end_ns
         above = self._line.above(end_ns, offset_ns)
-        if self._stepped(above, arrived_ns):
+        newest_ns = self._newest.get(stream, reading_ns)
+        if self._stepped(above, arrived_ns, reading_ns < newest_ns - STEP_NS):
             self.new_epoch()
             above = 0.0
         self._learn(end_ns, offset_ns, above)
@@ -242,13 +262,14 @@ class Follower:
         if before is not None and reading_ns >= before[0]:
             placed_ns = max(placed_ns, before[1])
         self._last[stream] = (reading_ns, placed_ns)
+        self._newest[stream] = max(reading_ns, self._newest.get(stream, reading_ns))
         return placed_ns, round(self._unsure(placed_ns - reading_ns, reading_ns, old_ns))
 
     def offset_ns(self, reading_ns: int) -> int:
         """Return the envelope's offset, arrival − reading, at a reading."""
         return self._line.at(reading_ns)
 
-    def _stepped(self, above: float, arrived_ns: int) -> bool:
+    def _stepped(self, above: float, arrived_ns: int, back: bool) -> bool:
         """Say whether an offset shows a step of the clock, not a change of the way."""
         least = float(-UNSEASONED_STEP_NS)
         if self._count >= SEASONED and self._line.span_ns >= SEASONED_NS:
@@ -258,12 +279,14 @@ class Follower:
         if above <= STEP_NS + 10 * self._jitter_ns:
             self._risen = None
             return False
-        since_ns, count, low, high = self._risen or (arrived_ns, 0, above, above)
-        count, low, high = count + 1, min(low, above), max(high, above)
-        if high - low > STEP_NS / 2 + 8 * self._jitter_ns:
-            since_ns, count, low, high = arrived_ns, 1, above, above
-        self._risen = (since_ns, count, low, high)
-        return count >= RISEN and arrived_ns - since_ns >= RISEN_NS
+        risen = self._risen or _Risen(arrived_ns, 0, above, above, True)
+        lowest, most = min(risen.least, above), max(risen.most, above)
+        risen = _Risen(risen.since_ns, risen.number + 1, lowest, most, risen.back and back)
+        if most - lowest > STEP_NS / 2 + 8 * self._jitter_ns:
+            risen = _Risen(arrived_ns, 1, above, above, back)
+        self._risen = risen
+        long = arrived_ns - risen.since_ns >= RISEN_NS or risen.back
+        return risen.number >= RISEN and long
 
     def _learn(self, end_ns: int, offset_ns: int, above: float) -> None:
         self._line.add(end_ns, offset_ns)

@@ -90,6 +90,8 @@ class Stamping:
         time = self._placed(stream, at_ns, source_ns, base, arrived_ns, values, rate_hz)
         bound_ns = None if time.bound_ns is None else time.bound_ns + abs(at_ns - source_ns)
         err_ns = None if time.err_ns is None else time.err_ns + unsure_ns
+        if err_ns is not None and bound_ns is not None:
+            err_ns = min(err_ns, bound_ns)
         return Timestamp(source_ns, time.bus_ns, bound_ns, err_ns, time.state)
 
     def _placed(

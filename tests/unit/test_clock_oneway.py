@@ -96,6 +96,15 @@ def test_a_step_either_way_begins_an_epoch_and_is_followed(step_ns: int) -> None
     assert late_ns == pytest.approx(2 * MS, abs=MS)
 
 
+def test_a_clock_set_back_is_noticed_within_eight_samples_of_its_stream() -> None:
+    oneway = settled()
+    for k in range(9):
+        true_ns = START_NS + 61 * S + k * 40 * MS
+        late_ns = heard(oneway, true_ns, 3 * MS, true_ns + OFFSET_NS - 3_600 * S)
+    assert oneway.epoch == 1
+    assert late_ns == pytest.approx(3 * MS, abs=MS)
+
+
 def test_congestion_is_no_step() -> None:
     oneway, rng = settled(), random.Random(7)
     for k in range(1_500):

@@ -249,24 +249,32 @@ def test_a_restarted_device_is_noticed(sequence: str, instance: str) -> None:
         )
 
 
-def test_what_the_mdib_held_is_placed_by_its_age() -> None:
+def test_what_the_mdib_held_keeps_the_time_it_was_taken() -> None:
     mapping = monitor(
         numeric("nibp_sys", "118", T_MS - 40_000),
         numeric("hr", "72", T_MS - 200),
         checked(T_MS),
     )
+    assert mapping.newest_ns == T_MS * 1_000_000
     held = mapping.snapshot()
-    assert of(held, "nibp_sys")[0].age_ns == 40_000_000_000
-    assert of(held, "hr")[0].age_ns == 0
+    assert of(held, "nibp_sys")[0].source_ns == (T_MS - 40_000) * 1_000_000
     assert of(held, "hr")[0].source_ns == (T_MS - 200) * 1_000_000
     assert of(mapping.snapshot(), "hr") == []
 
 
-def test_live_numbers_are_news_even_when_the_devices_clock_went_back() -> None:
-    mapping = monitor(checked(T_MS))
-    mapping.snapshot()
-    (reading,) = mapping.report(report(numeric("hr", "72", T_MS - 3_600_000)))
-    assert reading.age_ns == 0
+@pytest.mark.parametrize(
+    ("more", "accuracy_s"),
+    [("", None), ('Accuracy="0.05"', 0.05), ('Accuracy="180"', 180.0), ('Accuracy="0"', None)],
+)
+def test_the_clocks_own_word_for_its_accuracy_is_kept(more: str, accuracy_s: float | None) -> None:
+    clock = (
+        f'<pm:State xsi:type="pm:ClockState" DescriptorHandle="clock" RemoteSync="true" {more}/>'
+    )
+    assert monitor(clock).accuracy_s == accuracy_s
+
+
+def test_another_instance_is_another_run_of_the_device() -> None:
+    assert monitor().sequence == SEQUENCE
 
 
 def test_the_patients_name_is_told_while_associated() -> None:

@@ -8,6 +8,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,22 @@ async def test_a_file_becomes_numbered_samples_at_its_own_pace(tmp_path: Path) -
     assert times == sorted(times)
     # 19 periods of 40 ms, however busy the machine is: never faster than the file.
     assert times[-1] - times[0] >= 19 * 40_000_000 - 5_000_000
-    bus = [sample.time.bus_ns - captured_ns(sample) for sample in got]
-    assert max(bus) - min(bus) < 1000, "bus time is the capture time, on another scale"
+    assert not any(sample.flags & Flags.ARRIVAL for sample in got)
+
+
+async def test_a_files_pictures_stand_where_the_file_has_them(tmp_path: Path) -> None:
+    """However late each was grabbed, over the loop, and never after it was grabbed."""
+    async with running(str(write_clip(tmp_path / "clip.mp4", 20))) as (device, samples):
+        got = await take(samples, 70)
+        zero_ns = device.sample(device.channels["video"], b"").time.bus_ns - device.arrived()
+    bus = [sample.time.bus_ns for sample in got]
+    assert bus == sorted(bus)
+    late = [captured_ns(sample) + zero_ns - sample.time.bus_ns for sample in got]
+    assert min(late) > -1_000_000
+    apart = [b - a for a, b in pairwise(bus[30:])]
+    off = [abs(ns - round(ns / 40e6) * 40e6) for ns in apart]
+    assert max(off) < 2_000_000, "whole periods"
+    assert all((s.time.err_ns or 0) <= (s.time.bound_ns or 0) for s in got)
     assert not any(sample.flags & Flags.ARRIVAL for sample in got)
 
 

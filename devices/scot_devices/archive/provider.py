@@ -202,16 +202,17 @@ class WfdbProvider(Provider[WfdbOptions]):
             device.offer(track.channel, *track.numerics)
         step = max(1, round(BLOCK_S * record.frame_hz))
         counter = begin = min(round(device.options.start_s * record.frame_hz), record.frames - 1)
+        device.new_epoch("the record is played anew")
         zero_ns = machine.monotonic_ns() - round(begin * _NS / record.frame_hz)
         async for frames in self._blocks(record, begin, step, device.options.loop):
             at_ns = record.begin_ns + round(counter * _NS / record.frame_hz)
-            before_s = int(counter / record.frame_hz)
+            before_s, first = int(counter / record.frame_hz), counter
             counter += len(frames[0]) // made[0].signal.per_frame
             await machine.until(zero_ns + round(counter * _NS / record.frame_hz))
             arrived_ns = device.arrived()
             for track, block in zip(made, frames, strict=True):
                 track.add(block)
-                yield _waveform(device, track, block, at_ns, arrived_ns)
+                yield _waveform(device, track, block, first, at_ns, arrived_ns)
             if int(counter / record.frame_hz) != before_s:
                 end_ns = record.begin_ns + round(counter * _NS / record.frame_hz)
                 for sample in _numbers(device, made, end_ns, arrived_ns):
@@ -241,12 +242,17 @@ class WfdbProvider(Provider[WfdbOptions]):
 
 
 def _waveform(
-    device: DeviceContext[Any], track: Track, block: Wave, at_ns: int, arrived_ns: int
+    device: DeviceContext[Any], track: Track, block: Wave, first: int, at_ns: int, arrived_ns: int
 ) -> Sample:
-    """A block as a sample; holes in the record are NaN, and the block is then doubtful."""
-    flags = Flags(0) if np.isfinite(block).all() else Flags.DOUBTFUL
-    value = block.astype(np.float32)
-    return device.sample(track.channel, value, source_ns=at_ns, arrived_ns=arrived_ns, flags=flags)
+    """A block from frame `first` on; holes in the record are NaN, and the block then doubtful."""
+    return device.sample(
+        track.channel,
+        block.astype(np.float32),
+        source_ns=at_ns,
+        arrived_ns=arrived_ns,
+        counter=first * track.signal.per_frame,
+        flags=Flags(0) if np.isfinite(block).all() else Flags.DOUBTFUL,
+    )
 
 
 def _numbers(

@@ -24,9 +24,6 @@ ALARM_REFRESH_NS: Final = 5_000_000_000
 """All alarms are told again after this much device time: a latecomer knows them, and their
 channel never looks stale while the alert system checks itself."""
 
-FRESH_NS: Final = 900_000_000
-"""A value of this age or more is placed by its age, not taken for news."""
-
 INTERMITTENT_STALE_S: Final = 1_800.0
 """A cuff pressure is shown, with its age, for half an hour."""
 
@@ -44,8 +41,7 @@ class Reading(msgspec.Struct, frozen=True):
     """What a report said of one channel.
 
     Attributes:
-        source_ns: device time, ns since 1970; None when the device gave none.
-        age_ns: how long ago that was by the device's own clock, when it was not just now: values
+        source_ns: device time, ns since 1970; None when the device gave none. Long ago for values
             an MDIB already held, and intermittent ones that are told again.
     """
 
@@ -53,7 +49,6 @@ class Reading(msgspec.Struct, frozen=True):
     value: Value
     source_ns: int | None
     flags: Flags
-    age_ns: int = 0
 
 
 class RestartedError(DeviceError):
@@ -160,6 +155,8 @@ class Mapping:
         channels: by name, in screen order; replaced when the device moves an alarm limit.
         self_check_s: period of the alert system's heartbeat, None if it has none.
         newest_ns: latest device time seen: the device's clock, as far as one can tell.
+        accuracy_s: how far that clock is from UTC at most, by the device's word; None if it is
+            silent.
         missing: MDIB versions that were never received.
 
     Raises:
@@ -179,6 +176,7 @@ class Mapping:
         self._signals = described.signals
         self.self_check_s = described.self_check_s
         self.newest_ns: int | None = None
+        self.accuracy_s: float | None = None
         self.missing = 0
         ordered = sorted(described.metrics.values(), key=_rank)
         self._names = channel_names(ordered)
@@ -193,13 +191,18 @@ class Mapping:
         self.channels = self._describe(ordered)
 
     @property
+    def sequence(self) -> str:
+        """Which run of the device this is: its MDIB's sequence and instance."""
+        return f"{self._version.sequence} {self._version.instance}".rstrip()
+
+    @property
     def has_waves(self) -> bool:
         """The device streams, so that its silence shows within a second or two."""
         return self._has_waves
 
     def snapshot(self) -> list[Reading]:
         """Return the values, alarms and patient that the MDIB itself held."""
-        readings = [r for state in self._snapshot for r in self._readings(state, held=True)]
+        readings = [r for state in self._snapshot for r in self._readings(state)]
         readings.extend(self._alarms(self._conditions, None))
         self._snapshot = []
         return readings
@@ -220,7 +223,7 @@ class Mapping:
         for state in list(mdib.states(message)):
             before = self._last.get(state.handle)
             self._remember(state)
-            readings.extend(self._readings(state, held=False))
+            readings.extend(self._readings(state))
             if isinstance(state, mdib.ConditionState):
                 touched[state.handle] = None
                 changed_ns = state.time_ns
@@ -262,6 +265,8 @@ class Mapping:
             self._signal_states[state.handle] = state
         elif isinstance(state, mdib.SystemState):
             self._saw(state.checked_ns, live=True)
+        elif isinstance(state, mdib.ClockState):
+            self.accuracy_s = state.accuracy_s if (state.accuracy_s or 0.0) > 0 else None
         elif isinstance(state, mdib.MetricState):
             wave = not isinstance(state.value, float | str | None)
             if not wave:
@@ -326,22 +331,14 @@ class Mapping:
                 channel = self.channels[name]
                 self.channels[name] = msgspec.structs.replace(channel, lower=lower, upper=upper)
 
-    def _readings(self, state: mdib.State, held: bool) -> Iterator[Reading]:
+    def _readings(self, state: mdib.State) -> Iterator[Reading]:
         if isinstance(state, mdib.PatientState):
             if state.associated:
                 yield Reading(self.channels["patient"], state.name, None, Flags(0))
         elif isinstance(state, mdib.MetricState) and state.handle in self._names:
             reading = self._metric_reading(state)
             if reading is not None:
-                old = held or self._metrics[state.handle].intermittent
-                age_ns = self._age_ns(state.time_ns) if old else 0
-                yield msgspec.structs.replace(reading, age_ns=age_ns) if age_ns else reading
-
-    def _age_ns(self, time_ns: int | None) -> int:
-        """How long before the device's latest time this was; 0 for what is fresh or unknown."""
-        if time_ns is None or self.newest_ns is None or self.newest_ns - time_ns < FRESH_NS:
-            return 0
-        return self.newest_ns - time_ns
+                yield reading
 
     def _metric_reading(self, state: mdib.MetricState) -> Reading | None:
         channel = self.channels[self._names[state.handle]]

@@ -144,6 +144,13 @@ class SystemState(msgspec.Struct, frozen=True):
     checked_ns: int | None
 
 
+class ClockState(msgspec.Struct, frozen=True):
+    """A device's clock as reported: its own word for how far it may be from UTC, s."""
+
+    handle: str
+    accuracy_s: float | None
+
+
 class PatientState(msgspec.Struct, frozen=True):
     """A patient context as reported: whose monitor it is. Identity; never leaves the room."""
 
@@ -152,7 +159,9 @@ class PatientState(msgspec.Struct, frozen=True):
     name: str
 
 
-State: TypeAlias = MetricState | ConditionState | SignalState | SystemState | PatientState
+State: TypeAlias = (
+    MetricState | ConditionState | SignalState | SystemState | ClockState | PatientState
+)
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -355,6 +364,8 @@ def _state(kind: str, element: Element) -> State | None:
         return SignalState(handle, activation, element.get("Presence") or "Off")
     if kind == "AlertSystemState":
         return SystemState(handle, activation, _time_ns(element.get("LastSelfCheck")))
+    if kind == "ClockState":
+        return ClockState(handle, _decimal(element.get("Accuracy")))
     if kind == "PatientContextState":
         core = _child(element, "CoreData")
         names = [] if core is None else [_child(core, n) for n in ("Familyname", "Givenname")]

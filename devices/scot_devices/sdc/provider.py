@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scot.errors import DeviceError, DeviceTimeoutError, RemoteProtocolError
 from scot.provider import DeviceContext, Provider, ProviderInfo
-from scot.sample import Flags, Sample
+from scot.sample import Sample
 from scot_devices.sdc.link import Link, Report
 from scot_devices.sdc.mapping import Mapping, Reading
 
@@ -91,6 +91,7 @@ class SdcProvider(Provider[SdcOptions]):
             mapping = _describe(await link.open(address))
             device.offer(*mapping.channels.values())
             now_ns = device.arrived()
+            _follow_clock(device, mapping, now_ns)
             for reading in mapping.snapshot():
                 yield _sample(device, reading, now_ns)
             polite = True
@@ -121,6 +122,7 @@ class SdcProvider(Provider[SdcOptions]):
             device.count("bad_reports")
             return []
         _count(device, "missing_mdib_versions", mapping.missing)
+        device.declare_accuracy(mapping.accuracy_s)
         device.offer(*mapping.channels.values())
         return [_sample(device, reading, report.arrived_ns) for reading in readings]
 
@@ -146,17 +148,16 @@ def _count(device: DeviceContext[SdcOptions], what: str, total: int) -> None:
         device.health[what] = total
 
 
+def _follow_clock(device: DeviceContext[SdcOptions], mapping: Mapping, arrived_ns: int) -> None:
+    """Say whose clock this is, and what it read when the MDIB came: its values may be old ones."""
+    device.new_epoch("the device began a new MDIB sequence", identity=mapping.sequence)
+    device.declare_accuracy(mapping.accuracy_s)
+    if mapping.newest_ns is not None:
+        device.heard(mapping.newest_ns, arrived_ns)
+
+
 def _sample(device: DeviceContext[SdcOptions], reading: Reading, arrived_ns: int) -> Sample:
-    """Stamp a reading: by the device's clock when it is news, by its age when it is not."""
-    if reading.age_ns:
-        return device.sample(
-            reading.channel,
-            reading.value,
-            source_ns=arrived_ns - reading.age_ns,
-            base="host",
-            arrived_ns=arrived_ns,
-            flags=reading.flags | Flags.INFERRED,
-        )
+    """Stamp a reading by the device's clock, news or not."""
     return device.sample(
         reading.channel,
         reading.value,

@@ -43,13 +43,27 @@ class Settings(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """An access unit, with what its stream now looks like."""
+    """An access unit, with what its stream now looks like.
+
+    Attributes:
+        counter: of a paced file: place of the picture on a grid of `fps`; None where nothing
+            counts.
+    """
 
     unit: AccessUnit
+    counter: int | None
     width_px: int
     height_px: int
     fps: float
     codec: str
+
+
+class _Picture(NamedTuple):
+    """A captured picture: (height, width, 3) uint8 BGR, when, and its counter if it has one."""
+
+    pixels: Any
+    captured_ns: int
+    counter: int | None
 
 
 class Ended(Exception):  # noqa: N818 - not an error: a file that is not looped has been shown
@@ -74,7 +88,7 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._changed = threading.Condition()
-        self._slot: deque[tuple[Any, int]] = deque()
+        self._slot: deque[_Picture] = deque()
         self._coded: deque[Coded] = deque()
         self._fps = 0.0
         self._stopping = False
@@ -140,11 +154,15 @@ class Pipeline:
     def _capture(self) -> None:
         settings = self._settings
         wanted = (settings.max_width_px, settings.max_height_px)
-        again = True
+        again, pace = True, None
         while again:
             capture = Capture(settings.source, settings.fps, wanted)
             try:
-                pictures = self._run(capture)
+                if pace is None:
+                    paced = settings.source.kind is SourceKind.FILE
+                    pace = _Pace(capture.fps if paced else None)
+                pace.skip()
+                pictures = self._run(capture, pace)
             finally:
                 capture.close()
             again = settings.loop and not self._stopping
@@ -153,7 +171,7 @@ class Pipeline:
         if not self._stopping:
             raise Ended
 
-    def _run(self, capture: Capture) -> int:
+    def _run(self, capture: Capture, pace: _Pace) -> int:
         """Capture until a file is over or `stop`; return how many pictures there were.
 
         Raises:
@@ -161,7 +179,7 @@ class Pipeline:
         """
         source, fps = self._settings.source, self._settings.fps
         self._fps = min(capture.fps, fps or capture.fps)
-        pace = _Pace(capture.fps if source.kind is SourceKind.FILE else None)
+        whole = self._fps == capture.fps
         thin = _Thin(fps)
         pictures = broken = 0
         while self._wait_until(pace.due_ns):
@@ -171,13 +189,13 @@ class Pipeline:
                     break
                 raise _lost(source, (machine.monotonic_ns() - asked_ns) / 1e9)
             captured_ns = self._read()
-            pace.took()
+            place = pace.took()
             if not thin.wants(captured_ns):
                 continue
             picture = capture.retrieve()
             if picture is not None:
                 pictures, broken = pictures + 1, 0
-                self._offer(picture, captured_ns)
+                self._offer(_Picture(picture, captured_ns, place if whole else None))
                 continue
             self._count("broken_pictures")
             broken += 1
@@ -198,9 +216,9 @@ class Pipeline:
                 self._changed.wait(left_ns / 1e9)
         return False
 
-    def _offer(self, picture: Any, captured_ns: int) -> None:
+    def _offer(self, picture: _Picture) -> None:
         """Put a picture into the slot; one that is still there is skipped."""
-        height, width = picture.shape[:2]
+        height, width = picture.pixels.shape[:2]
         if width > MAX_WIDTH_PX or height > MAX_HEIGHT_PX or width < 16 or height < 16:
             raise DeviceError(
                 f"{self._settings.source.shown} sent a picture of {width}x{height}; "
@@ -210,25 +228,26 @@ class Pipeline:
             if len(self._slot) >= SLOT:
                 self._slot.popleft()
                 self._count("skipped")
-            self._slot.append((picture, captured_ns))
+            self._slot.append(picture)
             self._changed.notify_all()
 
     def _encode(self) -> None:
         encoder: Encoder | None = None
         while (taken := self._take()) is not None:
-            picture, captured_ns = taken
-            picture = fit(picture, self._settings.max_width_px, self._settings.max_height_px)
+            picture = fit(taken.pixels, self._settings.max_width_px, self._settings.max_height_px)
             height, width = picture.shape[:2]
             if encoder is None or (encoder.width_px, encoder.height_px) != (width, height):
                 encoder = Encoder(width, height, self._fps, self._settings.bitrate_kbps)
-            unit = encoder.encode(picture, captured_ns)
+            unit = encoder.encode(picture, taken.captured_ns)
             with self._changed:
                 while len(self._coded) >= QUEUE and not self._stopping:
                     self._changed.wait()
-                self._coded.append(Coded(unit, width, height, self._fps, encoder.codec))
+                self._coded.append(
+                    Coded(unit, taken.counter, width, height, self._fps, encoder.codec)
+                )
             self._tell()
 
-    def _take(self) -> tuple[Any, int] | None:
+    def _take(self) -> _Picture | None:
         """Wait for a picture; None when stopping."""
         with self._changed:
             while not self._slot and not self._stopping:
@@ -245,7 +264,7 @@ def _lost(source: Source, waited_s: float) -> DeviceError:
 
 
 class _Pace:
-    """When a file's next picture is due; any other source keeps its own time.
+    """When a file's next picture is due, on a grid of its rate; other sources keep their own time.
 
     Args:
         fps: of the file; None does not pace.
@@ -253,14 +272,32 @@ class _Pace:
 
     def __init__(self, fps: float | None) -> None:
         self._period_ns = round(1e9 / fps) if fps else 0
-        self.due_ns = machine.monotonic_ns()
+        self._begin_ns = machine.monotonic_ns()
+        self._place = 0
 
-    def took(self) -> None:
-        """Note that a picture was taken; after a delay the file goes on from there."""
+    @property
+    def due_ns(self) -> int:
+        """Monotonic time of the next picture."""
+        return self._begin_ns + self._place * self._period_ns
+
+    def took(self) -> int | None:
+        """Note that a picture was taken, and return its place on the grid.
+
+        After a long delay the file goes on from there.
+        """
+        if not self._period_ns:
+            return None
+        place = self._place
+        if machine.monotonic_ns() - self.due_ns >= 4 * self._period_ns:
+            self.skip()
+        self._place += 1
+        return place
+
+    def skip(self) -> None:
+        """Go on from now, as after the file was opened again."""
         if self._period_ns:
             late_ns = machine.monotonic_ns() - self.due_ns
-            begin_ns = self.due_ns if late_ns < 4 * self._period_ns else self.due_ns + late_ns
-            self.due_ns = begin_ns + self._period_ns
+            self._place += max(0, -(-late_ns // self._period_ns))
 
 
 class _Thin:

@@ -130,6 +130,7 @@ class VideoProvider(Provider[VideoOptions]):
                     source_ns=coded.unit.captured_ns,
                     base="host",
                     arrived_ns=coded.unit.captured_ns,
+                    counter=coded.counter,
                     flags=flags,
                 )
         finally:
