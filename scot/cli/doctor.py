@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +16,14 @@ import typer
 
 from scot import plugin
 from scot.channel import Lifecycle
-from scot.cli.watch import catalogue_now
+from scot.cli.clocks import Finding, judge, listen
+from scot.cli.watch import catalogue_now, join
+from scot.clock import discipline
+from scot.clock.discipline import Discipline
 from scot.errors import ScotError
 from scot.room import find, state_folder
 
 MIN_FREE_BYTES = 5 << 30
-Finding = tuple[str, str, str]  # ok | warning | problem, what, fix
 
 
 def doctor(
@@ -38,6 +40,7 @@ def doctor(
         clock,
         state,
         lambda: room(workspace),
+        lambda: clocks(workspace),
     ]
     findings = [finding for check in checks for finding in check()]
     if as_json:
@@ -107,23 +110,16 @@ def disk() -> list[Finding]:
     return [("ok", text, "")]
 
 
-def clock() -> list[Finding]:
-    """Check that the machine's clock is disciplined, for the recorded UTC mapping."""
-    tool = shutil.which("timedatectl")
-    if tool is None:
+def clock(read: Callable[[], Discipline | None] = discipline.read) -> list[Finding]:
+    """Check that something sets this machine's clock, for the recorded UTC mapping."""
+    found = read()
+    if found is None:
         return [("warning", "cannot tell whether this machine's clock is set by NTP", "")]
-    shown = subprocess.run(
-        [tool, "show", "-p", "NTPSynchronized", "--value"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=5,
-    )
-    if shown.stdout.strip() == "yes":
-        return [("ok", "this machine's clock is set by NTP", "")]
-    return [
-        ("warning", "this machine's clock is not set by NTP", "enable chrony or systemd-timesyncd")
-    ]
+    if found.synchronised:
+        return [("ok", f"this machine's clock is set by NTP, within {found.within_s:.3f} s", "")]
+    fix = "apt-get install chrony (or timedatectl set-ntp true); bus time does not depend on it, "
+    fix += "but the UTC of recordings does"
+    return [("warning", "this machine's clock is not set by NTP", fix)]
 
 
 def state() -> list[Finding]:
@@ -157,3 +153,21 @@ def room(workspace: str | None) -> list[Finding]:
             text = f"device {device.name} is {device.state}: {device.reason}"
             found.append(("problem", text, "check its cable, address and power"))
     return found
+
+
+def clocks(workspace: str | None) -> list[Finding]:
+    """Check the clocks of a running room: steps, drift, silence, devices that answer no probes."""
+    try:
+        find(workspace)
+    except ScotError:
+        return []
+    return asyncio.run(_clocks(workspace))
+
+
+async def _clocks(workspace: str | None) -> list[Finding]:
+    connection = await join(workspace)
+    try:
+        heard = await listen(connection)
+        return judge(heard, connection.clock.now())
+    finally:
+        await connection.close()

@@ -20,7 +20,9 @@ from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue
+from scot.cli.clocks import Clocks, words
 from scot.clock import machine
+from scot.clock.rows import publisher_of
 from scot.errors import CodecError, ScotError
 from scot.room import CONSOLE, find
 from scot.sample import Sample
@@ -193,6 +195,7 @@ class Rates:
     def __init__(self) -> None:
         self.count: dict[str, int] = {}
         self.last: dict[str, Delivery] = {}
+        self.clocks = Clocks()
 
     def handle(self, batch: Sequence[Delivery]) -> None:
         """Count and remember."""
@@ -200,6 +203,7 @@ class Rates:
             address = delivery.frame.address
             self.count[address] = self.count.get(address, 0) + 1
             self.last[address] = delivery
+        self.clocks.handle(batch)
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -231,6 +235,7 @@ def look(connection: Connection, rates: Rates, span_ns: int) -> list[dict[str, A
     """Return one row a channel: rate, age, error, gaps."""
     now_ns = connection.clock.now()
     rows = []
+    sources = rates.clocks.watch.sources()
     for address, delivery in sorted(rates.last.items()):
         time = delivery.header.time
         age_s = (now_ns - time.bus_ns) / 1e9
@@ -246,6 +251,7 @@ def look(connection: Connection, rates: Rates, span_ns: int) -> list[dict[str, A
                 "clock": time.state.label,
                 "lost": connection.lost.get(address, 0),
                 "backfilled": connection.backfilled.get(address, 0),
+                **words(sources.get(publisher_of(address.split("/")[1]))),
             }
         )
     return rows
@@ -258,11 +264,14 @@ def table(connection: Connection, rows: list[dict[str, Any]]) -> Table:
     start = f"{connection.workspace}/"
     names = [row["address"].removeprefix(start) for row in rows]
     out.add_column("channel", min_width=max(map(len, names), default=0))  # never cut
-    for head in ("1/s", "age s", "likely\n± ms", "surely\n± ms", "clock", "lost", "filled"):
+    heads = ["1/s", "age s", "likely\n± ms", "surely\n± ms", "clock", "drift\nppm"]
+    for head in [*heads, "lost", "filled"]:
         out.add_column(head, justify="left" if head == "clock" else "right")
     for name, row in zip(names, rows, strict=True):
         style = "yellow" if row["stale"] or row["lost"] else None
         shown = [name, row["hz"], row["age_s"], row["err_ms"], row["bound_ms"]]
-        shown += [row["clock"], row["lost"], row["backfilled"]]
+        drift = None if row["drift_ppm"] is None else f"{row['drift_ppm']:+.1f}"
+        clock = f"{row['clock']}, {row['epochs']} steps" if row["epochs"] else row["clock"]
+        shown += [clock, drift, row["lost"], row["backfilled"]]
         out.add_row(*("–" if cell is None else str(cell) for cell in shown), style=style)
     return out

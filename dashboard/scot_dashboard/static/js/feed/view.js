@@ -8,6 +8,7 @@
 import { SIMULATED } from "./wire.js";
 
 const RECENT_MS = 10_000;
+const STREAMS = new Set(["numeric", "waveform", "pose", "video", "image"]);
 const RANK = { Hi: 3, Me: 2, Lo: 1, None: 0 };
 
 /**
@@ -117,6 +118,7 @@ export class Witness {
     if (sample.flags & SIMULATED) this.simulated = true;
     const before = this.newest.get(device);
     if (!before || sample.t >= before.t) this.newest.set(device, sample);
+    if (!STREAMS.has(channel.kind)) return; // a word of long ago says nothing of the clock now
     const times = this.times.get(device) ?? new Map();
     times.set(channel.name, sample);
     this.times.set(device, times);
