@@ -13,6 +13,7 @@ from benchmarks.bed.ends import Look
 
 SETTLE = 1 / 3  # of a run: the line through 5±2 ms needs half a minute
 STEP_LIMIT_S = 5.0
+NONE = Look(0, 0)
 
 
 class Errors(msgspec.Struct, frozen=True):
@@ -88,9 +89,9 @@ def figures(
         ours=Errors.of(calm),
         peer=Errors.of(calm_peer),
         outside=sum(r.bound_ns is None or abs(r.error_ns) > r.bound_ns for r in sure),
-        unlikely=float(np.mean([abs(r.error_ns) > (r.err_ns or 0) for r in calm])),
-        bound_us=float(np.median([(r.bound_ns or 0) / 1e3 for r in calm])),
-        err_us=float(np.median([(r.err_ns or 0) / 1e3 for r in calm])),
+        unlikely=sum(abs(r.error_ns) > (r.err_ns or 0) for r in calm) / max(1, len(calm)),
+        bound_us=float(np.median([(r.bound_ns or 0) / 1e3 for r in calm or ours or [NONE]])),
+        err_us=float(np.median([(r.err_ns or 0) / 1e3 for r in calm or ours or [NONE]])),
         steps=found,
         false_epochs=len(changes),
     )
