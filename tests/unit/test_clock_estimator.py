@@ -294,6 +294,7 @@ def cloud(points: list[tuple[int, int]]) -> Cloud:
     return np.array([x for x, _ in points], float), np.array([y for _, y in points], float)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(-50, 50)), min_size=1, max_size=500))
 def test_an_envelope_keeps_the_tightest_of_each_bin_of_its_window(
     steps: list[tuple[int, int]],
@@ -323,6 +324,7 @@ def test_an_envelope_keeps_the_tightest_of_each_bin_of_its_window(
         assert len(envelope) == len(xs) <= 12
 
 
+@settings(deadline=None)
 @given(POINTS, POINTS, st.sampled_from([0.0, 0.1]))
 def test_what_lies_between_is_what_every_line_between_says(
     upper: list[tuple[int, int]], lower: list[tuple[int, int]], wander: float

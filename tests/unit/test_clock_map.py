@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scot.clock import machine
@@ -36,6 +36,7 @@ def line(**more: object) -> BusMap:
     return msgspec.structs.replace(plain, **more)
 
 
+@settings(deadline=None)
 @given(MAPS, AGES)
 def test_local_is_the_inverse_of_at(given: BusMap, age_ns: int) -> None:
     local_ns = given.local_ns + age_ns
@@ -44,12 +45,14 @@ def test_local_is_the_inverse_of_at(given: BusMap, age_ns: int) -> None:
     assert abs(given.at(given.local(bus_ns)) - bus_ns) <= 1 + given.rate
 
 
+@settings(deadline=None)
 @given(MAPS, AGES, AGES)
 def test_bus_time_never_runs_backwards_along_a_line(given: BusMap, one: int, other: int) -> None:
     early, late = sorted((given.local_ns + one, given.local_ns + other))
     assert given.at(early) <= given.at(late)
 
 
+@settings(deadline=None)
 @given(MAPS, AGES)
 def test_at_is_the_line(given: BusMap, age_ns: int) -> None:
     expected = given.bus_ns + age_ns * given.rate
@@ -71,6 +74,7 @@ def test_a_clock_that_stands_still_never_reaches_another_time(rate: float) -> No
         given.local(given.bus_ns + 1)
 
 
+@settings(deadline=None)
 @given(MAPS, AGES, st.integers(0, 10**9))
 def test_the_error_of_a_stamp_grows_with_the_age_of_its_line(
     given: BusMap, age_ns: int, more_ns: int

@@ -168,6 +168,7 @@ def test_thinned_numerics_are_few_in_order_and_hide_no_peak(
         assert max(sound) in shown
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40), st.integers(1, 200))
 def test_other_samples_are_thinned_evenly_from_first_to_last(max_points: int, count: int) -> None:
     sent = [sample(B, seq, seq, np.zeros(1, np.float32)) for seq in range(count)]

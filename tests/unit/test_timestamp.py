@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scot.timestamp import ClockState, Order, Timestamp
@@ -16,6 +16,7 @@ def at(bus_ns: int, bound_ns: int | None, err_ns: int | None = 0) -> Timestamp:
     return Timestamp(None, bus_ns, bound_ns, err_ns, ClockState.LOCKED)
 
 
+@settings(deadline=None)
 @given(INSTANT, st.integers(-(2**42), 2**42), WIDTH, WIDTH)
 def test_the_order_is_what_every_truth_within_the_bounds_agrees_on(
     base_ns: int, apart_ns: int, bound_ns: int, other_bound_ns: int
