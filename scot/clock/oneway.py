@@ -265,6 +265,11 @@ class Follower:
         self._newest[stream] = max(reading_ns, self._newest.get(stream, reading_ns))
         return placed_ns, round(self._unsure(placed_ns - reading_ns, reading_ns, old_ns))
 
+    @property
+    def jitter_ns(self) -> float:
+        """Mean delay beyond the least one."""
+        return self._jitter_ns
+
     def offset_ns(self, reading_ns: int) -> int:
         """Return the envelope's offset, arrival − reading, at a reading."""
         return self._line.at(reading_ns)
