@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from scot.alignment import Aligned
 from scot.channel import Catalogue, Channel
 from scot.codec import Frame
 from scot.history import HistoryReply, HistoryRequest
@@ -96,6 +97,11 @@ class Recording(Protocol):
         max_points: int | None = None,
     ) -> dict[str, list[Sample]]:
         """Return the samples of [from_ns, to_ns) by channel, as `scot.timeline.Timeline` does."""
+
+    def align(
+        self, addresses: Iterable[str], times_ns: Sequence[int], tolerance_ns: int
+    ) -> dict[str, Aligned]:
+        """Return channels at the same instants, as `scot.timeline.Timeline` does."""
 
     def frames(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from scot.alignment import Aligned, align
 from scot.sample import Flags, NumericValue, Sample
 
 KEEP_NS = 600_000_000_000
@@ -118,6 +119,21 @@ class Timeline:
                 samples = thin(samples, max_points)
             found[address] = samples
         return found
+
+    def align(
+        self, addresses: Iterable[str], times_ns: Sequence[int], tolerance_ns: int
+    ) -> dict[str, Aligned]:
+        """Return channels at the same instants, each value with its age and errors.
+
+        Args:
+            addresses: channels; one without samples is known nowhere.
+            times_ns: the instants, bus ns.
+            tolerance_ns: age up to which a value counts.
+
+        Raises:
+            ValueError: the tolerance is negative.
+        """
+        return {a: align(self._samples.get(a, []), times_ns, tolerance_ns) for a in addresses}
 
     def _forget(self, times: list[int], samples: list[Sample], newest_ns: int) -> None:
         old = bisect_right(times, newest_ns - self.keep_ns) - 1  # one more holds at the edge

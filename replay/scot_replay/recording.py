@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scot.alignment import Aligned, align
 from scot.channel import Catalogue, Channel, Kind
 from scot.codec import Frame, decode
 from scot.errors import CodecError, RecordingError
@@ -232,6 +233,21 @@ class DirectoryRecording:
             if max_points is not None and len(samples) > max_points:
                 samples = thin(samples, max_points)
             found[address] = samples
+        return found
+
+    def align(
+        self, addresses: Iterable[str], times_ns: Sequence[int], tolerance_ns: int
+    ) -> dict[str, Aligned]:
+        """Return channels at the same instants, by whole address; see `scot.timeline.Timeline`."""
+        found: dict[str, Aligned] = {}
+        for address in self._wanted(addresses):
+            samples: list[Sample] = []
+            if len(times_ns):
+                first_ns, last_ns = min(times_ns), max(times_ns)
+                within = self._holder.channel(address, first_ns + 1, last_ns + 1)
+                samples = self._samples(address, [*self.found_at(address, first_ns), *within])
+            rate_hz = self.channel(address).rate_hz
+            found[address] = align(samples, times_ns, tolerance_ns, rate_hz)
         return found
 
     def found(self, address: str, between: tuple[int, int] | None = None) -> list[Found]:
