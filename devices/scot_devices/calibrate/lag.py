@@ -54,6 +54,9 @@ _SURE: Final = 6.0
 """The best lag must stand out of the others by so many of their standard deviations."""
 
 _RIVAL: Final = 0.75
+_OUTLIER: Final = 2.5
+_NEAR: Final = 5
+"""Points on either side that the smoothing takes in."""
 
 
 class CalibrationError(ScotError):
@@ -126,6 +129,8 @@ def find_lag(
     best = _standing_out(lags, costs)
     fine_range = (best - _REACH_S, best + _REACH_S)
     near = _Pair.of(track, seen, (fine_range[0] - 0.01, fine_range[1] + 0.01))
+    near.calm(best)
+    near.calm(best)
     fine = np.arange(fine_range[0], fine_range[1] + _FINE_S / 2, _FINE_S)
     lag_s, err_s = _jackknifed(near, fine)
     if err_s > MAX_ERR_S:
@@ -146,14 +151,15 @@ class _Pair:
     """
 
     def __init__(self, track: Track, times_s: Array, used: Mask, steps: Array) -> None:
-        self.track = track
+        self.track = smoothed(track)
         self.times_s = times_s
         self.used = used
         self.seconds = float(np.diff(times_s)[used].sum())
-        self._slopes = _slopes(track)
+        self._slopes = _slopes(self.track)
         period_s = float(np.median(np.diff(times_s)))
         self._width = 2 * max(1, round(_SLOW_S / period_s / 2)) + 1
-        self.other = _whitened(high_pass(steps, used, self._width)[used])
+        self._seen = high_pass(steps, used, self._width)[used]
+        self.other = _whitened(self._seen)
 
     @classmethod
     def of(cls, track: Track, seen: Movement, range_s: tuple[float, float]) -> _Pair:
@@ -170,6 +176,18 @@ class _Pair:
         """Return the track's displacement over the used intervals, filtered, (n, d)."""
         steps = np.diff(_read(self.track, self._slopes, self.times_s - lag_s), axis=0)
         return high_pass(steps, self.used, self._width)[self.used]
+
+    def calm(self, lag_s: float) -> None:
+        """Draw in what lies far from what the track explains at a lag: glints, drops, bad frames.
+
+        Of each signal, rests beyond `_OUTLIER` of their robust deviations are cut there (Huber).
+        """
+        moved = self.moved(lag_s)
+        explained = moved @ (np.linalg.pinv(moved) @ self._seen)
+        rest = self._seen - explained
+        limit = _OUTLIER * 1.4826 * np.median(np.abs(rest), axis=0)
+        self._seen = explained + np.clip(rest, -limit, limit)
+        self.other = _whitened(self._seen)
 
     def speed(self, lag_s: float) -> float:
         """Return the root mean square of the track's movement over half seconds, a second."""
@@ -190,6 +208,26 @@ class _Pair:
         """Return the squared canonical correlations at a lag, below 1."""
         shared = _whitened(self.moved(lag_s)).T @ self.other / len(self.other)
         return np.clip(np.linalg.eigvalsh(shared @ shared.T), 0.0, 1.0 - 1e-9)
+
+
+def smoothed(track: Track) -> Track:
+    """Return the track on a grid four times as fine, by local lines under a Gaussian.
+
+    The Gaussian is one interval wide. Plain interpolation averages noise between two points and
+    keeps it at them; where the rates of both streams are multiples, the best lag would then lock
+    to the points' spacing. Under this one the noise is the same at every instant.
+    """
+    period_s = float(np.median(np.diff(track.times_s)))
+    grid = np.arange(track.times_s[0], track.times_s[-1], period_s / 4)
+    nearest = np.searchsorted(track.times_s, grid)[:, None] + np.arange(-_NEAR, _NEAR)
+    inside = (nearest >= 0) & (nearest < track.times_s.size)
+    nearest = np.clip(nearest, 0, track.times_s.size - 1)
+    away = (track.times_s[nearest] - grid[:, None]) / period_s
+    weight = np.where(inside, np.exp(-0.5 * np.minimum(away**2, 60.0)), 0.0)
+    whole, first, second = (np.sum(weight * away**k, axis=1) for k in (0, 1, 2))
+    level = weight * (second[:, None] - first[:, None] * away)
+    level /= np.maximum(whole * second - first**2, 1e-300)[:, None]
+    return Track(grid, np.einsum("gn,gnd->gd", level, track.values[nearest]))
 
 
 def high_pass(steps: Array, used: Mask, width: int) -> Array:
@@ -231,7 +269,8 @@ def _known(track: Track, seen: Movement, range_s: tuple[float, float]) -> Mask:
     Left out are frames that were missed, steps that are not known or wildly larger than the rest,
     and those for which the tool may have been hidden.
     """
-    begin_s, end_s = seen.times_s[:-1] - range_s[1], seen.times_s[1:] - range_s[0]
+    begin_s = seen.times_s[:-1] - range_s[1] - GAP_S / 2
+    end_s = seen.times_s[1:] - range_s[0] + GAP_S / 2
     # Intervals of the track without a hole: how many holes lie before either end.
     holes = np.concatenate([[0], np.cumsum(np.diff(track.times_s) > GAP_S)])
     first = np.searchsorted(track.times_s, begin_s, side="right") - 1
@@ -242,8 +281,8 @@ def _known(track: Track, seen: Movement, range_s: tuple[float, float]) -> Mask:
     period_s = np.diff(seen.times_s)
     steady = (period_s > 0) & (period_s < FRAME_GAP_S)
     size = np.sqrt(np.nansum(seen.steps**2, axis=1))
-    usual = float(np.nanmedian(size)) if size.size else 0.0
-    calm = np.isfinite(seen.steps).all(axis=1) & (size <= 30.0 * usual + 1e-12)
+    large = float(np.percentile(size, 95)) if size.size else 0.0
+    calm = np.isfinite(seen.steps).all(axis=1) & (size <= 10.0 * large + 1e-12)
     used: Mask = inside & whole & steady & calm
     return used
 

@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, Final, NamedTuple
 
 import scot
-from scot.config import LatencyTable
+from scot.config import LatencyTable, parse
 from scot.errors import ConfigError
 
 _HEADER: Final = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
@@ -46,6 +46,22 @@ def lines_for(table: LatencyTable) -> str:
 def is_bundled(path: Path) -> bool:
     """Say whether a room file belongs to SCOT itself and must not be edited."""
     return path.resolve().is_relative_to(_BUNDLED.resolve())
+
+
+def check(path: Path, device: str) -> LatencyTable | None:
+    """Return the latency a room file has for a device, before any work is put into a new one.
+
+    Raises:
+        ConfigError: it cannot be read or has no such device.
+    """
+    try:
+        tables = _parsed(path.read_bytes().decode("utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            path, "", f"cannot be read ({error})", "name a room file with --room"
+        ) from None
+    found = _device_in(tables, device, path).get("latency")
+    return None if found is None else parse(LatencyTable, found, path, f"device {device}.latency")
 
 
 def write(path: Path, device: str, table: LatencyTable | None) -> None:
@@ -128,14 +144,22 @@ def _with(
 ) -> dict[str, Any]:
     """Return the tables as they must be after the edit."""
     devices = [dict(d) for d in tables.get("device", [])]
-    found = [d for d in devices if d.get("name") == device]
+    changed = {**tables, "device": devices}
+    found = _device_in(changed, device, where)
+    found.pop("latency", None)
+    if table is not None:
+        found["latency"] = table.model_dump()
+    return changed
+
+
+def _device_in(tables: dict[str, Any], device: str, where: str | Path) -> dict[str, Any]:
+    """Return a device's own table."""
+    devices = tables.get("device", [])
+    found: list[dict[str, Any]] = [d for d in devices if d.get("name") == device]
     if not found:
         names = ", ".join(str(d.get("name")) for d in devices) or "none"
         raise ConfigError(where, "device", f"has no {device!r}", f"its devices: {names}")
-    found[0].pop("latency", None)
-    if table is not None:
-        found[0]["latency"] = table.model_dump()
-    return {**tables, "device": devices}
+    return found[0]
 
 
 def _of_device(lines: list[str], device: str, where: str | Path) -> list[_Section]:
