@@ -267,15 +267,13 @@ async def test_when_the_worker_hangs_its_numbers_do_not_stay(page: Page, room: R
 async def test_rewind_goes_past_what_the_page_itself_holds(page: Page, room: RunningRoom) -> None:
     await open_wall(page, room)
     await until(page, lambda s: s["cursorUnixMs"] - s["oldestUnixMs"] > 30_000, 60)
-    before = await state(page)
     for _ in range(4):
         await page.keyboard.press("ArrowLeft")
     then = await until(
         page,
-        lambda s: (
+        lambda s: (  # it plays on meanwhile: what counts is the cursor, not where it began
             s["behindLiveMs"] > 19_000
             and not s["seeking"]
-            and int(s["lastVideoBusNs"]) < int(before["lastVideoBusNs"]) - 15e9
             and abs(int(s["lastVideoBusNs"]) / 1e6 - 37_000 - s["cursorUnixMs"]) < 1_000
             and not s["tiles"]["or1/monitor/hr"]["stale"]
         ),
