@@ -27,8 +27,9 @@ from scot.clock import machine
 from scot.clock.clock import Clock
 from scot.testing.clocks import LINKS
 
-SHARES = {"LAN": 0.2, "5±2 ms, 2 % loss": 0.5, "400 ms": 0.16, "asymmetric 3:1": 0.14}
-STEPS_MS = ((0.75, 20.0), (0.88, -4.0))  # share of the run, by how much
+SHARES = {"LAN": 0.2, "5±2 ms, 2 % loss": 0.44, "400 ms": 0.19, "asymmetric 3:1": 0.17}
+STEPS_MS = ((13.0, 20.0), (5.5, -4.0))  # s before the end, by how much
+LEAST_S = 22.0  # of one link: to settle, to be looked at, and to step twice
 START_S = 1.5
 END_S = 10.0
 OFFSET_NS = 7_777_000_000_000
@@ -48,7 +49,7 @@ def run(link: str, seconds: float, ppm: float, seed: int, folder: Path) -> Figur
     assert session is not None
     now_ns = machine.monotonic_ns()
     begin_ns = now_ns + round(START_S * 1e9)
-    steps = [(begin_ns + round(s * seconds * 1e9), round(ms * 1e6)) for s, ms in STEPS_MS]
+    steps = [(begin_ns + round((seconds - s) * 1e9), round(ms * 1e6)) for s, ms in STEPS_MS]
     bent = Bent(now_ns, round(ppm * 1000), steps, OFFSET_NS)
     plan = ends.Plan(str(state), session, bent, begin_ns + round(seconds * 1e9))
     (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
@@ -140,6 +141,8 @@ def main() -> None:
     bad = False
     links = told.link or list(SHARES)
     shares = {link: SHARES.get(link, min(SHARES.values())) for link in links}
+    if told.seconds * min(shares.values()) / sum(shares.values()) < LEAST_S:
+        parser.error(f"too short: each link needs {LEAST_S:g} s, all four 130 s")
     for link in links:
         seconds = told.seconds * shares[link] / sum(shares.values())
         with tempfile.TemporaryDirectory(prefix="scot-bed-") as folder:
