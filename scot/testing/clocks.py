@@ -111,6 +111,22 @@ LINKS = {
 }
 
 
+def exchange(
+    clock: CrystalClock, link: Link, true_ns: float, rng: np.random.Generator
+) -> tuple[Probe, float] | None:
+    """Return the probe sent at a true time and when the device got its answer; None if lost."""
+    t_s = true_ns / 1e9
+    there_ns = link.there(rng, t_s) * 1e6
+    work_ns = rng.uniform(10e3, 60e3)
+    back_ns = link.back(rng, t_s) * 1e6
+    if rng.uniform() < link.loss:
+        return None
+    t2 = true_ns + there_ns
+    t3 = t2 + work_ns
+    t4 = t3 + back_ns
+    return Probe(clock.read(true_ns), round(t2), round(t3), clock.read(t4)), t4
+
+
 def exchanges(
     clock: CrystalClock, link: Link, seconds: float, seed: int = 0
 ) -> Iterator[tuple[Probe, float]]:
@@ -125,13 +141,6 @@ def exchanges(
         every_ns = BURST_EVERY_NS if sent < BURST else EVERY_NS
         true_ns += every_ns * rng.uniform(0.8, 1.2)
         sent += 1
-        t_s = true_ns / 1e9
-        there_ns = link.there(rng, t_s) * 1e6
-        work_ns = rng.uniform(10e3, 60e3)
-        back_ns = link.back(rng, t_s) * 1e6
-        if rng.uniform() < link.loss:
-            continue
-        t2 = true_ns + there_ns
-        t3 = t2 + work_ns
-        t4 = t3 + back_ns
-        yield Probe(clock.read(true_ns), round(t2), round(t3), clock.read(t4)), t4
+        done = exchange(clock, link, true_ns, rng)
+        if done is not None:
+            yield done
