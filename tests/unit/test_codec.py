@@ -318,6 +318,33 @@ def test_as_many_items_as_allowed_and_not_one_more() -> None:
         encode(Sample("or1/d/x", 1, 0, TIME, Flags(0), {"a": [0] * MAX_ITEMS}), Kind.EVENT)
 
 
+WHOLE = [0, 127, 128, 256, 65_536, 2**32, 2**63, -1, -33, -129, -32_769, -(2**31) - 1]
+TEXTS = ["", "a" * 31, "a" * 32, "a" * 256, "a" * 65_536, b"", b"a" * 256, b"a" * 65_536]
+LISTS: list[Any] = [[], [0] * 15, [0] * 16]
+MAPS: list[Any] = [{str(n): n for n in range(count)} for count in (0, 15, 16)]
+EVERY_TYPE = [None, True, False, 1.5, *WHOLE, *TEXTS, *LISTS, *MAPS]
+
+
+@pytest.mark.parametrize("value", EVERY_TYPE, ids=lambda value: repr(value)[:20])
+def test_every_type_of_messagepack_is_measured_to_its_last_byte(value: Any) -> None:
+    data = msgpack.packb(value)
+    check_bounds(data)
+    check_bounds(msgpack.packb([value, 1]))
+    check_bounds(msgpack.packb(3.5, use_single_float=True))
+    with pytest.raises(CodecError, match=f"{len(data) + 1} B where the value takes {len(data)}"):
+        check_bounds(data + b"\0")
+    for cut in range(max(0, len(data) - 20), len(data)):
+        with pytest.raises(CodecError):
+            check_bounds(data[:cut])
+
+
+def test_depth_is_counted_in_lists_and_maps() -> None:
+    check_bounds(b"\x91" * MAX_DEPTH + b"\xc0")
+    check_bounds(b"\x81\xa0" * MAX_DEPTH + b"\xc0")
+    with pytest.raises(CodecError, match=f"nested deeper than {MAX_DEPTH}"):
+        check_bounds(b"\x91" * (MAX_DEPTH + 1) + b"\xc0")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.VIDEO])
 def test_reading_does_not_need_the_header_twice(kind: Kind) -> None:
     name = next(name for name in GOLDEN if GOLDEN[name]["kind"] == kind)

@@ -330,3 +330,11 @@ def test_a_device_of_a_thousand_channels_is_welcome(room: Room) -> None:
         room.send("monitor", b"announce", msgspec.structs.replace(MONITOR, channels=many)),
         "monitor",
     )
+
+
+def test_a_device_whose_description_would_swell_is_refused(room: Room) -> None:
+    """200 kB on the wire, 13 MB as lists."""
+    channel = Event("one", attrs={"a": [[]] * 200_000})
+    device = msgspec.structs.replace(MONITOR, channels={"one": channel})
+    text = refusal(room.send("monitor", b"announce", device), "monitor")
+    assert text == "more than 100000 items"

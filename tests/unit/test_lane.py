@@ -149,6 +149,30 @@ async def test_a_new_broker_gets_what_the_old_one_may_not_have_passed_on(ctl: Pa
     await idle(ctl)
 
 
+async def test_what_is_sent_again_goes_before_what_still_waits(pair: Pair) -> None:
+    window = WINDOW[pair.lane.name]
+    pair.put(window + 10)
+    await pair.broker.until(lambda: len(pair.broker.frames) == window)
+    pair.broker.credit(0, epoch=1)
+    pair.broker.credit(0, epoch=2)
+    await pair.broker.until(lambda: len(pair.broker.frames) == 2 * window)
+    pair.broker.credit(window, epoch=2)
+    await pair.broker.until(lambda: len(pair.broker.frames) == 2 * window + 10)
+    assert pair.broker.numbers == [*range(window), *range(window + 10)]
+
+
+async def test_any_word_of_the_broker_puts_the_question_off(ctl: Pair) -> None:
+    ctl.put(6)
+    await ctl.broker.until(lambda: len(ctl.broker.frames) == 6)
+    for received in range(1, 4):
+        ctl.lane.poke()
+        ctl.broker.credit(received)
+        ctl.put(1)  # its echo below shows that the credit has been heard
+        await ctl.broker.until(lambda received=received: len(ctl.broker.frames) == 6 + received)  # type: ignore[misc]
+        await asyncio.sleep(0.02)
+    assert ctl.broker.questions == 0
+
+
 async def test_a_broker_that_says_nothing_is_asked_and_its_answer_settles(ctl: Pair) -> None:
     ctl.put(6)
     await ctl.broker.until(lambda: len(ctl.broker.frames) == 6)
