@@ -40,7 +40,7 @@ from scot.timestamp import ClockState
 
 WINDOWS_S = (2, 8, 15, 30, 60, 120)
 BINS = 32
-BACK_NS = 2e9  # answers overtake one another by less
+BACK_NS = float(MAX_RTT_NS)  # answers overtake one another by less
 MAX_SKEW = 500e-6
 WANDER = 20e-6
 ASYMMETRY = 0.6
