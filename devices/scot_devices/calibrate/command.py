@@ -83,9 +83,9 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command line
         pair = _from_recording(recording, names, start, seconds or MOST_S)
     else:
         pair = _from_room(workspace, names, seconds or SECONDS)
-    found = _compare(names, *pair)
+    found = compare(names, *pair)
     if found["store"]:
-        _store(found, room)
+        store(found, room)
     _tell(found, as_json)
     return 0
 
@@ -154,7 +154,7 @@ def _bare(name: str, catalogue: Catalogue) -> str:
     return name.removeprefix(f"{catalogue.workspace}/")
 
 
-def _compare(
+def compare(
     names: tuple[str, str], channel: Channel, late: Taker, base: Channel, early: Taker
 ) -> dict[str, Any]:
     """Return what was found, as plain values; ``store`` says whether it is a latency."""
@@ -170,7 +170,7 @@ def _compare(
         raise CalibrationError("name a video and then a pose, or two waveforms")
     clocks = [late.errors.typical_s, early.errors.typical_s]
     return {
-        **_figures(names, lag, applied_ns(channel) / 1e6, clocks),
+        **figures(names, lag, applied_ns(channel) / 1e6, clocks),
         "not_a_clock_error": why,
         "store": not why,
         "stored": None,
@@ -181,9 +181,17 @@ def _compare(
 _ORIGIN = 0
 
 
-def _figures(
+def figures(
     names: tuple[str, str], lag: Lag, applied_ms: float, clocks: list[float | None]
 ) -> dict[str, Any]:
+    """Return a lag as it is printed: ms, with the doubt of both clocks added to its own.
+
+    Args:
+        names: channel that is late, channel it was compared with.
+        lag: found between their bus times.
+        applied_ms: taken off the first one's times already.
+        clocks: likely errors of their stamps, s; None unknown.
+    """
     known_ms = [1e3 * clock for clock in clocks if clock is not None]
     clock_ms = math.hypot(*known_ms)
     return {
@@ -204,7 +212,7 @@ def _figures(
     }
 
 
-def _store(found: dict[str, Any], room: Path | None) -> None:
+def store(found: dict[str, Any], room: Path | None) -> None:
     """Write a latency into the room file, or say the lines to add."""
     device, _, channel = found["of"].rpartition("/")
     table = LatencyTable(
@@ -254,11 +262,12 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    for line in _lines(found):
+    for line in lines(found):
         typer.echo(line)
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return what was found as people read it."""
     if found["not_a_clock_error"]:
         return [
             f"{found['of']} comes {found['lag_ms']:.1f} ms after {found['against']} "
@@ -267,26 +276,26 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ]
     clock = found["clock_err_ms"]
     share = "not all known" if clock is None else f"{clock:.2f} ms"
-    lines = [
+    out = [
         f"{found['of']} shows the world {found['latency_ms']:.2f} ms late, "
         f"± {found['err_ms']:.2f} ms likely, against {found['against']}",
         f"  of that ±: content {found['content_err_ms']:.2f} ms, clocks {share}; "
         f"correlation {found['correlation']:.2f} over {found['seconds']:.0f} s",
     ]
     if found["applied_ms"]:
-        lines.append(
+        out.append(
             f"  {found['applied_ms']:.2f} ms of it were taken off already; "
             f"{found['lag_ms']:+.2f} ms were left"
         )
     if found["stored"]:
-        lines.append(
+        out.append(
             f"{found['stored']}: written; it counts from the room's next start. "
             f"To take it back: scot calibrate --undo {found['of']} --room {found['stored']}"
         )
     if found["lines"]:
-        lines.append("Nothing was written. Add to the device in your room file (or give --room):")
-        lines += ["", *found["lines"].splitlines()]
-    return lines
+        out.append("Nothing was written. Add to the device in your room file (or give --room):")
+        out += ["", *found["lines"].splitlines()]
+    return out
 
 
 def _progress(takers: dict[str, tuple[Channel, Taker]], at_s: float, seconds: float) -> str:
