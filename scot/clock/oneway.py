@@ -94,7 +94,7 @@ class LowerLine:
         if not bins:
             self._zero = (reading_ns, offset_ns)
         x, y = float(reading_ns - self._zero[0]), float(offset_ns - self._zero[1])
-        self._height += min(0.0, y - self._height - self.skew * (x - self._at))
+        self._height += min(0.0, self.above(reading_ns, offset_ns))
         number = x // self._bin_ns
         last = bins[-1][0] // self._bin_ns if bins else number - 1
         if number > last:
@@ -225,7 +225,6 @@ class Follower:
         self._placed: list[int] = []
         self._last: dict[str, tuple[int, int]] = {}
         self._newest: dict[str, int] = {}
-        self._arrived_ns = 0
 
     def new_epoch(self) -> None:
         """Begin anew, as after a step; the crystal and the way, so skew and jitter, are as before.
@@ -303,7 +302,6 @@ class Follower:
 
     def _extend(self, end_ns: int, arrived_ns: int) -> None:
         """Draw the function up to a new newest reading."""
-        self._arrived_ns = arrived_ns = max(self._arrived_ns, arrived_ns)
         placed_ns = min(end_ns + self._line.at(end_ns), arrived_ns)
         if self._readings:
             passed_ns = end_ns - self._readings[-1]
@@ -311,7 +309,9 @@ class Follower:
                 return
             last_ns, bend_ns = self._placed[-1], passed_ns * SLEW // 100
             placed_ns = max(placed_ns, last_ns + passed_ns - bend_ns)
-            placed_ns = min(placed_ns, last_ns + passed_ns + bend_ns, arrived_ns)
+            placed_ns = min(placed_ns, last_ns + passed_ns + bend_ns)
+            if arrived_ns >= last_ns:
+                placed_ns = min(placed_ns, arrived_ns)
         self._readings.append(end_ns)
         self._placed.append(placed_ns)
         if len(self._readings) > KNOTS:

@@ -53,17 +53,31 @@ def test_the_claim_shrinks_to_the_floor_as_the_envelope_settles() -> None:
 
 
 def test_a_late_first_arrival_never_turns_time_back() -> None:
-    """The first block came 300 ms late, the others at once: seq 0 must not stand after seq 4."""
+    """The first blocks came late and all at once, the others in time."""
     oneway = OneWay()
-    placed = []
-    for k in range(12):
+    placed, came = [], []
+    for k in range(14):
         first_ns = START_NS + k * 128 * MS
-        late_ns = 300 * MS if k == 0 else 0
-        came = arrival(first_ns + max(128 * MS, 300 * MS if k < 2 else 0) + late_ns // 10)
-        placed.append(oneway.stamp(first_ns + OFFSET_NS, came, 124 * MS, "ecg_ii").bus_ns)
+        came_ns = max(first_ns + 128 * MS, START_NS + 4 * 128 * MS + 60 * MS)
+        came.append(came_ns)
+        placed.append(
+            oneway.stamp(first_ns + OFFSET_NS, arrival(came_ns), 124 * MS, "ecg_ii").bus_ns
+        )
     assert placed == sorted(placed)
-    assert len(set(placed)) == 12
-    assert placed[-1] - (START_NS + 11 * 128 * MS) == pytest.approx(4 * MS, abs=MS)
+    assert all(at_ns <= came_ns for at_ns, came_ns in zip(placed, came, strict=True))
+    assert placed[-1] - (START_NS + 13 * 128 * MS) == pytest.approx(4 * MS, abs=MS)
+
+
+def test_arrivals_that_overtake_one_another_turn_no_time_back() -> None:
+    """Reports handled on two threads: the first one's arrival was read 300 ms too late."""
+    oneway, placed = OneWay(), []
+    for k in range(40):
+        true_ns = START_NS + k * 20 * MS
+        late_ns = 300 * MS if k == 0 else MS
+        placed.append(oneway.stamp(true_ns + OFFSET_NS, arrival(true_ns + late_ns)).bus_ns)
+    assert placed == sorted(placed)
+    assert len(set(placed)) == 40
+    assert placed[-1] - true_ns == MS
 
 
 def test_a_block_came_after_its_last_value_was_taken() -> None:
