@@ -76,11 +76,13 @@ def test_another_rate_is_another_segment_and_time_goes_on() -> None:
 
 
 def test_a_counter_that_begins_anew_is_a_new_segment() -> None:
-    stream = Dejitter()
+    stream, off = Dejitter(), []
     for counter, first_ns, came_ns in batches(200):
         again = 0 if first_ns < 8 * S else 8 * 250
-        stream.place(counter - again, 20, RATE_HZ, came_ns)
+        placed_ns, _ = stream.place(counter - again, 20, RATE_HZ, came_ns)
+        off.append(abs(placed_ns - first_ns - MS))
     assert stream.segment == 1
+    assert max(off[100:]) < 40 * MS, "followed at once"
 
 
 def test_a_stamp_of_the_first_value_is_smoothed_in_its_own_time_base() -> None:
