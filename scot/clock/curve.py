@@ -115,6 +115,19 @@ def _scale(scale: float, off: float, spread: float) -> float:
     return min(max(spread, scale / 4), 2 * scale)
 
 
+def _weights(fit: Array) -> Array:
+    """Return exp(fit), nearly, scaled to a sum of one.
+
+    (1 + x / 64)⁶⁴ has the same bits everywhere, exp has not.
+    """
+    weight: Array = 1.0 + np.minimum(fit.max() - fit, 1e4) / 64
+    for _ in range(6):
+        weight *= weight
+    np.divide(1.0, weight, out=weight)
+    weight /= weight.sum()
+    return weight
+
+
 def likeliest(
     above: tuple[Array, Array],
     below: tuple[Array, Array],
@@ -153,11 +166,7 @@ def likeliest(
         bottom = ((yl - b[:, None] * ul)[:, None, :] - (c[:, None] * pl)[None, :, :]).max(axis=2)
         zb, zc = (b - b_prior) / b_wide, c / c_wide
         fit = top / su - bottom / sl - (zb * zb / 2)[:, None] - (zc * zc / 2)[None, :]
-        weight = 1.0 + np.minimum(fit.max() - fit, 1e4) / 64
-        for _ in range(6):
-            weight *= weight
-        weight = 1.0 / weight
-        weight /= weight.sum()
+        weight = _weights(fit)
         wb, wc = weight.sum(axis=1), weight.sum(axis=0)
         mb, mc = float((wb * b).sum()), float((wc * c).sum())
         vb = sqrt(float((wb * (b - mb) ** 2).sum()))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scot.clock.clock import BusMap, Clock
-from scot.clock.estimator import LOCK_AFTER, MAX_SKEW, SEASONED, Estimator, Line
+from scot.clock.estimator import BEND, LOCK_AFTER, MAX_SKEW, SEASONED, Estimator, Line
 from scot.clock.hulls import Cloud, Envelope, between
 from scot.clock.probe import MAX_RTT_NS, Probe, Request, encode, read_reply
 from scot.clock.service import ClockService
@@ -178,6 +178,35 @@ def test_a_step_of_ten_ms_is_found_at_the_first_probe_after_it(step_ms: int, see
             assert seen.epoch == 1
             return
     pytest.fail("no exchange after the step")
+
+
+@pytest.mark.parametrize("step_ms", [2, -2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_step_of_two_ms_is_found_within_five_seconds(step_ms: int, seed: int) -> None:
+    at_s = 40.0 + seed * 0.0777
+    clock = crystal(seed, steps=[(at_s, step_ms * MS)])
+    estimator = Estimator()
+    for probe, back_ns in exchanges(clock, LINKS["5±2 ms, 2 % loss"], at_s + 5.0, seed):
+        estimator.add(probe)
+        assert not estimator.epoch or back_ns > at_s * S
+    assert estimator.epoch == 1
+
+
+@pytest.mark.parametrize("link", ["LAN", "5±2 ms, 2 % loss", "asymmetric 3:1"])
+def test_strong_warmth_is_learnt_and_never_taken_for_a_step(link: str) -> None:
+    """5 ppm in 300 s: more than is assumed at first."""
+    estimator = Estimator()
+    clock = crystal(0, thermal_ppm=5.0, thermal_s=300.0)
+    likely = count = 0
+    for probe, back_ns in exchanges(clock, LINKS[link], 240.0, 8):
+        line = estimator.add(probe)
+        off_ns = abs(line.offset_ns - (round(back_ns) - clock.read(back_ns)))
+        assert off_ns <= line.bound_ns
+        likely += off_ns <= line.err_ns
+        count += 1
+    assert estimator.epoch == 0
+    assert likely >= 0.95 * count
+    assert estimator.bend > BEND
 
 
 def test_a_step_begins_a_new_epoch_that_converges_and_keeps_the_skew() -> None:
