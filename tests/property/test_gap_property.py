@@ -68,7 +68,7 @@ ARRIVAL = st.tuples(st.just("on"), st.integers(0, 3), st.integers(0, 12))
 HEAD = st.tuples(st.just("expect"), st.integers(0, 3), st.integers(0, 14))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(ARRIVAL | HEAD, max_size=60))
 def test_any_order_of_arrivals_and_heads_is_judged_as_the_model_does(
     events: list[tuple[str, int, int]],
@@ -87,7 +87,7 @@ def test_any_order_of_arrivals_and_heads_is_judged_as_the_model_does(
     assert detector.duplicates == arrivals - len(model.got)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_through_loss_duplication_reordering_and_restarts_the_lost_are_the_lost(
     data: st.DataObject,

@@ -52,16 +52,16 @@ async def test_a_broker_killed_in_mid_stream_loses_and_doubles_nothing(
     sink = Collector()
     async with joined(bus) as console:
         console.subscribe(["or1/monitor/"], sink, from_start=True)
-        publisher.tell("stream", 1_000, 4)
+        publisher.tell("stream", 1_000, 3)
         for kill in (1, 2):
-            await sink.until(lambda kill=kill: len(sink.deliveries) > 1_000 * kill)  # type: ignore[misc]
+            await sink.until(lambda kill=kill: len(sink.deliveries) > 800 * kill)  # type: ignore[misc]
             bus.kill()
             bus.start()
             back_ns, had = machine.monotonic_ns(), len(sink.deliveries)
             await sink.until(lambda had=had: len(sink.deliveries) > had)  # type: ignore[misc]
             assert machine.monotonic_ns() - back_ns < 2_000_000_000
         sent = (await publisher.hear())["sent"]
-        assert sum(sent.values()) == 4_000
+        assert sum(sent.values()) == 3_000
         await sink.until(lambda: came(sink) == expected(sent) and not console.lost)
 
 
@@ -149,7 +149,7 @@ async def test_start_order_does_not_matter(
             peers[what] = await start_peer(bus, "subscribe", "console", "or1/monitor/")
         if what != order[-1]:  # let it begin to wait for the others
             started_ns = machine.monotonic_ns()
-            await within(5.0, lambda since=started_ns: machine.monotonic_ns() - since > 700_000_000)  # type: ignore[misc]
+            await within(5.0, lambda since=started_ns: machine.monotonic_ns() - since > 400_000_000)  # type: ignore[misc]
     last_ns = machine.monotonic_ns()
     await peers["publisher"].hear()
     await peers["subscriber"].hear()

@@ -137,7 +137,7 @@ def made(rows: list[tuple[str, int, int]]) -> list[Frame]:
     return frames
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(MADE, st.integers(-1, 31), st.integers(-1, 31), st.integers(1, 1_500))
 def test_asking_on_until_complete_yields_each_sample_of_the_stretch_once(
     rows: list[tuple[str, int, int]], start: int, end: int, max_bytes: int
@@ -162,7 +162,7 @@ def test_asking_on_until_complete_yields_each_sample_of_the_stretch_once(
     assert [read_header(one).bus_ns for one in got] == sorted(read_header(o).bus_ns for o in got)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(MADE, st.integers(0, 30), st.integers(1, 3_000))
 def test_it_never_holds_more_than_its_bounds_and_always_the_newest(
     rows: list[tuple[str, int, int]], keep_ns: int, keep_bytes: int

@@ -39,7 +39,7 @@ def times(samples: list[Sample]) -> list[int]:
 ARRIVALS = st.lists(st.tuples(st.sampled_from([A, B]), st.integers(0, 60)), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ARRIVALS, st.integers(-2, 62))
 def test_at_is_the_last_sample_at_or_before_the_instant_whatever_came_first(
     arrivals: list[tuple[str, int]], instant: int
@@ -60,7 +60,7 @@ def test_at_is_the_last_sample_at_or_before_the_instant_whatever_came_first(
         assert moment.age_ns == instant - moment.sample.time.bus_ns
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ARRIVALS, st.integers(-2, 62), st.integers(-2, 62))
 def test_between_is_every_sample_of_the_stretch_in_bus_time_order(
     arrivals: list[tuple[str, int]], start: int, end: int
@@ -75,7 +75,7 @@ def test_between_is_every_sample_of_the_stretch_in_bus_time_order(
         assert found[address] == sorted(inside, key=lambda o: o.time.bus_ns)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ARRIVALS, st.integers(0, 30))
 def test_late_means_that_the_watermark_had_passed(
     arrivals: list[tuple[str, int]], lateness_ns: int
@@ -94,7 +94,7 @@ def test_late_means_that_the_watermark_had_passed(
     assert kept == len(arrivals)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=50), st.integers(10, 200))
 def test_what_is_forgotten_is_never_needed_within_the_time_kept(
     steps: list[int], keep_ns: int
@@ -147,7 +147,7 @@ def test_only_the_channels_asked_for_are_answered() -> None:
 VALUES = st.none() | st.floats(allow_nan=True, allow_infinity=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=200), st.integers(2, 50))
 def test_thinned_numerics_are_few_in_order_and_hide_no_peak(
     values: list[float | None], max_points: int
