@@ -69,7 +69,7 @@ async def serve(service: Service) -> None:
     player = Player(service.connection, recording, options)
     try:
         await player.announce()
-        service.connection.serve_history(player.answer)
+        await service.connection.serve_history(player.answer)
         service.ready(
             recording=options.recording,
             first_ns=recording.first_ns,

@@ -98,7 +98,7 @@ async def digests_through_bus(
     """Send the whole recording; return the digest by channel and, under ``""``, of the whole."""
     addresses = published(recording)
     await _announce(recording, connection, addresses)
-    connection.serve_history(recording.history)
+    await connection.serve_history(recording.history)
     reader, knocker = Reader(addresses), _Knocker(connection)
     connection.subscribe([f"{connection.workspace}/"], reader, fill=True, fill_bulk=True)
     while min(reader.knocks.values()) < 0:  # until the broker knows of our subscription

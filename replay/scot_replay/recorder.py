@@ -187,7 +187,7 @@ class Recorder:
         """Announce, answer History, and take everything from the start."""
         await self.connection.announce(self.vigil.device())
         self.connection.on_catalogue.append(self._on_catalogue)
-        self.connection.serve_history(self.answer)
+        await self.connection.serve_history(self.answer)
         self.connection.subscribe(
             [f"{self.connection.workspace}/"], self, fill=True, fill_bulk=True, from_start=True
         )

@@ -225,10 +225,14 @@ class Connection:
         frames = [Frame(*rest[i : i + 3]) for i in range(0, len(rest) - 2, 3)]
         return msgspec.structs.replace(reply, frames=frames)
 
-    def serve_history(self, answer: Answer) -> None:
-        """Answer History for the whole workspace (recorder, player)."""
+    async def serve_history(self, answer: Answer) -> None:
+        """Answer History for the whole workspace (recorder, player); returns once we are asked.
+
+        Raises:
+            AccessError, BusError: this key may not.
+        """
         self._answer = answer
-        self._spawn(self.request(b"serve", b"\xc0"))
+        await self.request(b"serve", b"\xc0")
 
     @property
     def lost(self) -> dict[str, int]:
