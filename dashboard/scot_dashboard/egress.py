@@ -15,6 +15,7 @@ import msgspec
 
 from scot.channel import Catalogue, Channel, Device, Kind
 from scot.codec import Frame
+from scot.errors import UNREADABLE, CodecError
 from scot.sample import AnnotationValue
 from scot_dashboard.names import Names
 from scot_dashboard.roles import Role, Verb, identified, may
@@ -104,7 +105,7 @@ class Egress:
                 return self.names.clean_packed(frame.payload)
             if kind is Kind.TEXT:
                 return self.names.clean(frame.payload.decode()).encode()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (CodecError, *UNREADABLE):
             return None
         return None  # a kind nobody thought of
 

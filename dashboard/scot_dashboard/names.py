@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from scot.codec import check_bounds
+
 WITHHELD = "–"
 MAX_WORDS = 512
 MIN_ASCII = 3
@@ -76,8 +78,10 @@ class Names:
         """Return a MessagePack payload with every text cleaned; the same object if none needed it.
 
         Raises:
+            CodecError: it would grow beyond its bounds when decoded.
             msgspec.DecodeError: it is not MessagePack.
         """
+        check_bounds(payload)
         plain = msgspec.msgpack.decode(payload)
         cleaned = self.clean_plain(plain)
         return payload if cleaned == plain else msgspec.msgpack.encode(cleaned)

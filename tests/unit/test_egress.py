@@ -160,6 +160,17 @@ def test_what_cannot_be_read_does_not_leave(kind: Kind) -> None:
     assert egress.payload(Frame(b"or1/x/y\0", b"", payload), kind) is None
 
 
+@pytest.mark.parametrize(
+    "packed",
+    [b"\xdc\xff\xff" + b"\x90" * 65_535, b"\x91" * 60 + b"\xc0"],
+    ids=["65,535 lists", "60 deep"],
+)
+def test_what_would_swell_when_decoded_does_not_leave(packed: bytes) -> None:
+    egress = Egress(Role.CONSULTANT, catalogue(), taught(), 1)
+    frame = Frame(b"or1/monitor/alarms\0", b"", packed)
+    assert egress.payload(frame, Kind.ALARM) is None
+
+
 def test_a_recording_is_history_so_an_engineer_sees_it_play_but_not_a_live_room() -> None:
     live = Egress(Role.ENGINEER, catalogue(), Names(), 1)
     played = Egress(Role.ENGINEER, catalogue(replay=True), Names(), 1)

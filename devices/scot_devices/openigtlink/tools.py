@@ -39,7 +39,7 @@ def channel_name(wire_name: str, taken: set[str]) -> str:
     """Return a channel name for a tool, ``ProbeToReference`` to ``probe_to_reference``."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", wire_name)
     name = re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")[:48]
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         name = f"tool_{name}".rstrip("_")
     unique, n = name, 1
     while unique in taken:
