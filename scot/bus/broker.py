@@ -189,7 +189,8 @@ class Broker:
         """Count a publisher's message, or answer its question how many have come."""
         key = (name, identity)
         if key not in self._received and len(self._received) > CACHE:
-            self._received.clear()
+            self._received.clear()  # publishers that are still there ask, and are told
+            self._owed.clear()
         count = self._received[key] = self._received.get(key, 0) + (not asked)
         self._owed.add(key)
         if asked or count % CREDIT_EVERY[name] == 0:
