@@ -49,6 +49,7 @@ class RoomFacts:
 
     Attributes:
         facts: what each process said when it was ready (``facts["dashboard"]["url"]``).
+        room_file: what it was started from; None for a replay.
     """
 
     workspace: str
@@ -56,6 +57,11 @@ class RoomFacts:
     pid: int
     processes: dict[str, dict[str, Any]]
     facts: dict[str, dict[str, Any]]
+    room_file: Path | None = None
+
+    def log(self, name: str) -> Path:
+        """Return the file that one of its processes writes its log to."""
+        return self.state / "logs" / f"{name}.log"
 
 
 def find(workspace: str | None = None) -> RoomFacts:
@@ -80,9 +86,17 @@ def _facts(state: Path) -> RoomFacts | None:
     try:
         held = json.loads((state / "facts.json").read_text())
         os.kill(held["pid"], 0)
-    except (OSError, ValueError, KeyError):
+        named = held.get("room_file")
+        return RoomFacts(
+            state.name,
+            state,
+            held["pid"],
+            held["processes"],
+            held["facts"],
+            Path(named) if named else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return RoomFacts(state.name, state, held["pid"], held["processes"], held["facts"])
 
 
 @dataclass
@@ -187,6 +201,7 @@ class Room:
         session: the clock of its bus; a player's room runs at its recording's time and rate.
         services: options of each service to start, by name; as the room file says when None.
         replay: the catalogue says that this is a recording.
+        path: of the room file, for commands that read or change it; None for a replay.
     """
 
     def __init__(
@@ -196,8 +211,10 @@ class Room:
         session: Clock | None = None,
         services: dict[str, dict[str, Any]] | None = None,
         replay: bool = False,
+        path: Path | None = None,
     ) -> None:
         self.file = room
+        self.path = None if path is None else path.absolute()
         self.state = state_folder(room.room.workspace)
         self.replay = replay
         if services is None:
@@ -361,6 +378,7 @@ class Room:
         facts = {
             "pid": os.getpid(),
             "workspace": self.file.room.workspace,
+            "room_file": None if self.path is None else str(self.path),
             "processes": processes,
             "facts": self.facts,
         }

@@ -79,7 +79,7 @@ def demo(
         "scope_port": str(ports[2]),
     }
     room = settle(load_room(DEMO, fill), port, headless)
-    return run_room(room, record, seconds, as_json, show=browser and not headless)
+    return run_room(room, DEMO, record, seconds, as_json, show=browser and not headless)
 
 
 def up(
@@ -93,7 +93,7 @@ def up(
 ) -> int:
     """Start the room of a room file."""
     room = settle(load_room(room_file, read_values(values)), port, headless)
-    return run_room(room, record, seconds, as_json, show=False)
+    return run_room(room, room_file, record, seconds, as_json, show=False)
 
 
 def record(
@@ -105,7 +105,7 @@ def record(
 ) -> int:
     """Run a room without its page, to record it."""
     room = settle(load_room(room_file, read_values(values)), None, True)
-    return run_room(room, into, seconds, as_json, show=False)
+    return run_room(room, room_file, into, seconds, as_json, show=False)
 
 
 def read_values(values: list[str] | None) -> dict[str, str]:
@@ -134,10 +134,16 @@ def settle(room: RoomFile, port: int | None, headless: bool) -> RoomFile:
 
 
 def run_room(
-    file: RoomFile, recording: Path | None, seconds: float | None, as_json: bool, *, show: bool
+    file: RoomFile,
+    path: Path,
+    recording: Path | None,
+    seconds: float | None,
+    as_json: bool,
+    *,
+    show: bool,
 ) -> int:
     """Run a room until it is told to stop; print what came."""
-    room = Room(file)
+    room = Room(file, path=path)
     if recording is not None:
         room.services["recorder"] = {"directory": str(recording.absolute())}
     counted = asyncio.run(_run(room, seconds, as_json, show))
