@@ -1,4 +1,4 @@
-/** The professor's page: one large picture, four numbers, the probe, a thread. @import {Catalogue} from "./types.js" */
+/** The professor's page: one large picture, four numbers, the probe, a thread. @import {Catalogue, View} from "./types.js" */
 
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
@@ -91,6 +91,23 @@ function action(key, act) {
   return button;
 }
 
+/** @param {View} view */
+function show(view) {
+  if (!board || !catalogue || ended) return;
+  setClass(document.body, "disconnected", !view.connected);
+  setHidden(lost, view.connected);
+  setText(lost, word("lost"));
+  showBehind(view);
+  showClocks(clocks, view, catalogue);
+  for (const tile of board.tiles) tile.update(view, view.cursorAlarms);
+  board.picture?.update(view, catalogue.replay);
+  board.navigation?.update(view);
+  alarmLine.update(view, catalogue, board.layout);
+  lanes.update(view, catalogue);
+  banner.update(view, catalogue.replay);
+  toasts.update(view);
+}
+
 session.listen({
   hello(hello) {
     author = thread.author = hello.author;
@@ -104,23 +121,10 @@ session.listen({
     board?.navigation?.worker.terminate();
     session.do({ do: "clear" });
     board = build(described);
+    if (session.shown) show(session.shown);
     setHidden(message, true);
   },
-  view(view) {
-    if (!board || !catalogue || ended) return;
-    setClass(document.body, "disconnected", !view.connected);
-    setHidden(lost, view.connected);
-    setText(lost, word("lost"));
-    showBehind(view);
-    showClocks(clocks, view, catalogue);
-    for (const tile of board.tiles) tile.update(view, view.cursorAlarms);
-    board.picture?.update(view, catalogue.replay);
-    board.navigation?.update(view);
-    alarmLine.update(view, catalogue, board.layout);
-    lanes.update(view, catalogue);
-    banner.update(view, catalogue.replay);
-    toasts.update(view);
-  },
+  view: show,
   notes(notes) {
     thread.update(notes);
   },

@@ -1,4 +1,4 @@
-/** The wall: picture and numbers for three metres, and one scrubber. @import {Catalogue, Note, Person} from "./types.js" */
+/** The wall: picture and numbers for three metres, and one scrubber. @import {Catalogue, Note, Person, View} from "./types.js" */
 
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
@@ -81,6 +81,25 @@ function recording() {
     : { text: word("notRecording"), fine: false };
 }
 
+/** @param {View} view */
+function show(view) {
+  if (!board || !catalogue) return;
+  setClass(document.body, "disconnected", !view.connected);
+  alarmLine.update(view, catalogue, board.layout);
+  chips.update(catalogue, view, { recording: recording() });
+  board.waves?.update(view);
+  for (const tile of board.foot) tile.update(view, view.cursorAlarms);
+  board.picture?.update(view, catalogue.replay);
+  board.navigation?.update(view);
+  board.extras.update(view);
+  lanes.update(view, catalogue);
+  banner.update(view, catalogue.replay);
+  toasts.update(view);
+  drawer.update(view);
+  board.picture?.pin(pinned);
+  if (pinned && view.now_t > pinnedUntil) pinned = null;
+}
+
 session.listen({
   catalogue(described) {
     catalogue = described;
@@ -90,26 +109,11 @@ session.listen({
     board?.navigation?.worker.terminate();
     session.do({ do: "clear" });
     board = build(described);
+    if (session.shown) show(session.shown); // new tiles are never empty, not even for a moment
     setHidden(message, true);
     document.title = `SCOT · ${described.title.en ?? described.workspace}`;
   },
-  view(view) {
-    if (!board || !catalogue) return;
-    setClass(document.body, "disconnected", !view.connected);
-    alarmLine.update(view, catalogue, board.layout);
-    chips.update(catalogue, view, { recording: recording() });
-    board.waves?.update(view);
-    for (const tile of board.foot) tile.update(view, view.cursorAlarms);
-    board.picture?.update(view, catalogue.replay);
-    board.navigation?.update(view);
-    board.extras.update(view);
-    lanes.update(view, catalogue);
-    banner.update(view, catalogue.replay);
-    toasts.update(view);
-    drawer.update(view);
-    board.picture?.pin(pinned);
-    if (pinned && view.now_t > pinnedUntil) pinned = null;
-  },
+  view: show,
   people(people) {
     door.update(people);
     chips.showPeople(people, () => door.open());
