@@ -27,6 +27,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         subscribe: prefixes it may read, live and from History.
         devices: names it may announce; ``*`` for any (a player of recordings).
         serve: may answer History for others' channels (recorder, player).
+        command: prefixes of the commands it may give (``or1/monitor/``); nobody has any unless
+            a room file or the roster says so.
+        role: what its holder is when giving commands (``or_staff``).
     """
 
     name: str
@@ -34,6 +37,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     subscribe: list[str] = []
     devices: list[str] = []
     serve: bool = False
+    command: list[str] = []
+    role: str = ""
 
     def may_publish(self, address: str) -> bool:
         """Whether a sample of `address` is accepted from this key."""
@@ -42,6 +47,10 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     def may_read(self, prefix: str) -> bool:
         """Whether this key may read everything that starts with `prefix`."""
         return prefix.startswith(tuple(self.subscribe))
+
+    def may_command(self, address: str) -> bool:
+        """Whether this key may give the command at `address` (``or1/monitor/nibp_start``)."""
+        return address.startswith(tuple(self.command))
 
     def may_announce(self, device: str) -> bool:
         """Whether this key may put `device` into the catalogue."""

@@ -58,7 +58,16 @@ def test_a_grant_of_nothing_grants_nothing() -> None:
         assert not NOBODY.may_read(text)
         assert not NOBODY.may_publish(text)
         assert not NOBODY.may_announce(text)
+        assert not NOBODY.may_command(text)
     assert not NOBODY.serve
+
+
+def test_a_command_is_given_only_inside_a_grant_for_commands() -> None:
+    nurse = Grant(name="nurse", command=["or1/monitor/nibp"], role="or_staff")
+    assert nurse.may_command("or1/monitor/nibp_start")
+    assert not nurse.may_command("or1/monitor/limits")
+    assert not nurse.may_command("")
+    assert not MONITOR.may_command("or1/monitor/nibp_start")
 
 
 def test_devices_are_announced_by_their_whole_name() -> None:
