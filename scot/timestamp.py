@@ -1,7 +1,7 @@
 """When something happened, and how well that is known.
 
 All times are integers of nanoseconds. Bus time reads like TAI nanoseconds since 1970 (UTC plus
-the leap seconds, see `scot.clock.machine`), never steps and never slews.
+the leap seconds), never steps and never slews.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from enum import IntEnum
 
 import msgspec
+
+TAI_MINUS_UTC_NS = 37_000_000_000
+"""TAI − UTC since 2017-01-01 (IERS Bulletin C 52); bus time counts it, so it reads like TAI."""
 
 
 class ClockState(IntEnum):

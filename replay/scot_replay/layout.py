@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from scot import __version__
-from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.errors import RecordingError
+from scot.timestamp import TAI_MINUS_UTC_NS
 
 FORMAT = 1
 MANIFEST = "manifest.json"

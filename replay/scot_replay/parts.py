@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +14,7 @@ from scot.channel import Catalogue
 from scot.codec import Frame, Header, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
+from scot_replay.disk import File, OpenFile
 from scot_replay.index import ChannelIndex, Entries, Row, Span, span
 from scot_replay.journal import (
     JournalReader,
@@ -83,11 +82,12 @@ class JournalPart:
     """A journal and its index; the recorder adds to it while others read.
 
     Args:
-        path: of the file, which must exist.
+        path: of the file.
         number: of the part.
+        file: open to be read; it is closed with the part.
     """
 
-    def __init__(self, path: Path, number: int) -> None:
+    def __init__(self, path: Path, number: int, file: File) -> None:
         self.path = path
         self.number = number
         self.state: dict[str, Frame] = {}
@@ -96,24 +96,29 @@ class JournalPart:
         self.manifest: Manifest | None = None
         self.losses: list[dict[str, Any]] = []
         self._index: dict[str, ChannelIndex] = {}
-        self._file = os.open(path, os.O_RDONLY)
+        self._file: File | None = file
 
     @classmethod
-    def open(cls, path: Path, number: int) -> JournalPart:
+    def open(cls, path: Path, number: int, file: File | None = None) -> JournalPart:
         """Read a journal as far as it is whole.
+
+        Args:
+            path: of the file.
+            number: of the part.
+            file: open to be read; by default the machine's own at `path`.
 
         Raises:
             RecordingError: it is no journal, of a newer version, or cannot be read.
         """
         try:
-            part = cls(path, number)
-            size = os.fstat(part._file).st_size
+            part = cls(path, number, OpenFile.reading(path) if file is None else file)
+            view = part._open_file().view()
         except OSError as error:
             raise RecordingError(f"{path} cannot be read: {error.strerror}") from None
-        if size == 0:
+        if not len(view):
             part.damage.append(f"{path.name}: the file is empty; nothing of this part was kept")
             return part
-        part._scan(memoryview(mmap.mmap(part._file, 0, prot=mmap.PROT_READ)))
+        part._scan(view)
         return part
 
     def _scan(self, view: memoryview) -> None:
@@ -181,8 +186,13 @@ class JournalPart:
         frames: list[Frame] = []
         for row in self.entries(address)[first:last]:
             at, size = int(row["at"]) + RECORD_HEAD, int(row["size"]) - RECORD_HEAD
-            frames.append(decode_frame(os.pread(self._file, size, at)))
+            frames.append(decode_frame(self._open_file().read(size, at)))
         return frames
+
+    def _open_file(self) -> File:
+        if self._file is None:
+            raise RecordingError(f"{self.path} was closed; open the recording again")
+        return self._file
 
     def span(self, address: str) -> Span | None:
         """Which samples of a channel this part holds."""
@@ -196,12 +206,9 @@ class JournalPart:
 
     def close(self) -> None:
         """Give the file back."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def __del__(self) -> None:
-        self.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def entry(header: Header, start: int, end: int) -> Row:

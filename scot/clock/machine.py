@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-TAI_MINUS_UTC_NS = 37_000_000_000
-"""TAI − UTC since 2017-01-01 (IERS Bulletin C 52); bus time counts it, so it reads like TAI."""
+from scot.timestamp import TAI_MINUS_UTC_NS
+
+__all__ = ["TAI_MINUS_UTC_NS", "monotonic_ns", "monotonic_s", "sleep", "until", "utc_ns"]
 
 monotonic_ns = time.monotonic_ns
 utc_ns = time.time_ns

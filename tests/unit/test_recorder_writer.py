@@ -18,7 +18,7 @@ import pytest
 
 from scot.clock import machine
 from scot.codec import Frame, read_header
-from scot_replay import writer as writing
+from scot_replay import open_journal as writing
 from scot_replay.journal import JournalReader, RecordKind
 from scot_replay.layout import journal_path
 from scot_replay.parts import JournalPart

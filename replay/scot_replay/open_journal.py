@@ -1,0 +1,394 @@
+"""The journal that is being written: what waits, what stands, what is safe, what was lost.
+
+Sans-IO: it reads no clock and starts no thread; the file is behind `scot_replay.disk`. Whoever
+drives it calls `flush` every `FLUSH_S` and `begin_sync` and `end_sync` every `SYNC_S`, so that
+what was handed over is on the disk for sure within a second (P3).
+
+* A write that failed is tried again each second, at the same place.
+* A sync that failed may have lost all that was written since the last one that did not: the kernel
+  counts those pages as clean (fsync(2)), and the next sync succeeds without them. So they are kept
+  here until they are down, and written again.
+* What waits is at most `max_waiting` bytes, and so is what is written and not yet safe; beyond it
+  samples are counted as lost, by channel with their interval, and a LOSS record says so once the
+  disk takes bytes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import msgspec
+
+from scot.channel import BULK, Catalogue, Kind
+from scot.codec import Frame, Header
+from scot_replay.disk import Disk, File
+from scot_replay.index import Row
+from scot_replay.journal import (
+    MAGIC,
+    RecordKind,
+    encode_catalogue,
+    encode_frame,
+    encode_record,
+)
+from scot_replay.layout import Manifest, journal_path
+from scot_replay.parts import JournalPart, entry
+
+FLUSH_S = 0.1
+SYNC_S = 0.7  # after the last one ended: 0.1 + 0.7 + two syncs stay below the promised second
+RETRY_NS = 1_000_000_000
+RATE_NS = 5_000_000_000
+MAX_WAITING = 64 << 20
+_NOT_STATE = BULK | {Kind.WAVEFORM}
+
+
+class Arrival(NamedTuple):
+    """One frame as it is handed over."""
+
+    frame: Frame
+    header: Header
+    kind: Kind
+
+
+class Loss(msgspec.Struct):
+    """Samples of one channel that could not be written: how many, from when to when (bus ns)."""
+
+    count: int
+    first_ns: int
+    last_ns: int
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """How the writer stands.
+
+    Attributes:
+        bytes, samples: written since it began.
+        segment: number of the open journal.
+        waiting_bytes: handed over and not yet written.
+        lost: of samples given up, by address.
+        trouble: why the last write or sync failed, empty when it did not.
+        disk_left_bytes: free for us on the file system; -1 when it cannot say.
+        bytes_per_s: written lately.
+    """
+
+    bytes: int
+    samples: int
+    segment: int
+    waiting_bytes: int
+    lost: dict[str, Loss]
+    trouble: str
+    disk_left_bytes: int
+    bytes_per_s: float
+
+
+class Safe(NamedTuple):
+    """How far the open journal is on the disk for sure: its number and its bytes."""
+
+    number: int
+    end: int
+
+
+class OpenJournal:
+    """The open journal of a recording. `put` and `note` hand over; the rest belongs to the disk.
+
+    Args:
+        disk: where the files lie.
+        manifest: goes into each journal.
+        catalogue: as it is now, and since when (bus ns).
+        segment_s: length of a journal.
+        finished: called with each journal that is complete.
+        number: of the first journal.
+        now_ns: monotonic, as everywhere here.
+        hand: held around everything that `put` and `note` touch; they never wait for the disk.
+
+    Attributes:
+        max_waiting: bytes.
+        part: the open journal, readable while it grows.
+        safe: what of it a power cut cannot take.
+
+    Raises:
+        OSError: the first journal cannot be made.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        manifest: Manifest,
+        catalogue: tuple[int, Catalogue],
+        segment_s: float,
+        finished: Callable[[JournalPart], None],
+        number: int,
+        now_ns: int,
+        hand: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self._disk = disk
+        self._manifest = msgspec.json.encode(manifest)
+        self._catalogue = catalogue
+        self._segment_ns = round(segment_s * 1e9)
+        self._finished = finished
+        self._hand = nullcontext() if hand is None else hand
+        self.max_waiting = MAX_WAITING
+        self._state: dict[str, Arrival] = {}
+        self._arrivals: list[Arrival | tuple[int, Catalogue]] = []
+        self._waiting_bytes = 0
+        self._backlog: list[Arrival | tuple[int, Catalogue]] = []
+        self._lost: dict[str, Loss] = {}
+        self._unsaid: dict[str, Loss] = {}
+        self._bytes = self._samples = 0
+        self._write_trouble = self._sync_trouble = ""
+        self._retry_ns = now_ns
+        self._rate = (now_ns, 0, 0.0)
+        self._unsafe: list[tuple[int, bytes]] = []
+        self._again = False  # what is unsafe must be written again
+        self._syncing: Safe | None = None
+        self._begin(number, now_ns)
+
+    # -- handing over
+
+    def put(self, arrivals: Sequence[Arrival]) -> None:
+        """Take frames; what would make more than `max_waiting` bytes wait is counted as lost."""
+        with self._hand:
+            for arrival in arrivals:
+                size = sum(map(len, arrival.frame))
+                if self._waiting_bytes + size > self.max_waiting:
+                    self._lose(arrival)
+                else:
+                    self._waiting_bytes += size
+                    self._arrivals.append(arrival)
+
+    def note(self, bus_ns: int, catalogue: Catalogue) -> None:
+        """Take a new version of the catalogue."""
+        with self._hand:
+            self._arrivals.append((bus_ns, catalogue))
+
+    def facts(self) -> Facts:
+        """Return how it stands; asks the disk what is left."""
+        with self._hand:
+            lost = {address: msgspec.structs.replace(v) for address, v in self._lost.items()}
+            waiting = self._waiting_bytes
+        return Facts(
+            self._bytes,
+            self._samples,
+            self.part.number,
+            waiting,
+            lost,
+            self._write_trouble or self._sync_trouble,
+            self._disk.left(),
+            self._rate[2],
+        )
+
+    # -- the disk's side
+
+    def flush(self, now_ns: int) -> None:
+        """Write what was handed over; trouble is noted in `facts`, not raised."""
+        with self._hand:
+            self._backlog += self._arrivals
+            self._arrivals = []
+        if now_ns < self._retry_ns or not (self._backlog or self._again):
+            return
+        unsafe = sum(len(data) for _, data in self._unsafe)
+        if not self._write_again(now_ns) or unsafe > self.max_waiting or not self._backlog:
+            return
+        with self._hand:
+            saying, self._unsaid = self._unsaid, {}
+        records, rows = self._encode(saying)
+        data = b"".join(records)
+        try:
+            self._file.write(data, self._end)
+        except OSError as error:
+            self._refused(error, now_ns)
+            with self._hand:  # the losses are not said yet
+                for address, loss in saying.items():
+                    _add(self._unsaid, address, loss)
+            return
+        self._written(data, rows)
+
+    def rotate(self, now_ns: int) -> None:
+        """Begin the next journal if this one is long enough and nothing waits.
+
+        When that fails, or this one is not safe yet, go on in it and try again later.
+        """
+        if now_ns - self._begun_ns <= self._segment_ns or self._backlog or self._syncing:
+            return
+        ended, file, end = self.part, self._file, self._end
+        try:
+            self._secure()
+            self._begin(ended.number + 1, now_ns)
+        except OSError as error:
+            self._write_trouble = f"cannot begin a journal: {error.strerror}"
+            self._begun_ns += RETRY_NS
+            return
+        try:
+            _end(file, end)
+        except OSError as error:  # it only looks like one that was cut
+            self._sync_trouble = f"cannot end a journal: {error.strerror}"
+        finally:
+            file.close()
+        self._finished(ended)
+
+    def begin_sync(self) -> File | None:
+        """Return what is to be forced down now and closed; None when all is safe."""
+        if self.safe.end == self._end or self._again:
+            return None
+        self._syncing = Safe(self.part.number, self._end)
+        return self._file.again()
+
+    def end_sync(self, error: OSError | None = None) -> None:
+        """Learn that what `begin_sync` gave is down, or that it is not."""
+        syncing, self._syncing = self._syncing, None
+        if error is not None:
+            self._sync_trouble = f"sync failed: {error.strerror}"
+            self._again = True
+        elif syncing is not None:
+            self._sync_trouble = ""
+            self._down(syncing.end)
+
+    def measure(self, now_ns: int) -> None:
+        """Learn how fast it writes."""
+        since_ns, before, _ = self._rate
+        if now_ns - since_ns > RATE_NS:
+            self._rate = now_ns, self._bytes, (self._bytes - before) * 1e9 / (now_ns - since_ns)
+
+    def finish(self, now_ns: int) -> None:
+        """Write and force down all that can be, and end the journal; the rest is lost, and said."""
+        self._retry_ns = now_ns
+        self.flush(now_ns)
+        with self._hand:
+            for item in self._backlog:
+                if isinstance(item, Arrival):
+                    self._lose(item)
+            self._backlog, self._waiting_bytes = [], 0
+            unsaid, self._unsaid = self._unsaid, {}
+        loss = encode_record(RecordKind.LOSS, msgspec.json.encode(unsaid)) if unsaid else b""
+        for _ in range(2):  # a sync that fails once must be given all again
+            try:
+                self._rewrite()
+                _end(self._file, self._end, loss)
+                self._sync_trouble = ""
+                break
+            except OSError as error:
+                self._sync_trouble = f"cannot end a journal: {error.strerror}"
+                self._again = True
+        self._file.close()
+
+    def _begin(self, number: int, now_ns: int) -> None:
+        """Make a journal that says whose it is, what the catalogue is, and what is true now."""
+        path = journal_path(self._disk.path, number)
+        head = [MAGIC, encode_record(RecordKind.MANIFEST, self._manifest)]
+        head.append(encode_catalogue(*self._catalogue))
+        state = {address: arrival.frame for address, arrival in self._state.items()}
+        head += [encode_frame(frame, RecordKind.STATE) for frame in state.values()]
+        data = b"".join(head)
+        file = self._disk.create(path.name, data)
+        part = JournalPart(path, number, file.again())
+        part.state = state
+        part.catalogues.append(self._catalogue)
+        self._file, self._end, self.part = file, len(data), part
+        self.safe = Safe(number, len(data))
+        self._unsafe = []
+        self._begun_ns = now_ns
+
+    def _encode(self, saying: dict[str, Loss]) -> tuple[list[bytes], dict[str, list[Row]]]:
+        """Return the records of the backlog, and by address where its frames will stand."""
+        records: list[bytes] = []
+        rows: dict[str, list[Row]] = {}
+        at = self._end
+        if saying:
+            records.append(encode_record(RecordKind.LOSS, msgspec.json.encode(saying)))
+            at += len(records[0])
+        for item in self._backlog:
+            if isinstance(item, Arrival):
+                record = encode_frame(item.frame)
+                row = entry(item.header, at, at + len(record))
+                rows.setdefault(item.frame.address, []).append(row)
+            else:
+                record = encode_catalogue(*item)
+            records.append(record)
+            at += len(record)
+        return records, rows
+
+    def _written(self, data: bytes, rows: dict[str, list[Row]]) -> None:
+        self._write_trouble = ""
+        self._unsafe.append((self._end, data))
+        self._end += len(data)
+        self._bytes += len(data)
+        done = 0
+        for item in self._backlog:
+            if isinstance(item, Arrival):
+                done += sum(map(len, item.frame))
+                self._samples += 1
+                self._remember(item)
+            else:
+                self._catalogue = item
+                self.part.catalogues.append(item)
+        self._backlog = []
+        with self._hand:
+            self._waiting_bytes -= done
+        for address, found in rows.items():
+            self.part.add(address, found)
+
+    def _remember(self, arrival: Arrival) -> None:
+        if arrival.kind in _NOT_STATE:
+            return
+        before = self._state.get(arrival.frame.address)
+        if before is None or arrival.header.bus_ns >= before.header.bus_ns:
+            self._state[arrival.frame.address] = arrival
+
+    def _write_again(self, now_ns: int) -> bool:
+        """Write again what a sync that failed may have lost; False when it cannot be."""
+        try:
+            self._rewrite()
+        except OSError as error:
+            self._refused(error, now_ns)
+            return False
+        return True
+
+    def _rewrite(self) -> None:
+        if self._again:
+            for at, data in self._unsafe:
+                self._file.write(data, at)
+            self._again = False
+
+    def _secure(self) -> None:
+        """Force all of it down now.
+
+        Raises:
+            OSError: it is not.
+        """
+        if self.safe.end == self._end:
+            return
+        try:
+            self._rewrite()
+            self._file.sync()
+        except OSError:
+            self._again = True
+            raise
+        self._down(self._end)
+
+    def _down(self, end: int) -> None:
+        self.safe = Safe(self.part.number, end)
+        self._unsafe = [(at, data) for at, data in self._unsafe if at >= end]
+
+    def _refused(self, error: OSError, now_ns: int) -> None:
+        self._write_trouble = f"cannot write {self.part.path.name}: {error.strerror}"
+        self._retry_ns = now_ns + RETRY_NS
+
+    def _lose(self, arrival: Arrival) -> None:
+        at_ns = arrival.header.bus_ns
+        for losses in (self._lost, self._unsaid):
+            _add(losses, arrival.frame.address, Loss(1, at_ns, at_ns))
+
+
+def _end(file: File, end: int, last: bytes = b"") -> None:
+    """Force a journal down with an END record; without it, it only looks like one that was cut."""
+    file.truncate(end)  # what a failed try left
+    file.write(last + encode_record(RecordKind.END, b""), end)
+    file.sync()
+
+
+def _add(losses: dict[str, Loss], address: str, more: Loss) -> None:
+    loss = losses.setdefault(address, Loss(0, more.first_ns, more.last_ns))
+    loss.count += more.count
+    loss.first_ns = min(loss.first_ns, more.first_ns)
+    loss.last_ns = max(loss.last_ns, more.last_ns)
