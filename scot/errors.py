@@ -9,6 +9,8 @@
     ├── AccessError            a key asked for what its grants do not hold
     ├── BusError               the broker cannot be reached, or refused
     │   └── BusTimeoutError    … within the time allowed (also a TimeoutError)
+    ├── RingError              raw frames in shared memory cannot be reached
+    │   └── OverwrittenError   … newer ones have taken their place
     ├── ClockError             a time was asked for that the clock cannot know
     ├── DeviceError            a device misbehaved; its host reconnects
     │   └── DeviceTimeoutError a device stayed silent (also a TimeoutError)
@@ -76,6 +78,21 @@ class BusTimeoutError(BusError, TimeoutError):
         )
         self.endpoint = endpoint
         self.limit_s = limit_s
+
+
+class RingError(ScotError):
+    """Raw frames in shared memory are not there (any more)."""
+
+
+class OverwrittenError(RingError):
+    """Newer frames have taken a raw frame's place; the reader is too slow."""
+
+    def __init__(self, count: int, slots: int) -> None:
+        super().__init__(
+            f"raw frame {count} is overwritten: its reader was {slots} frames late; read the "
+            "newest descriptor only, or give the ring more slots"
+        )
+        self.count = count
 
 
 class ClockError(ScotError):

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from scot.channel import Kind, Lifecycle
 from scot.clock import machine
 from scot.clock.clock import Clock
-from scot.errors import DeviceError
+from scot.errors import DeviceError, RingError
 from scot.provider import DeviceContext
+from scot.ring import RingFrame, RingReader
 from scot.sample import Flags, Sample
 from scot.testing.conformance import check_run
 from scot_devices.video.h264 import is_decodable_alone
@@ -132,6 +133,27 @@ async def test_a_files_pictures_stand_where_the_file_has_them(tmp_path: Path) ->
     assert max(off) < 2_000_000, "whole periods"
     assert all((s.time.err_ns or 0) <= (s.time.bound_ns or 0) for s in got)
     assert not any(sample.flags & Flags.ARRIVAL for sample in got)
+
+
+async def test_raw_pictures_are_shared_as_they_were_captured(tmp_path: Path) -> None:
+    """Before they are encoded, each with the same capture time as its access unit."""
+    reader = RingReader()
+    seen: dict[int, int] = {}
+    coded: set[int] = set()
+    async with running(str(write_clip(tmp_path / "clip.mp4", 60)), raw=True) as (device, samples):
+        while len(coded) < 20:
+            sample = await anext(samples)
+            if sample.address.endswith("/raw"):
+                frame = RingFrame.of(sample.value)
+                assert frame.shape == [192, 320, 3]
+                seen[captured_ns(sample)] = number(reader.read(frame))
+            else:
+                coded.add(captured_ns(sample))
+        assert device.channels["raw"].rate_hz == FPS
+    assert coded <= set(seen), "each encoded picture had been shared"
+    assert list(seen.values()) == sorted(seen.values())
+    with pytest.raises(RingError):
+        RingReader().view(frame)  # the ring has ended with its provider
 
 
 async def test_the_first_sample_can_be_decoded_and_the_channel_says_how(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from scot.clock import machine
 from scot.errors import DeviceError, DeviceTimeoutError
+from scot.ring import Ring, RingFrame
 from scot_devices.video.encoder import AccessUnit, Encoder, fit
 from scot_devices.video.source import (
     MAX_HEIGHT_PX,
@@ -27,6 +28,7 @@ from scot_devices.video.source import (
 
 SLOT: Final = 1
 QUEUE: Final = 3
+RAW_SLOTS: Final = 8
 BROKEN_LIMIT: Final = 50
 """Broken pictures in a row after which a source is given up."""
 
@@ -40,6 +42,20 @@ class Settings(NamedTuple):
     max_height_px: int
     bitrate_kbps: int
     loop: bool
+    raw: bool = False
+
+
+class Raw(NamedTuple):
+    """A picture as it was captured, in shared memory.
+
+    Attributes:
+        counter: as of `Coded`.
+    """
+
+    frame: RingFrame
+    captured_ns: int
+    counter: int | None
+    fps: float
 
 
 class Coded(NamedTuple):
@@ -90,6 +106,8 @@ class Pipeline:
         self._changed = threading.Condition()
         self._slot: deque[_Picture] = deque()
         self._coded: deque[Coded] = deque()
+        self._raw: deque[Raw] = deque(maxlen=RAW_SLOTS - 1)
+        self._ring: Ring | None = None
         self._fps = 0.0
         self._stopping = False
         self._failure: Exception | None = None
@@ -103,8 +121,8 @@ class Pipeline:
         for thread in self._threads:
             thread.start()
 
-    async def next(self, limit_s: float) -> Coded:
-        """Return the next access unit.
+    async def next(self, limit_s: float) -> Coded | Raw:
+        """Return the next access unit, or a raw picture that came before it.
 
         Raises:
             DeviceError: the source cannot be opened, is lost or sends what is no video.
@@ -114,6 +132,8 @@ class Pipeline:
         async with asyncio.timeout(limit_s):
             while True:
                 with self._changed:
+                    if self._raw:
+                        return self._raw.popleft()
                     if self._coded:
                         coded = self._coded.popleft()
                         self._changed.notify_all()
@@ -132,6 +152,8 @@ class Pipeline:
         for thread in self._threads:
             left_s = max(0.0, (due_ns - machine.monotonic_ns()) / 1e9)
             await asyncio.to_thread(thread.join, left_s)
+        if self._ring is not None and not self._threads[0].is_alive():
+            self._ring.close()
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Run a thread's work; what it raises goes to whoever awaits `next`."""
@@ -224,12 +246,26 @@ class Pipeline:
                 f"{self._settings.source.shown} sent a picture of {width}x{height}; "
                 f"16x16 to {MAX_WIDTH_PX}x{MAX_HEIGHT_PX} is accepted"
             )
+        if self._settings.raw:
+            self._share(picture)
         with self._changed:
             if len(self._slot) >= SLOT:
                 self._slot.popleft()
                 self._count("skipped")
             self._slot.append(picture)
             self._changed.notify_all()
+
+    def _share(self, picture: _Picture) -> None:
+        """Put a picture into shared memory; one of another size begins another ring."""
+        pixels = picture.pixels
+        if self._ring is None or self._ring.frame_bytes != pixels.nbytes:
+            if self._ring is not None:
+                self._ring.close()
+            self._ring = Ring(pixels.nbytes, RAW_SLOTS)
+        frame = self._ring.write(pixels)
+        with self._changed:
+            self._raw.append(Raw(frame, picture.captured_ns, picture.counter, self._fps))
+        self._tell()
 
     def _encode(self) -> None:
         encoder: Encoder | None = None

@@ -16,6 +16,9 @@ picture was there; with `width_px`, `height_px`, `rate_hz` and ``attrs["codec_st
 channel says how to decode it, and is announced again when a picture of another size comes. (Within
 one connection OpenCV itself scales what a stream sends to the size it began with.)
 
+With ``raw = true`` each picture is also there for programs on the same host, as it was captured and
+before it is encoded: the channel `raw` says where in shared memory (`scot.ring.RingFrame`).
+
 Health counts ``skipped`` (a newer picture came before one was encoded) and ``broken_pictures``. A
 source that cannot be opened, ends or stays silent for two seconds is a `DeviceError`: the host
 waits and calls again.
@@ -32,9 +35,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from scot.channel import Channel, Lifecycle
 from scot.errors import DeviceTimeoutError
-from scot.provider import DeviceContext, Provider, ProviderInfo, Video
+from scot.provider import DeviceContext, Event, Provider, ProviderInfo, Video
 from scot.sample import Flags, Sample
-from scot_devices.video.pipeline import Coded, Ended, Pipeline, Settings
+from scot_devices.video.pipeline import Coded, Ended, Pipeline, Raw, Settings
 from scot_devices.video.source import OPEN_TIMEOUT_MS, parse
 
 SILENCE_LIMIT_S: Final = 2.0
@@ -45,6 +48,11 @@ FIRST_LIMIT_S: Final = OPEN_TIMEOUT_MS / 1000.0 + 3.0
 def _parsed(text: str) -> str:
     parse(text)
     return text
+
+
+RAW: Final = Event(
+    "raw", label={"en": "Raw pictures", "ja": "生画像"}, stale_after_s=1.0, attrs={"ring": True}
+)
 
 
 class VideoOptions(BaseModel):
@@ -70,6 +78,9 @@ class VideoOptions(BaseModel):
         int, Field(ge=100, le=50_000, description="of the H.264 stream, kbit/s")
     ] = 4000
     loop: Annotated[bool, Field(description="play a file again when it ends")] = True
+    raw: Annotated[
+        bool, Field(description="raw pictures in shared memory for programs on this host")
+    ] = False
     label: Annotated[dict[str, str], Field(description="of the channel, by language")] = Field(
         default_factory=dict
     )
@@ -103,6 +114,7 @@ class VideoProvider(Provider[VideoOptions]):
                 options.max_height_px,
                 options.bitrate_kbps,
                 options.loop,
+                options.raw,
             ),
             device.arrived,
             device.count,
@@ -110,6 +122,8 @@ class VideoProvider(Provider[VideoOptions]):
         pipeline.start()
         limit_s = FIRST_LIMIT_S
         channel = self.video
+        if options.raw:
+            device.offer(RAW)
         try:
             while True:
                 try:
@@ -120,6 +134,9 @@ class VideoProvider(Provider[VideoOptions]):
                     device.move(Lifecycle.DISCONNECTED, f"{source.shown} has ended (loop = false)")
                     await asyncio.Event().wait()
                 limit_s = SILENCE_LIMIT_S
+                if isinstance(coded, Raw):
+                    yield self._raw(device, coded)
+                    continue
                 if coded.unit.keyframe:
                     channel = self._described(options, coded)
                     device.offer(channel)
@@ -135,6 +152,19 @@ class VideoProvider(Provider[VideoOptions]):
                 )
         finally:
             await pipeline.stop()
+
+    def _raw(self, device: DeviceContext[VideoOptions], raw: Raw) -> Sample:
+        """Return the sample that says where a raw picture is."""
+        channel = msgspec.structs.replace(RAW, rate_hz=raw.fps)
+        device.offer(channel)
+        return device.sample(
+            channel,
+            raw.frame.value(),
+            source_ns=raw.captured_ns,
+            base="host",
+            arrived_ns=raw.captured_ns,
+            counter=raw.counter,
+        )
 
     def _described(self, options: VideoOptions, coded: Coded) -> Channel:
         """Return the channel as the stream now is."""
