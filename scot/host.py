@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
 import signal
 import sys
 from collections.abc import AsyncGenerator, Coroutine
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 BACKOFF_S = (0.3, 0.6, 1.2, 2.0)
 STEADY_S = 10.0
 LOOK_S = 0.2
+OPEN_FILES = 65_536
 
 
 @dataclass
@@ -214,6 +216,7 @@ async def host_service(
 
 def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
     """Run the broker until SIGTERM or SIGINT."""
+    _allow_files()
     endpoints = msgspec.json.decode((state / "endpoints.json").read_bytes(), type=Endpoints)
     pair = msgspec.json.decode((state / "keys" / "broker.json").read_bytes(), type=KeyPair)
     session = msgspec.json.decode((state / "session.json").read_bytes(), type=BusMap)
@@ -230,6 +233,17 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
         signal.signal(number, lambda got, _frame: stopped.append(got))
     say(ready={"ports": endpoints.ports})
     broker.run(lambda: bool(stopped))
+
+
+def _allow_files() -> None:
+    """Allow this process all the open files it may have.
+
+    The usual 1,024 are soon taken by connections that never finish their handshake; then nobody
+    else could connect.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,15 @@ import zmq
 from scot.access import MAX_SUBSCRIPTIONS, Grant, Roster
 from scot.bus.desk import Desk, Out
 from scot.bus.keys import PORTS, Endpoints, KeyPair
-from scot.bus.socket import BULK_BYTES, CONTROL_BYTES, DATA_BYTES, assert_secure, context, serve
+from scot.bus.socket import (
+    BULK_BYTES,
+    CONTROL_BYTES,
+    DATA_BYTES,
+    PREFIX_BYTES,
+    assert_secure,
+    context,
+    serve,
+)
 from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
@@ -31,7 +39,14 @@ BULK_BUDGET = 4
 TICK_MS = 100
 CACHE = 20_000
 HWM = {"ctl_in": 4096, "ctl_out": 8192, "bulk_in": 64, "bulk_out": 96, "query": 1024, "probe": 256}
-LIMIT = {"query": BULK_BYTES, "probe": CONTROL_BYTES, "ctl_in": DATA_BYTES, "bulk_in": BULK_BYTES}
+LIMIT = {
+    "query": BULK_BYTES,
+    "probe": CONTROL_BYTES,
+    "ctl_in": DATA_BYTES,
+    "bulk_in": BULK_BYTES,
+    "ctl_out": PREFIX_BYTES,
+    "bulk_out": PREFIX_BYTES,
+}
 KIND = {
     "ctl_in": zmq.ROUTER,
     "ctl_out": zmq.XPUB,
@@ -100,7 +115,7 @@ class Broker:
 
     def _bind(self, name: str, endpoints: Endpoints, pair: KeyPair) -> zmq.Socket[bytes]:
         sock = self._context.socket(KIND[name])
-        serve(sock, pair, LIMIT.get(name, CONTROL_BYTES), HWM[name])
+        serve(sock, pair, LIMIT[name], HWM[name])
         if name in CREDIT_EVERY:
             sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a publisher that reconnects keeps its count
         if KIND[name] == zmq.XPUB:

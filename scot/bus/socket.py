@@ -11,6 +11,7 @@ from scot.bus.keys import KeyPair, Link
 from scot.errors import BusError
 
 DOMAIN = b"scot"
+PREFIX_BYTES = 1 << 10  # to an XPUB: a handshake's command, then one prefix a message
 CONTROL_BYTES = 64 << 10
 DATA_BYTES = 1 << 20
 BULK_BYTES = (4 << 20) + 4096
