@@ -1,0 +1,101 @@
+"""Which connection is whose, and how to end it.
+
+libzmq asks about a key once, when the connection is made, and has no call that ends a connection
+of a bound socket. But each frame tells the descriptor it came through (``ZMQ_SRCFD``), and the
+descriptor can be shut down, which libzmq takes for the peer's going.
+
+A descriptor's number is used again as soon as it is free, so the number alone proves nothing.
+What is remembered beside it is the kernel's own mark of the socket (``SO_COOKIE``, never used
+twice); what is shut down is a duplicate, after its mark was found to be the one remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import NamedTuple
+
+import zmq
+
+LINUX = sys.platform.startswith("linux")
+SO_COOKIE = 57  # <asm-generic/socket.h>; not in Python's socket module
+
+
+class _Seen(NamedTuple):
+    mark: bytes
+    keys: frozenset[str]
+
+
+class Connections:
+    """Live connections of the broker by descriptor, with the keys that spoke over them.
+
+    There are never more than the process may have descriptors.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, _Seen] = {}
+
+    def learn(self, frame: zmq.Frame, public: str) -> None:
+        """Note that `public` spoke over the connection that `frame` came through.
+
+        A frame that waited while its connection ended and its descriptor was used again is
+        attributed to the wrong connection. It then has two keys, and ends with either of them:
+        at worst an honest peer has to connect again, and loses nothing.
+        """
+        try:
+            descriptor = int(frame.get(zmq.SRCFD))
+            mark = _mark(descriptor)
+        except (zmq.ZMQError, OSError):
+            return  # it is gone
+        seen = self._seen.get(descriptor)
+        if seen is None or seen.mark != mark:
+            self._seen[descriptor] = _Seen(mark, frozenset((public,)))
+        elif public not in seen.keys:
+            self._seen[descriptor] = _Seen(mark, seen.keys | {public})
+
+    def cut(self, publics: set[str]) -> int:
+        """End every connection over which one of these keys spoke; return how many were live."""
+        count = 0
+        for descriptor, seen in list(self._seen.items()):
+            if seen.keys & publics:
+                del self._seen[descriptor]
+                count += _shut_down(descriptor, seen.mark)
+        return count
+
+
+def _mark(descriptor: int) -> bytes:
+    """Return what tells a socket from every other there was.
+
+    Raises:
+        OSError: it is closed, or no connected socket.
+    """
+    with _duplicate(descriptor) as sock:
+        return _mark_of(sock)
+
+
+def _shut_down(descriptor: int, mark: bytes) -> bool:
+    """End a connection if the descriptor is still its; return whether it was."""
+    try:
+        with _duplicate(descriptor) as sock:
+            if _mark_of(sock) != mark:
+                return False
+            sock.shutdown(socket.SHUT_RDWR)
+            return True
+    except OSError:
+        return False
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    own = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
+
+
+def _mark_of(sock: socket.socket) -> bytes:
+    if LINUX:
+        return sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
+    return repr((sock.getsockname(), sock.getpeername())).encode()

@@ -1,0 +1,123 @@
+"""Connections that end before they were made: garbage, half-open, the wrong mechanism.
+
+libzmq refuses them by itself, before our gate is asked. It tells of them on a socket's monitor,
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import NamedTuple
+
+import zmq
+
+EVENTS = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+EVENT = struct.Struct("=Hi")  # zmq_socket_monitor(3): number and value
+NO_ZMTP = "not ZMTP 3"
+BY_GATE = "refused by the gate"
+UNFINISHED = "hung up, or not done in time"
+
+
+class Failed(NamedTuple):
+    """One handshake that failed.
+
+    Attributes:
+        name: of the bound socket.
+        came: network address, when it could still be had.
+        why: in a few words.
+    """
+
+    name: str
+    came: str
+    why: str
+
+
+class _Open(NamedTuple):
+    came: str
+    made: int
+
+
+class Handshakes:
+    """The monitor of one bound socket.
+
+    A refusal by the gate (authentication) is the gate's to tell and is not told here.
+
+    Args:
+        name: of the socket.
+        sock: not yet bound.
+    """
+
+    def __init__(self, name: str, sock: zmq.Socket[bytes]) -> None:
+        self.name = name
+        address = f"inproc://handshakes.{name}"
+        sock.monitor(address, EVENTS)
+        self.monitor = sock.context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.LINGER, 0)
+        # libzmq's own thread would wait when this queue is full, and with it the whole bus
+        self.monitor.setsockopt(zmq.RCVHWM, 0)
+        self.monitor.connect(address)
+        self._bound = sock
+        self._made = 0
+        self._why = ""
+        self._open: dict[int, _Open] = {}
+
+    def failures(self) -> list[Failed]:
+        """Return what failed since the last time."""
+        failed: list[Failed] = []
+        while True:
+            try:
+                event, value = EVENT.unpack(self.monitor.recv_multipart(zmq.NOBLOCK)[0])
+            except zmq.Again:
+                return failed
+            if event == zmq.EVENT_ACCEPTED:
+                self._open[value] = _Open(_peer(value), self._made)
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._made += 1
+            elif event == zmq.EVENT_DISCONNECTED:
+                failed += self._ended(value)
+            else:
+                self._why = _reason(event, value)  # its disconnection follows at once
+
+    def _ended(self, descriptor: int) -> list[Failed]:
+        why, self._why = self._why, ""
+        opened = self._open.pop(descriptor, None)
+        if not why and opened is not None and opened.made == self._made:
+            why = NO_ZMTP  # nobody's handshake succeeded while it was there
+        if not why or why == BY_GATE:
+            return []
+        return [Failed(self.name, opened.came if opened else "", why)]
+
+    def close(self) -> None:
+        """Stop; before the bound socket is closed."""
+        self._bound.monitor(None, 0)
+        self.monitor.close()
+
+
+def _reason(event: int, value: int) -> str:
+    if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+        return BY_GATE
+    if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        return f"protocol error 0x{value:x}"
+    return UNFINISHED
+
+
+def _peer(descriptor: int) -> str:
+    """Return the peer's network address, empty when it is gone already."""
+    try:
+        own = os.dup(descriptor)
+    except OSError:
+        return ""
+    try:
+        with socket.socket(fileno=own) as sock:
+            return str(sock.getpeername()[0])
+    except (OSError, IndexError):
+        return ""
