@@ -9,10 +9,21 @@ from typing import Any
 
 from scot.clock.clock import BusMap, Clock
 from scot.clock.estimator import Estimator
-from scot.clock.probe import Probe, Reply, Request, encode, read_request
+from scot.clock.probe import (
+    BURST,
+    BURST_EVERY_NS,
+    Probe,
+    Reply,
+    Request,
+    encode,
+    read_request,
+)
 from scot.errors import ClockError, RemoteProtocolError
 
 MAX_SOURCES = 1_000
+MAX_OF_KEY = 64
+MOST_EVERY_NS = BURST_EVERY_NS // 2  # over any longer time; each exchange becomes a row for all
+AT_ONCE_NS = 2 * BURST * MOST_EVERY_NS
 IDLE_NS = 30_000_000_000
 UNDER_WAY = 64
 
@@ -25,6 +36,7 @@ class _Source:
         self.last: Probe | None = None  # comes again until the next answer is there
         self.maps = 0
         self.heard_ns = 0
+        self.used_ns = -AT_ONCE_NS  # up to here its share of rows is used
         self.answered: dict[int, tuple[int, int]] = {}  # t1: t2, t3 of answers not yet returned
 
 
@@ -35,7 +47,9 @@ class ClockService:
     that is replayed, made up, overheard, or of a service before a restart is refused.
 
     Of `MAX_SOURCES` the one that has been silent longest makes way for a new one, if that is
-    longer than `IDLE_NS`; otherwise the new one gets no map.
+    longer than `IDLE_NS`; otherwise the new one gets no map. Of one key's `MAX_OF_KEY` it makes way
+    at once, so that no key can use up the places of others. A source that completes exchanges
+    faster than any client of ours gets no map for those.
 
     Attributes:
         refused: exchanges that got no map.
@@ -60,7 +74,7 @@ class ClockService:
         self._sources: dict[str, _Source] = {}  # longest silent first
 
     def on_request(self, source: str, data: bytes, t2_ns: int) -> bytes:
-        """Return the reply to one probe that came at `t2_ns`.
+        """Return the reply to one probe of source ``KEY-CONNECTION`` that came at `t2_ns`.
 
         Raises:
             RemoteProtocolError: the probe is malformed, impossible, or from the future.
@@ -76,7 +90,7 @@ class ClockService:
         known = self._known(source, t2_ns)
         probe = request.previous
         if known is not None and probe is not None and probe != known.last:
-            row = self._believed(source, known, probe)
+            row = self._believed(source, known, probe, t2_ns)
         t3_ns = self.clock.read()
         if known is not None:
             known.answered[request.t1_ns] = t2_ns, t3_ns
@@ -93,10 +107,11 @@ class ClockService:
             )
         return request
 
-    def _believed(self, source: str, known: _Source, probe: Probe) -> BusMap | None:
-        """Return the map after an exchange, None when it is not one of ours."""
+    def _believed(self, source: str, known: _Source, probe: Probe, now_ns: int) -> BusMap | None:
+        """Return the map after an exchange, None when it is not one of ours or one too many."""
         answered = known.answered
-        if answered.get(probe.t1_ns) != (probe.t2_ns, probe.t3_ns):
+        used_ns = max(known.used_ns, now_ns - AT_ONCE_NS) + MOST_EVERY_NS
+        if answered.get(probe.t1_ns) != (probe.t2_ns, probe.t3_ns) or used_ns > now_ns:
             self.refused += 1
             self.refused_of[source] += 1
             return None
@@ -104,6 +119,7 @@ class ClockService:
             del answered[next(iter(answered))]
         del answered[probe.t1_ns]
         known.last = probe
+        known.used_ns = used_ns
         return self._estimate(source, known, probe)
 
     def again(self, source: str, probe: Probe, *, first: bool) -> BusMap:
@@ -122,6 +138,7 @@ class ClockService:
         sources = self._sources
         known = sources.pop(source, None)
         if known is None:
+            self._make_way(source)
             if len(sources) >= MAX_SOURCES:
                 silent, oldest = next(iter(sources.items()))
                 if now_ns - oldest.heard_ns < IDLE_NS:
@@ -133,6 +150,14 @@ class ClockService:
         known.heard_ns = now_ns
         sources[source] = known
         return known
+
+    def _make_way(self, source: str) -> None:
+        """Forget the longest silent of a key's connections when it has too many."""
+        key, _, _ = source.rpartition("-")
+        mine = [known for known in self._sources if known.rpartition("-")[0] == key]
+        for silent in mine[: max(0, len(mine) - MAX_OF_KEY + 1)]:
+            del self._sources[silent]
+            self.refused_of.pop(silent, None)
 
     def _estimate(self, source: str, known: _Source, probe: Probe) -> BusMap:
         estimator = known.estimator

@@ -237,6 +237,25 @@ def test_a_flood_of_sources_is_bounded_and_known_ones_go_on(
     assert ask(service, Probe(5_000, 904_000, 904_500, 6_000), "source 1").map is not None
 
 
+def test_one_key_cannot_use_up_the_places_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "MAX_SOURCES", 100)
+    service, _ = serving()
+    for number in range(300):
+        assert ask(service, SOUND, f"greedy-key-{number:x}").map is not None
+    assert ask(service, SOUND, "monitor-1").map is not None
+    assert service.refused == 0
+
+
+def test_a_flood_of_exchanges_becomes_no_flood_of_rows() -> None:
+    """A row a source at each exchange would be published to everybody and recorded."""
+    service, rows = serving()
+    for at_ns in range(10**9, 2 * 10**9, 1_000_000):
+        ask(service, Probe(at_ns, at_ns + 100, at_ns + 200, at_ns + 300))
+    most = (service_module.AT_ONCE_NS + 10**9) // service_module.MOST_EVERY_NS
+    assert most - 2 <= len(rows) <= most
+    assert service.refused == 1_000 - len(rows)
+
+
 def test_who_has_been_silent_for_long_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room of many days sees more than a thousand processes come and go."""
     monkeypatch.setattr(service_module, "MAX_SOURCES", 3)
