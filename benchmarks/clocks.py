@@ -27,7 +27,8 @@ from time import thread_time
 
 import numpy as np
 
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.service import ClockService
 from scot.testing.clocks import LINKS, CrystalClock, Link, exchange, exchanges
 from scot.timestamp import ClockState

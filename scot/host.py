@@ -26,7 +26,8 @@ from scot.bus.connection import Connection
 from scot.bus.keys import Endpoints, KeyPair, Link
 from scot.channel import Catalogue, Lifecycle
 from scot.clock import machine
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.config import DeviceTable, RoomFile, find_provider, provider_options
 from scot.errors import DeviceError, RoomError, ScotError
 from scot.provider import DeviceContext, Provider

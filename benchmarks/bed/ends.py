@@ -24,7 +24,8 @@ from scot.bus.probing import Probing
 from scot.bus.socket import context
 from scot.channel import Catalogue
 from scot.clock import machine
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 
 LOOK_S = 0.02
 BUSY_EVERY_S = 0.01

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from scot.clock.clock import BusMap
+from scot.clock.busmap import BusMap
 from scot.clock.refit import missing, recompute, refined
 from scot.clock.rows import ClockRow, read_row
 from scot.codec import Header

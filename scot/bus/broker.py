@@ -271,7 +271,7 @@ class Broker:
                 rest.append(sock.recv())
             try:
                 reply = self._time.on_request(
-                    f"{user_id(frame)}-{identity.hex()}", frame.bytes, received_ns
+                    user_id(frame), identity.hex(), frame.bytes, received_ns
                 )
             except ScotError as error:
                 self.denied += 1

@@ -32,12 +32,14 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ports: by socket name, see `PORTS`.
         server: the broker's public key.
+        probe_udp: UDP port of clock probes; 0: they go over ZeroMQ only.
     """
 
     workspace: str
     host: str
     ports: dict[str, int]
     server: str
+    probe_udp: int = 0
 
     def url(self, socket: str) -> str:
         """Return the ZeroMQ endpoint of one of the broker's sockets."""
@@ -69,7 +71,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def issue(
-    state: Path, host: str, ports: dict[str, int], workspace: str, grants: list[Grant]
+    state: Path,
+    host: str,
+    ports: dict[str, int],
+    workspace: str,
+    grants: list[Grant],
+    *,
+    udp: bool = False,
 ) -> None:
     """Make every key of a room anew and write keys, roster and endpoints into its state folder."""
     folder = state / "keys"
@@ -86,5 +94,11 @@ def issue(
         roster[pair.public] = grant
         write_private(folder / f"{grant.name}.json", msgspec.json.encode(pair))
     Roster(keys=roster).save(state / "roster.json")
-    endpoints = Endpoints(workspace=workspace, host=host, ports=ports, server=broker.public)
+    endpoints = Endpoints(
+        workspace=workspace,
+        host=host,
+        ports=ports,
+        server=broker.public,
+        probe_udp=ports["probe"] if udp else 0,  # TCP and UDP count their ports apart
+    )
     write_private(state / "endpoints.json", msgspec.json.encode(endpoints))

@@ -5,100 +5,133 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
+from collections.abc import Awaitable, Callable
 
+import msgspec
 import zmq
 
+from scot.bus.datagram import ProbeEnd
 from scot.bus.keys import Link
 from scot.bus.socket import CONTROL_BYTES, Drained, connect
-from scot.clock import probe as probes
-from scot.clock.clock import BusMap, Clock
-from scot.errors import RemoteProtocolError
+from scot.clock.clock import Clock
+from scot.clock.probe import UDP, ZMQ
+from scot.clock.prober import Prober
+from scot.clock.sealed import ProbeKey
+from scot.errors import BusError, RemoteProtocolError
 
 log = logging.getLogger(__name__)
 
-FIRST = 3
-FIRST_EVERY_NS = 10_000_000
-DITHER = 0.2
-SILENT_NS = 2_000_000_000
+Ask = Callable[[bytes, bytes], Awaitable[list[bytes]]]
+_key = msgspec.msgpack.Decoder(ProbeKey)
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Probing:
-    """Probes the clock service: a burst in the first second, then four a second with dither.
-
-    Another burst follows a silence of the service (it, or the way to it, is back) and each new
-    epoch of our clock (of whose offset nothing older is left).
+    """Probes the clock service, over ZeroMQ and, where that passes, over UDP.
 
     Attributes:
         timed: set once the clock has followed a few answers and may be used.
+
+    Args:
+        context: of the process.
+        link: whom to ask, as whom.
+        clock: follows the answers.
+        ask: asks the desk (verb, body), for the probe key that UDP needs; without it, and where the
+            room has no such port, all probes go over ZeroMQ.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], link: Link, clock: Clock) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        link: Link,
+        clock: Clock,
+        ask: Ask | None = None,
+    ) -> None:
         self.clock = clock
         self.timed = asyncio.Event()
-        self._maps = 0
-        self._sent = 0  # since the last burst began
-        self._heard_ns: int | None = None
+        self._prober = Prober(os.urandom(8), random.random)
         self._sooner = asyncio.Event()
-        self._last: probes.Probe | None = None
         sock = context.socket(zmq.DEALER)
         connect(sock, link, "probe", CONTROL_BYTES, 16)
         self._sock = Drained(sock, self._on_replies)
+        self._ask = ask
+        self._asking: asyncio.Task[None] | None = None
+        self._end: ProbeEnd | None = None
+        if ask is not None and link.endpoints.probe_udp:
+            try:
+                self._end = ProbeEnd(link.endpoints, self._on_datagram)
+            except OSError as error:
+                log.info("no clock probes over UDP: %s", error)
+
+    @property
+    def way(self) -> str:
+        """By which way probes go now: `zmq` or `udp`."""
+        return self._prober.way(self.clock.read())
 
     async def run(self) -> None:
         """Probe until cancelled."""
+        prober = self._prober
         while True:
-            request = probes.Request(self.clock.read(), self._last)
-            self._sock.send([probes.encode(request)])
-            self._sent += 1
+            if self._end is not None and prober.wants_key(self.clock.read()):
+                self._asking = asyncio.create_task(self._fetch_key())
+            for way in prober.ways(self.clock.read()):
+                self._send(way)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait_s()):
+                async with asyncio.timeout(prober.wait_ns() / 1e9):
                     await self._sooner.wait()
             self._sooner.clear()
 
-    def _wait_s(self) -> float:
-        """Return how long until the next probe; no two clients keep step."""
-        if self._sent <= FIRST + 1 and not self.timed.is_set():
-            every_ns = FIRST_EVERY_NS
-        else:
-            every_ns = probes.BURST_EVERY_NS if self._sent < probes.BURST else probes.EVERY_NS
-        return every_ns * (1 + DITHER * (2 * random.random() - 1)) / 1e9
+    def anew(self) -> None:
+        """There is another broker: it knows no key of ours."""
+        self._prober.anew()
+        self._sooner.set()
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the sockets."""
+        if self._asking is not None:
+            self._asking.cancel()
+        if self._end is not None:
+            self._end.close()
+            self._end = None
         self._sock.close()
 
+    def _send(self, way: str) -> None:
+        request = self._prober.request(way, self.clock.read())
+        if way == UDP and self._end is not None:
+            self._end.send(request)
+        else:
+            self._sock.send([request])
+
+    async def _fetch_key(self) -> None:
+        """Ask for a probe key; where there is none, all goes on over ZeroMQ."""
+        if self._ask is None:
+            return
+        try:
+            body, *_ = await self._ask(b"probe_key", _encode(self._prober.instance))
+            self._prober.take_key(_key.decode(body))
+            self._sooner.set()
+        except (BusError, msgspec.DecodeError) as error:
+            log.info("no clock probes over UDP: %s", error)
+
     def _on_replies(self, batch: list[list[bytes]]) -> None:
-        t4_ns = self.clock.read()
+        now_ns = self.clock.read()
         for parts in batch:
-            try:
-                reply = probes.read_reply(parts[0])
-            except RemoteProtocolError as error:
-                log.warning("%s", error)
-                continue
-            self._heard(t4_ns)
-            if 0 <= reply.t1_ns <= t4_ns:
-                self._last = probes.Probe(reply.t1_ns, reply.t2_ns, reply.t3_ns, t4_ns)
-            if reply.map is not None:
-                self._follow(reply.map)
+            self._on_answer(ZMQ, parts[0], now_ns, 0)
 
-    def _heard(self, now_ns: int) -> None:
-        """Note that the service answers; it may have been away."""
-        if self._heard_ns is not None and now_ns - self._heard_ns > SILENT_NS:
-            self._burst()
-        self._heard_ns = now_ns
+    def _on_datagram(self, data: bytes, age_ns: int) -> None:
+        self._on_answer(UDP, data, self.clock.read(), age_ns)
 
-    def _follow(self, new: BusMap) -> None:
-        """Let the clock follow a new map."""
-        old = self.clock.map
-        self.clock.map = new
-        self._maps += 1
-        if self._maps >= FIRST:
+    def _on_answer(self, way: str, data: bytes, now_ns: int, age_ns: int) -> None:
+        try:
+            new = self._prober.on_answer(way, data, now_ns, age_ns)
+        except RemoteProtocolError as error:
+            log.warning("%s", error)
+            return
+        if new is not None:
+            self.clock.map = new
+        if self._prober.timed:
             self.timed.set()
-        if old is not None and new.epoch != old.epoch:
-            self._burst()
-
-    def _burst(self) -> None:
-        """Begin a burst now."""
-        self._sent = 0
-        self._sooner.set()
+        if self._prober.hurries:
+            self._sooner.set()

@@ -13,7 +13,7 @@ import msgspec
 from scot.bus.connection import Connection
 from scot.bus.subscriber import Delivery
 from scot.channel import Kind
-from scot.clock.clock import HOLDOVER_AFTER_NS
+from scot.clock.busmap import HOLDOVER_AFTER_NS
 from scot.clock.oneway import FLOOR_NS
 from scot.clock.rows import ClockWatch, Source, Step, publisher_of, step_text
 from scot.codec import Frame, read_header

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.estimator import Estimator
 from scot.clock.probe import Probe
 

@@ -2,7 +2,8 @@
 
 A client reads t1 and sends; the service reads t2 on receipt and t3 before it answers; the client
 reads t4 on receipt. t1 and t4 are the client's monotonic ns, t2 and t3 the broker's. The client
-returns all four in its *next* request, so that the service, which records them, estimates.
+returns all four in its *next* request, so that the service, which records them, estimates. There
+are two ways: over ZeroMQ, and in datagrams (`scot.clock.sealed`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from scot.clock.clock import BusMap
+from scot.clock.busmap import BusMap
 from scot.errors import UNREADABLE, RemoteProtocolError
 
 _Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_RTT_NS = 10_000_000_000
+MAX_INSTANCE = 16
+ZMQ, UDP = "zmq", "udp"
 
 BURST = 20
 BURST_EVERY_NS = 50_000_000
@@ -38,10 +41,15 @@ class Probe(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """Client to service: its reading, and the previous exchange whole."""
+    """Client to service: its reading, and the previous exchange whole.
+
+    Attributes:
+        instance: tells apart the processes that have one key, and is the same by both ways.
+    """
 
     t1_ns: _Ns
     previous: Probe | None
+    instance: Annotated[bytes, Meta(max_length=MAX_INSTANCE)] = b""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.curve import Prior, likeliest
 from scot.clock.estimator import ASYMMETRY, BEND, MAX_SKEW, REACH, SKEW_PRIOR, WANDER
 from scot.clock.hulls import Cloud, between
@@ -44,7 +45,7 @@ def recompute(rows: Iterable[Row]) -> list[Row]:
                 session = BusMap(0, 0, *key, 0, 0, ClockState.LOCKED, drift_ppb=0, err_ppb=0)
                 services[key] = ClockService(Clock(session, lambda: 0), made.append)
             first = row["map_id"] == 1
-            services[key].again(row["source"], _probe(row), first=first)
+            services[key].again(row["source"], _probe(row), first=first, way=row.get("way"))
         except (KeyError, TypeError, ValueError) as error:
             raise _lacking(row, error) from None
         if row["map_id"] != made[-1]["map_id"]:

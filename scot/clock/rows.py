@@ -15,7 +15,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from scot.clock.clock import WANDER_PPB, BusMap
+from scot.clock.busmap import WANDER_PPB, BusMap
+from scot.clock.probe import ZMQ
 from scot.errors import UNREADABLE, CodecError
 from scot.timestamp import ClockState
 
@@ -31,7 +32,11 @@ _Width = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class ClockRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line; the fields are those of `scot.clock.service`."""
+    """One line; the fields are those of `scot.clock.service`.
+
+    Attributes:
+        way: by which the exchange came, `zmq` or `udp`.
+    """
 
     source: Annotated[str, Meta(min_length=1, max_length=200)]
     t1_ns: _Ns
@@ -51,6 +56,7 @@ class ClockRow(msgspec.Struct, frozen=True, kw_only=True):
     session_local_ns: _Ns | None = None
     session_bus_ns: _Ns | None = None
     session_rate: Annotated[float, Meta(gt=0, le=1_000)] | None = None
+    way: str = ZMQ
 
     @property
     def whole(self) -> bool:

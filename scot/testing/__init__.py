@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.timestamp import ClockState
 
 __all__ = ["ManualClock"]

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scot.clock.clock import HOLDOVER_AFTER_NS, BusMap, Clock
+from scot.clock.busmap import HOLDOVER_AFTER_NS, BusMap
+from scot.clock.clock import Clock
 from scot.clock.estimator import Estimator
 from scot.clock.probe import MAX_RTT_NS, Probe, Request, encode, read_reply
 from scot.clock.refit import missing, recompute, refined
@@ -217,12 +218,12 @@ def test_a_source_that_sends_anything_harms_no_other(all_of: list[tuple[int, Any
             now_ns = (number + 2) * S // 4
             sent_ns = now_ns + 7_000 * number
             data = encode(Request(sent_ns, previous))
-            reply = read_reply(service.on_request("sound", data, now_ns))
+            reply = read_reply(service.on_request("sound", "1", data, now_ns))
             previous = Probe(sent_ns, reply.t2_ns, reply.t3_ns, sent_ns + 300_000)
             maps += [reply.map] if reply.map else []
             for t1_ns, probe in lies[number : number + 1]:
                 try:
-                    service.on_request("liar", _bytes(t1_ns, probe), now_ns)
+                    service.on_request("liar", "1", _bytes(t1_ns, probe), now_ns)
                 except RemoteProtocolError:
                     pass
         return maps, service
@@ -257,7 +258,8 @@ def test_a_clock_that_jumps_and_runs_backwards_never_stops_the_service(
     previous: Probe | None = None
     for t1_ns, more_ns in readings:
         now_ns += S
-        reply = read_reply(service.on_request("jumps", encode(Request(t1_ns, previous)), now_ns))
+        request = encode(Request(t1_ns, previous))
+        reply = read_reply(service.on_request("jumps", "1", request, now_ns))
         took_ns = min(more_ns, MOST - t1_ns)
         previous = Probe(t1_ns, reply.t2_ns, reply.t3_ns, t1_ns + took_ns)
         if previous.rtt_ns > 10 * S:

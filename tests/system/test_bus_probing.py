@@ -140,7 +140,7 @@ async def delayed(link: Link, way_s: float) -> AsyncIterator[Link]:
         for name, port in link.endpoints.ports.items():
             server = await stack.enter_async_context(await carry(port))
             ports[name] = server.sockets[0].getsockname()[1]
-        endpoints = msgspec.structs.replace(link.endpoints, ports=ports)
+        endpoints = msgspec.structs.replace(link.endpoints, ports=ports, probe_udp=0)
         try:
             yield msgspec.structs.replace(link, endpoints=endpoints)
         finally:

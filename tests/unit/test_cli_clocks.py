@@ -11,7 +11,8 @@ from scot.channel import Numeric
 from scot.cli.clocks import Clocks, Finding, judge, words
 from scot.cli.doctor import clock as machine_clock
 from scot.clock import discipline
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.discipline import Discipline
 from scot.clock.oneway import FLOOR_NS
 from scot.clock.rows import ClockRow, ClockWatch, step_text
@@ -143,7 +144,9 @@ def test_who_does_not_know_bus_time_is_a_problem() -> None:
 
 def test_a_replay_at_another_speed_has_no_drift() -> None:
     watch = ClockWatch()
-    plain = dict.fromkeys(("t1_ns", "t2_ns", "t3_ns", "t4_ns", "map_id", "epoch"), 0)
+    plain: dict[str, Any] = dict.fromkeys(
+        ("t1_ns", "t2_ns", "t3_ns", "t4_ns", "map_id", "epoch"), 0
+    )
     for number, rate in enumerate((4.0, 4.0004, 4.0)):
         row = ClockRow(
             source=f"p{number}-1",

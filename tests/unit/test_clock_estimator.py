@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.estimator import BEND, LOCK_AFTER, MAX_SKEW, SEASONED, Estimator, Line
 from scot.clock.hulls import Cloud, Envelope, between
 from scot.clock.probe import MAX_RTT_NS, Probe, Request, encode, read_reply
@@ -304,7 +305,8 @@ def test_every_stamp_a_client_makes_is_within_its_bound(link: Link, rate: float)
     previous: Probe | None = None
     for probe, back_ns in exchanges(clock, link, 20.0, 3):
         now_ns = float(probe.t3_ns)
-        data = service.on_request("device", encode(Request(probe.t1_ns, previous)), probe.t2_ns)
+        request = encode(Request(probe.t1_ns, previous))
+        data = service.on_request("device", "1", request, probe.t2_ns)
         now_ns = back_ns
         if device.map is not None:
             stamp = device.stamp()

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scot.clock import machine
-from scot.clock.clock import HOLDOVER_AFTER_NS, BusMap, Clock
+from scot.clock.busmap import HOLDOVER_AFTER_NS, BusMap
+from scot.clock.clock import Clock
 from scot.errors import ClockError
 from scot.testing import ManualClock
 from scot.timestamp import ClockState, Timestamp

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from scot.clock import service as service_module
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.probe import MAX_RTT_NS, Probe, Reply, Request, encode, read_reply, read_request
 from scot.clock.service import ClockService
 from scot.errors import ClockError, RemoteProtocolError
@@ -27,7 +28,8 @@ def serving(clock: Clock | None = None) -> tuple[ClockService, list[dict[str, An
 def answered(service: ClockService, probe: Probe, source: str = "monitor-1") -> None:
     """Let the service have answered at the probe's times; its clock goes on from there."""
     service.clock.read = lambda: probe.t3_ns
-    service.on_request(source, encode(Request(probe.t1_ns, None)), probe.t2_ns)
+    user, _, place = source.rpartition("-")
+    service.on_request(user, place, encode(Request(probe.t1_ns, None)), probe.t2_ns)
 
 
 def ask(service: ClockService, probe: Probe, source: str = "monitor-1") -> Reply:
@@ -38,7 +40,8 @@ def ask(service: ClockService, probe: Probe, source: str = "monitor-1") -> Reply
 
 def told(service: ClockService, probe: Probe, source: str = "monitor-1") -> Reply:
     data = encode(Request(min(probe.t4_ns + 1, MOST), probe))
-    return read_reply(service.on_request(source, data, service.clock.read()))
+    user, _, place = source.rpartition("-")
+    return read_reply(service.on_request(user, place, data, service.clock.read()))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_a_first_request_is_answered_with_times_and_no_map() -> None:
     data = encode(Request(3_000, None))
     received_ns = clock.read()
     clock.advance(40)
-    reply = read_reply(service.on_request("monitor-1", data, received_ns))
+    reply = read_reply(service.on_request("monitor", "1", data, received_ns))
     assert reply == Reply(3_000, 1_000_000, 1_000_040, None)
     assert rows == []
 
@@ -189,7 +192,7 @@ def test_an_answer_the_service_never_gave_is_refused_and_harms_nobody(what: str)
     answered(service, SOUND)
     answered(service, MADE_UP["another source's"], "pump-1")
     assert told(service, MADE_UP[what]).map is None
-    assert (rows, service.refused, service.refused_of) == ([], 1, {"monitor-1": 1})
+    assert (rows, service.refused, service.refused_of) == ([], 1, {"monitor": 1})
     assert told(service, SOUND).map is not None
     assert told(service, MADE_UP["another source's"], "pump-1").map is not None
 
@@ -219,11 +222,11 @@ def test_answers_that_never_come_home_are_forgotten_in_the_end() -> None:
 def test_sources_are_told_apart() -> None:
     service, rows = serving()
     far = Probe(1_000, 500_000_900_000, 500_000_900_500, 2_000)
-    near_map, far_map = ask(service, SOUND, "a").map, ask(service, far, "b").map
+    near_map, far_map = ask(service, SOUND, "a-1").map, ask(service, far, "b-1").map
     assert near_map is not None
     assert far_map is not None
     assert far_map.bus_ns - near_map.bus_ns == 500_000_000_000
-    assert [row["source"] for row in rows] == ["a", "b"]
+    assert [row["source"] for row in rows] == ["a-1", "b-1"]
 
 
 def test_a_flood_of_sources_is_bounded_and_known_ones_go_on(
@@ -231,10 +234,10 @@ def test_a_flood_of_sources_is_bounded_and_known_ones_go_on(
 ) -> None:
     monkeypatch.setattr(service_module, "MAX_SOURCES", 3)
     service, _ = serving()
-    maps = [ask(service, SOUND, f"source {n}").map for n in range(5)]
+    maps = [ask(service, SOUND, f"source-{n}").map for n in range(5)]
     assert [one is not None for one in maps] == [True, True, True, False, False]
     assert service.refused == 4  # two requests each
-    assert ask(service, Probe(5_000, 904_000, 904_500, 6_000), "source 1").map is not None
+    assert ask(service, Probe(5_000, 904_000, 904_500, 6_000), "source-1").map is not None
 
 
 def test_one_key_cannot_use_up_the_places_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,13 +266,13 @@ def test_who_has_been_silent_for_long_makes_way(monkeypatch: pytest.MonkeyPatch)
     service, _ = serving(clock)
     for n in range(20):
         at_ns = clock.local_ns
-        for source in (f"source {n}", "stays"):
+        for source in (f"source-{n}", "stays-1"):
             probe = Probe(at_ns, at_ns + 100, at_ns + 200, at_ns + 300)
             assert ask(service, probe, source).map is not None
         clock.advance(service_module.IDLE_NS)
     assert service.refused == 0
     at_ns = clock.local_ns
-    last = ask(service, Probe(at_ns, at_ns + 100, at_ns + 200, at_ns + 300), "stays").map
+    last = ask(service, Probe(at_ns, at_ns + 100, at_ns + 200, at_ns + 300), "stays-1").map
     assert last is not None
     assert last.id == 21
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import scot
-from scot.clock.clock import BusMap, Clock
+from scot.clock.busmap import BusMap
+from scot.clock.clock import Clock
 from scot.clock.probe import Probe, Request, encode, read_reply
 from scot.clock.service import ClockService
 from scot.codec import Frame, read_header
@@ -77,7 +78,7 @@ class Live:
             self._samples(crystal, good, used, done_ns, round(true_ns))
             self._now = probe.t3_ns
             request = encode(Request(probe.t1_ns, previous))
-            good = read_reply(service.on_request("monitor-1a2b", request, probe.t2_ns)).map
+            good = read_reply(service.on_request("monitor", "1a2b", request, probe.t2_ns)).map
             used = good
             if good is not None:
                 row = change(self._rows[-1])
