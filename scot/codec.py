@@ -55,6 +55,11 @@ class Frame(NamedTuple):
         """The channel's address."""
         return self.topic[:-1].decode("ascii", "replace")
 
+    @property
+    def size(self) -> int:
+        """Bytes of the three parts."""
+        return len(self.topic) + len(self.header) + len(self.payload)
+
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
     """What travels in front of every payload; times as in `Timestamp`."""
@@ -85,7 +90,12 @@ def topic(address: str) -> bytes:
 
 
 def encode(sample: Sample, kind: Kind) -> Frame:
-    """Return the frame of a sample.
+    """Return the frame of a sample; raises as `write` does."""
+    return write(sample, kind)[0]
+
+
+def write(sample: Sample, kind: Kind) -> tuple[Frame, Header]:
+    """Return the frame of a sample, and its header as it was before it was packed.
 
     Raises:
         CodecError: the value is not of the channel's kind, or is larger than its class allows.
@@ -109,7 +119,7 @@ def encode(sample: Sample, kind: Kind) -> Frame:
     limit = MAX_BULK if kind in BULK else MAX_CONTROL
     if len(payload) > limit:
         raise CodecError(f"{sample.address}: a value of {len(payload)} B exceeds {limit} B")
-    return Frame(topic(sample.address), _encoder.encode(header), payload)
+    return Frame(topic(sample.address), _encoder.encode(header), payload), header
 
 
 def read_header(frame: Frame) -> Header:

@@ -87,7 +87,7 @@ class History:
         address = frame.address
         queue = self._kept.setdefault(address, deque())
         queue.append(Kept(header.bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame))
-        size = _size(frame)
+        size = frame.size
         self._bytes[address] = self._bytes.get(address, 0) + size
         self.bytes += size
         while len(queue) > 1 and header.bus_ns - queue[0].bus_ns > self.keep_ns:
@@ -109,7 +109,7 @@ class History:
 
     def _drop(self, address: str) -> None:
         kept = self._kept[address].popleft()
-        size = _size(kept.frame)
+        size = kept.frame.size
         self._bytes[address] -= size
         self.bytes -= size
 
@@ -123,7 +123,7 @@ def pack(found: list[Kept], ask: HistoryRequest, first_ns: int | None) -> Histor
     used = 0
     for bus_ns, together in groupby(found, key=lambda kept: kept.bus_ns):
         instant = [kept.frame for kept in together]
-        size = sum(map(_size, instant))
+        size = sum(frame.size for frame in instant)
         if frames and used + size > ask.max_bytes:
             return HistoryReply(frames=frames, complete=False, next_ns=bus_ns, first_ns=first_ns)
         frames += instant
@@ -147,7 +147,3 @@ def _select(queue: deque[Kept], ask: HistoryRequest, kind: Kind | None) -> list[
         while start > 0 and not ordered[start].keyframe:
             start -= 1
     return list(islice(ordered, max(0, start), end))
-
-
-def _size(frame: Frame) -> int:
-    return len(frame.topic) + len(frame.header) + len(frame.payload)

@@ -9,9 +9,10 @@ from typing import Any
 
 import zmq
 
-from scot.access import MAX_SUBSCRIPTIONS, Grant, Roster
+from scot.access import Roster
 from scot.bus.desk import Desk, Out
 from scot.bus.keys import PORTS, Endpoints, KeyPair
+from scot.bus.relay import Credit, Denied, Relay
 from scot.bus.socket import (
     BULK_BYTES,
     CONTROL_BYTES,
@@ -25,19 +26,16 @@ from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
 from scot.clock.service import ClockService
-from scot.codec import MAX_TOPIC, encode, read_header
 from scot.errors import ClockError, RoomError, ScotError
-from scot.history import History
-from scot.sample import Flags, Sample
 from scot.timestamp import ClockState, Timestamp
 
 log = logging.getLogger(__name__)
 
-CREDIT_EVERY = {"ctl_in": 64, "bulk_in": 2}
 CTL_BUDGET = 512
 BULK_BUDGET = 4
 TICK_MS = 100
-CACHE = 20_000
+REPORT_NS = 1_000_000_000
+OUT = {"ctl_in": "ctl_out", "bulk_in": "bulk_out"}
 HWM = {"ctl_in": 4096, "ctl_out": 8192, "bulk_in": 64, "bulk_out": 96, "query": 1024, "probe": 256}
 LIMIT = {
     "query": BULK_BYTES,
@@ -70,6 +68,9 @@ class Broker:
         clock: the session's clock.
         catalogue: workspace, title, case and volumes, without devices.
 
+    Attributes:
+        faults: messages whose handling failed, by the name of the socket; the broker goes on.
+
     Raises:
         RoomError: a port is busy.
         ClockError: the clock has no map.
@@ -88,18 +89,12 @@ class Broker:
         self.clock = clock
         self._session = clock.map
         self.epoch = clock.now()
-        self.denied = 0
-        self.forwarded = 0
-        self._grants = roster.by_name()
+        self.faults: Counter[str] = Counter()
+        grants = roster.by_name()
+        self.relay = Relay(self.epoch, grants)
         self._context = context()
         self._gate = Gate(self._context, roster)
         self._sock = {name: self._bind(name, endpoints, pair) for name in PORTS}
-        self._may: dict[tuple[str, bytes], bool] = {}
-        self._received: dict[tuple[str, bytes], int] = {}
-        self._owed: set[tuple[str, bytes]] = set()
-        self._subscriptions: dict[tuple[str, str], Counter[bytes]] = {}
-        self._seq: dict[str, int] = {}
-        self._own = History(keep_bytes=8 << 20)
         self._time = ClockService(clock, lambda row: self._publish(CLOCK, row))
         room = Device(
             name="room",
@@ -110,13 +105,21 @@ class Broker:
             channels={CATALOGUE.name: CATALOGUE, CLOCK.name: CLOCK},
         )
         catalogue = catalogue.with_device(room)
-        self.desk = Desk(self.epoch, catalogue, self._grants, self._own, self._changed)
-        self._workspace = catalogue.workspace
+        self._work: dict[str, Callable[[], None]] = {
+            "probe": self._probe,
+            "ctl_in": lambda: self._forward("ctl_in", CTL_BUDGET),
+            "ctl_out": lambda: self._subscribe("ctl_out"),
+            "bulk_out": lambda: self._subscribe("bulk_out"),
+            "query": self._query,
+            "bulk_in": lambda: self._forward("bulk_in", BULK_BUDGET),
+        }
+        self.desk = Desk(self.epoch, catalogue, grants, self._changed)
+        self._reported_ns: dict[str, int] = {}
 
     def _bind(self, name: str, endpoints: Endpoints, pair: KeyPair) -> zmq.Socket[bytes]:
         sock = self._context.socket(KIND[name])
         serve(sock, pair, LIMIT[name], HWM[name])
-        if name in CREDIT_EVERY:
+        if name in OUT:
             sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a publisher that reconnects keeps its count
         if KIND[name] == zmq.XPUB:
             sock.setsockopt(zmq.XPUB_MANUAL, 1)
@@ -131,35 +134,29 @@ class Broker:
         assert_secure(sock, name)
         return sock
 
+    @property
+    def denied(self) -> int:
+        """Frames, subscriptions, questions and probes refused since start."""
+        return self.relay.denied.total() + self.desk.refused
+
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()`; it is asked at least every 100 ms."""
         poller = zmq.Poller()
         poller.register(self._gate.sock, zmq.POLLIN)
         for sock in self._sock.values():
             poller.register(sock, zmq.POLLIN)
-        into = self._sock
         tick_ns = 0
         while not stop():
             ready = dict(poller.poll(TICK_MS))
             if self._gate.sock in ready:
-                self._gate.answer()
-            if into["probe"] in ready:
-                self._probe(into["probe"])
-            if into["ctl_in"] in ready:
-                self._forward("ctl_in", into["ctl_out"], CTL_BUDGET)
-            for name in ("ctl_out", "bulk_out"):
-                if into[name] in ready:
-                    self._subscribe(name)
-            if into["query"] in ready:
-                self._query()
-            if into["bulk_in"] in ready:
-                self._forward("bulk_in", into["bulk_out"], BULK_BUDGET)
+                self._guard("gate", self._gate.answer)
+            for name, work in self._work.items():  # the clock first, then signals, then pictures
+                if self._sock[name] in ready:
+                    self._guard(name, work)
             now_ns = self.clock.read()
             if now_ns > tick_ns:
                 tick_ns = now_ns + TICK_MS * 1_000_000
-                self._send(self.desk.tick(now_ns))
-                for key in list(self._owed):
-                    self._acknowledge(key, asked=False)
+                self._guard("tick", self._tick)
         self.close()
 
     def close(self) -> None:
@@ -168,57 +165,53 @@ class Broker:
             sock.close(linger=0)
         self._context.term()
 
-    def _forward(self, name: str, out: zmq.Socket[bytes], budget: int) -> None:
-        source = self._sock[name]
+    def _guard(self, name: str, work: Callable[[], None]) -> None:
+        """Work; whatever one message does to us, the next one is served."""
+        try:
+            work()
+        except Exception:
+            self.faults[name] += 1
+            now_ns = self.clock.read()
+            if now_ns - self._reported_ns.get(name, -REPORT_NS) >= REPORT_NS:
+                self._reported_ns[name] = now_ns
+                log.exception("a message on %s failed; %d so far", name, self.faults[name])
+
+    def _tick(self) -> None:
+        now_ns = self.clock.read()
+        self._send(self.desk.tick(now_ns))
+        for effect in self.relay.tick(now_ns):
+            if isinstance(effect, Denied):
+                text = "denied %r %d times; the last was %r"
+                log.warning(text, effect.user, effect.times, effect.what)
+            else:
+                self._credit(effect)
+
+    def _forward(self, name: str, budget: int) -> None:
+        source, out, relay = self._sock[name], self._sock[OUT[name]], self.relay
         for _ in range(budget):
             try:
                 identity = source.recv(zmq.NOBLOCK)
             except zmq.Again:
-                return
-            parts = []
-            while source.getsockopt(zmq.RCVMORE):
-                parts.append(source.recv(copy=False))
+                break
+            parts = rest(source)
             if not parts:
                 continue
-            topic = parts[0].bytes
-            self._credit(name, identity, asked=not topic)
-            if len(parts) == 3 and self._allowed(user_id(parts[0]), topic):
-                self.forwarded += 1
+            user, topic = user_id(parts[0]), parts[0].bytes
+            if not topic:
+                self._credit(relay.asked(name, identity))
+            elif len(parts) != 3:
+                relay.malformed(name, identity, user, topic)
+            elif relay.admit(name, identity, user, topic):
                 out.send_multipart(parts, zmq.NOBLOCK, copy=False)
-            elif topic:
-                self.denied += 1
-                log.warning("denied %r from %s", topic[:MAX_TOPIC], user_id(parts[0]))
+        for credit in relay.credits():
+            self._credit(credit)
 
-    def _allowed(self, user: str, topic: bytes) -> bool:
-        key = (user, topic)
-        verdict = self._may.get(key)
-        if verdict is None:
-            grant = self._grants.get(user, Grant(name=""))
-            sound = 3 <= len(topic) <= MAX_TOPIC and topic[-1] == 0 and topic.isascii()
-            verdict = sound and grant.may_publish(topic[:-1].decode("ascii"))
-            if len(self._may) < CACHE:
-                self._may[key] = verdict
-        return verdict
-
-    def _credit(self, name: str, identity: bytes, asked: bool) -> None:
-        """Count a publisher's message, or answer its question how many have come."""
-        key = (name, identity)
-        if key not in self._received and len(self._received) > CACHE:
-            self._received.clear()  # publishers that are still there ask, and are told
-            self._owed.clear()
-        count = self._received[key] = self._received.get(key, 0) + (not asked)
-        self._owed.add(key)
-        if asked or count % CREDIT_EVERY[name] == 0:
-            self._acknowledge(key, asked)
-
-    def _acknowledge(self, key: tuple[str, bytes], asked: bool) -> None:
-        self._owed.discard(key)
-        name, identity = key
-        parts = [identity, self.epoch.to_bytes(8, "big"), self._received[key].to_bytes(8, "big")]
+    def _credit(self, credit: Credit) -> None:
+        lane, identity, parts = credit
         try:
-            self._sock[name].send_multipart([*parts, b"?"] if asked else parts, zmq.NOBLOCK)
+            self._sock[lane].send_multipart([identity, *parts], zmq.NOBLOCK)
         except zmq.Again:
-            self._owed.add(key)
+            self.relay.unsent(credit)
 
     def _subscribe(self, name: str) -> None:
         sock = self._sock[name]
@@ -227,55 +220,27 @@ class Broker:
                 frame = sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            data = frame.bytes
-            if data[:1] == b"\0":
-                self._left(name, data[1:])
-                sock.setsockopt(zmq.UNSUBSCRIBE, data[1:])
-            elif data[:1] == b"\1" and self._may_subscribe(name, user_id(frame), data[1:]):
-                sock.setsockopt(zmq.SUBSCRIBE, data[1:])
+            listen = self.relay.subscribe(name, user_id(frame), frame.bytes)
+            if listen is not None:
+                option = zmq.SUBSCRIBE if listen.begins else zmq.UNSUBSCRIBE
+                sock.setsockopt(option, listen.prefix)
 
-    def _may_subscribe(self, name: str, user: str, prefix: bytes) -> bool:
-        grant = self._grants.get(user, Grant(name=""))
-        held = self._subscriptions.setdefault((name, user), Counter())
-        readable = prefix.isascii() and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
-        if not readable or held.total() >= MAX_SUBSCRIPTIONS:
-            self.denied += 1
-            log.warning("denied %r to %s (%d held)", prefix[:MAX_TOPIC], user, held.total())
-            return False
-        held[prefix] += 1
-        return True
-
-    def _left(self, name: str, prefix: bytes) -> None:
-        """Count one subscription less.
-
-        A connection that just went has no User-Id any more: of those who hold the prefix, the
-        one who holds it most often is taken to have let go.
-        """
-        holders = [h for (at, _), h in self._subscriptions.items() if at == name and h[prefix]]
-        if holders:
-            held = max(holders, key=lambda h: h[prefix])
-            held[prefix] -= 1
-            if not held[prefix]:
-                del held[prefix]
-
-    def _probe(self, sock: zmq.Socket[bytes]) -> None:
+    def _probe(self) -> None:
+        sock = self._sock["probe"]
         while True:
             try:
                 identity = sock.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
             received_ns = self.clock.read()
-            frame = sock.recv(copy=False)
-            rest = []
-            while sock.getsockopt(zmq.RCVMORE):
-                rest.append(sock.recv())
+            parts = rest(sock)
+            if not parts:
+                continue
+            user = user_id(parts[0])
             try:
-                reply = self._time.on_request(
-                    user_id(frame), identity.hex(), frame.bytes, received_ns
-                )
+                reply = self._time.on_request(user, identity.hex(), parts[0].bytes, received_ns)
             except ScotError as error:
-                self.denied += 1
-                log.warning("%s: %s", user_id(frame), error)
+                self.relay.deny(user, f"a probe: {error}".encode())
                 continue
             sock.send_multipart([identity, reply], zmq.NOBLOCK)
 
@@ -286,9 +251,7 @@ class Broker:
                 identity = sock.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            parts = []
-            while sock.getsockopt(zmq.RCVMORE):
-                parts.append(sock.recv(copy=False))
+            parts = rest(sock)
             if parts:
                 user = user_id(parts[0])
                 message = [part.bytes for part in parts]
@@ -299,21 +262,24 @@ class Broker:
             try:
                 self._sock["query"].send_multipart([identity, *parts], zmq.NOBLOCK)
             except zmq.Again:
-                log.warning("a client does not take its answers; one was dropped")
+                self.faults["query"] += 1  # a client does not take its answers; this one is lost
 
     def _changed(self, catalogue: Catalogue) -> None:
         self._publish(CATALOGUE, {"version": catalogue.version})
 
     def _publish(self, channel: Channel, value: dict[str, Any]) -> None:
-        seq = self._seq.get(channel.name, 0)
-        self._seq[channel.name] = seq + 1
-        address = f"{self._workspace}/room/{channel.name}"
         local_ns = self.clock.read()
         exact = Timestamp(local_ns, self._session.at(local_ns), 0, 0, ClockState.LOCKED)
-        sample = Sample(address, self.epoch, seq, exact, Flags(0), value)
-        frame = encode(sample, channel.kind)
-        self._own.add(frame, read_header(frame))
+        frame = self.desk.own(channel, value, exact)
         self._sock["ctl_out"].send_multipart(list(frame), zmq.NOBLOCK)
+
+
+def rest(sock: zmq.Socket[bytes]) -> list[zmq.Frame]:
+    """Return the parts of a message after the one just taken."""
+    parts: list[zmq.Frame] = []
+    while sock.getsockopt(zmq.RCVMORE):
+        parts.append(sock.recv(copy=False))
+    return parts
 
 
 def user_id(frame: zmq.Frame) -> str:

@@ -12,14 +12,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from scot.access import Grant
-from scot.channel import Catalogue, Device, Lifecycle
-from scot.codec import check_bounds
+from scot.channel import Catalogue, Channel, Device, Lifecycle
+from scot.codec import Frame, check_bounds, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
+from scot.sample import Flags, Sample, Value
+from scot.timestamp import Timestamp
 
 SILENT_NS = 2_000_000_000
 ANSWER_WITHIN_NS = 15_000_000_000
 MAX_PENDING = 1_000
+OWN_BYTES = 8 << 20
 MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
 
 
@@ -56,7 +59,6 @@ class Desk:
         broker: this start of the broker, bus ns.
         catalogue: workspace, title and volumes; devices come by `announce`.
         grants: by holder's name.
-        own: History of what the broker itself publishes (device ``room``).
         changed: called with each new catalogue version.
     """
 
@@ -65,14 +67,14 @@ class Desk:
         broker: int,
         catalogue: Catalogue,
         grants: dict[str, Grant],
-        own: History,
         changed: Callable[[Catalogue], None],
     ) -> None:
         self.broker = broker
         self.catalogue = catalogue
         self.grants = grants
         self.refused = 0
-        self._own = own
+        self._own = History(keep_bytes=OWN_BYTES)
+        self._seq: dict[str, int] = {}
         self._changed = changed
         self._announced: dict[str, tuple[str, Device]] = {}
         self._seen_ns: dict[str, int] = {}
@@ -116,6 +118,17 @@ class Desk:
             text = f"{pending.holder!r} did not answer within {ANSWER_WITHIN_NS / 1e9:g} s"
             out.append(Out(pending.client, [pending.request_id, b"no", _encode(text)]))
         return out
+
+    def own(self, channel: Channel, value: Value, time: Timestamp) -> Frame:
+        """Return a sample of device ``room``, which the broker itself publishes; it is kept."""
+        seq = self._seq.get(channel.name, 0)
+        self._seq[channel.name] = seq + 1
+        address = f"{self.catalogue.workspace}/room/{channel.name}"
+        frame, header = write(
+            Sample(address, self.broker, seq, time, Flags(0), value), channel.kind
+        )
+        self._own.add(frame, header)
+        return frame
 
     def _hear(self, identity: bytes, user: str, now_ns: int) -> None:
         was_ns = self._seen_ns.get(user, now_ns)

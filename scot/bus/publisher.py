@@ -1,108 +1,117 @@
-"""Publishing: numbered frames go out as credit allows; what the broker has not taken is kept."""
+"""Publishing: what the broker has not taken is kept. Sans-IO: frames in, frames to send out.
+
+The broker says, at least ten times a second while we publish, how many of our frames have come.
+When it falls silent it is asked; its answer settles what was under way when a link broke or a new
+broker started: those frames are sent again, and receivers drop by seq what they already have.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections import deque
+from collections.abc import Sequence
 
-import zmq
-
-from scot.bus.keys import Link
-from scot.bus.socket import CONTROL_BYTES, Drained, connect
 from scot.codec import Frame
 
 WINDOW = {"ctl_in": 256, "bulk_in": 12}
 KEEP_BYTES = {"ctl_in": 32 << 20, "bulk_in": 24 << 20}
-POKE_S = 0.5
+SILENT_NS = 1_000_000_000
+AGAIN_NS = 500_000_000
+FAR_NS = 2**63 - 1
+QUESTION = [b""]
 
 
 class Lane:
-    """One socket to the broker, with its window of unacknowledged frames.
+    """What is under way to one of the broker's sockets, and what waits for credit.
 
-    The broker says, at least ten times a second, how many of our frames have come. When it falls
-    silent we ask; its answer settles what was under way when a link broke or a new broker started:
-    those frames are sent again, and receivers drop by seq what they already have.
+    Args:
+        name: ``ctl_in`` or ``bulk_in``.
+        window: frames that may be under way at once.
+        keep_bytes: of frames under way and waiting together; beyond it the oldest that wait go.
 
     Attributes:
-        dropped: frames given up because `KEEP_BYTES` were waiting, by address.
+        dropped: frames given up because `keep_bytes` were waiting, by address.
+        due_ns: when `tick` has something to do.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], link: Link, name: str) -> None:
+    def __init__(self, name: str, window: int = 0, keep_bytes: int = 0) -> None:
         self.name = name
         self.dropped: dict[str, int] = {}
-        self._window = WINDOW[name]
+        self.due_ns = FAR_NS
+        self._window = window or WINDOW[name]
+        self._keep_bytes = keep_bytes or KEEP_BYTES[name]
         self._waiting: deque[Frame] = deque()
         self._flying: deque[Frame] = deque()
         self._bytes = 0
         self._broker = b""
         self._received = 0
-        self._stalled = 0
-        sock = context.socket(zmq.DEALER)
-        sock.setsockopt(zmq.ROUTING_ID, b"\1" + os.urandom(16))
-        connect(sock, link, name, CONTROL_BYTES, 1024)
-        self._sock = Drained(sock, self._credit)
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self._asking = False
 
     @property
     def held(self) -> int:
         """Frames waiting for credit."""
         return len(self._waiting)
 
-    def put(self, frame: Frame) -> None:
-        """Send a frame now, or as soon as there is credit."""
-        self.idle.clear()
-        self._waiting.append(frame)
-        self._bytes += _size(frame)
-        while self._bytes > KEEP_BYTES[self.name] and self._waiting:
-            old = self._waiting.popleft()
-            self._bytes -= _size(old)
-            self.dropped[old.address] = self.dropped.get(old.address, 0) + 1
-        self._flush()
+    @property
+    def idle(self) -> bool:
+        """Whether the broker has everything."""
+        return not self._waiting and not self._flying
 
-    def poke(self) -> None:
-        """Ask for credit when none has come for two pokes (the broker may be new)."""
-        if not self._flying:
-            self._stalled = 0
-            return
-        self._stalled += 1
-        if self._stalled >= 2:
-            self._sock.send([b""])
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
-
-    def _flush(self) -> None:
-        while self._waiting and len(self._flying) < self._window:
-            frame = self._waiting[0]
-            if not self._sock.send(list(frame)):
-                return
-            self._waiting.popleft()
+    def put(self, frame: Frame, now_ns: int) -> Sequence[Frame]:
+        """Take a frame; return what to send now: it, or nothing until there is credit."""
+        self._bytes += frame.size
+        if not self._waiting and len(self._flying) < self._window:
             self._flying.append(frame)
+            if self.due_ns == FAR_NS:
+                self.due_ns = now_ns + SILENT_NS
+            return (frame,)
+        self._waiting.append(frame)
+        while self._bytes > self._keep_bytes and self._waiting:
+            old = self._waiting.popleft()
+            self._bytes -= old.size
+            self.dropped[old.address] = self.dropped.get(old.address, 0) + 1
+        return self._ready(now_ns)
 
-    def _credit(self, batch: list[list[bytes]]) -> None:
-        for parts in batch:
-            if len(parts) < 2:
-                continue
-            broker, received = parts[0], int.from_bytes(parts[1], "big")
-            asked = len(parts) > 2
-            if asked or (self._broker and broker != self._broker):
-                self._waiting.extendleft(reversed(self._flying))
-                self._flying.clear()
-            else:
-                self._take(received - self._received)
-            self._broker, self._received = broker, received
-        self._stalled = 0
-        self._flush()
-        if not self._waiting and not self._flying:
-            self.idle.set()
+    def back(self, frames: Sequence[Frame]) -> None:
+        """Take back frames, the newest sent, which the socket had no room for; they go first."""
+        for frame in reversed(frames):
+            self._flying.pop()
+            self._waiting.appendleft(frame)
 
-    def _take(self, count: int) -> None:
-        for _ in range(min(count, len(self._flying))):
-            self._bytes -= _size(self._flying.popleft())
+    def on_credit(self, parts: Sequence[bytes], now_ns: int) -> Sequence[Frame]:
+        """Take the broker's word ``[start, count]``, or with ``"?"``; return what to send.
 
+        Answers to questions asked before the last answer came settle nothing: after a long cut
+        many of them arrive together.
+        """
+        if len(parts) < 2:
+            return ()
+        broker, received = parts[0], int.from_bytes(parts[1], "big")
+        answered = len(parts) > 2 and self._asking
+        if answered or (self._broker and broker != self._broker):
+            self._asking = False
+            self._waiting.extendleft(reversed(self._flying))
+            self._flying.clear()
+        else:
+            for _ in range(min(received - self._received, len(self._flying))):
+                self._bytes -= self._flying.popleft().size
+        self._broker, self._received = broker, received
+        self.due_ns = now_ns + SILENT_NS if self._flying else FAR_NS
+        return self._ready(now_ns)
 
-def _size(frame: Frame) -> int:
-    return len(frame.topic) + len(frame.header) + len(frame.payload)
+    def tick(self, now_ns: int) -> bool:
+        """Return whether to send `QUESTION`: the broker has been silent for a second."""
+        if now_ns < self.due_ns:
+            return False
+        self.due_ns = now_ns + AGAIN_NS
+        self._asking = True
+        return True
+
+    def _ready(self, now_ns: int) -> Sequence[Frame]:
+        frames: list[Frame] = []
+        while self._waiting and len(self._flying) < self._window:
+            frame = self._waiting.popleft()
+            self._flying.append(frame)
+            frames.append(frame)
+        if frames and self.due_ns == FAR_NS:
+            self.due_ns = now_ns + SILENT_NS
+        return frames

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 
 import zmq
 
@@ -90,6 +91,34 @@ def connect(sock: zmq.Socket[bytes], link: Link, socket: str, max_bytes: int, hw
     sock.connect(link.endpoints.url(socket))
 
 
+CONNECTED = {  # most bytes of a message from the broker, messages that may queue up
+    "query": (BULK_BYTES, 1024),
+    "ctl_in": (CONTROL_BYTES, 1024),
+    "bulk_in": (CONTROL_BYTES, 64),
+    "ctl_out": (DATA_BYTES, 20_000),
+    "bulk_out": (BULK_BYTES, 256),
+}
+
+
+def dealer(context: zmq.Context[zmq.Socket[bytes]], link: Link, name: str) -> zmq.Socket[bytes]:
+    """Return a socket that talks to the broker's ``query``, ``ctl_in`` or ``bulk_in``.
+
+    To publish, it keeps one routing id over its connections, so that a reconnect keeps its count.
+    """
+    sock = context.socket(zmq.DEALER)
+    if name != "query":
+        sock.setsockopt(zmq.ROUTING_ID, b"\1" + os.urandom(16))
+    connect(sock, link, name, *CONNECTED[name])
+    return sock
+
+
+def subscriber(context: zmq.Context[zmq.Socket[bytes]], link: Link, name: str) -> zmq.Socket[bytes]:
+    """Return a socket to hear the broker's ``ctl_out`` or ``bulk_out`` on."""
+    sock = context.socket(zmq.SUB)
+    connect(sock, link, name, *CONNECTED[name])
+    return sock
+
+
 class Drained:
     """A plain socket on the event loop: its messages come in batches, in order.
 
@@ -111,7 +140,14 @@ class Drained:
         self._loop.add_reader(self._fd, self._wake)
         self._again()
 
-    def send(self, parts: list[bytes]) -> bool:
+    def send_all(self, messages: Sequence[Sequence[bytes]]) -> int:
+        """Send in order; return how many the queue took."""
+        for sent, parts in enumerate(messages):
+            if not self.send(parts):
+                return sent
+        return len(messages)
+
+    def send(self, parts: Sequence[bytes]) -> bool:
         """Send without waiting; False when the queue is full."""
         try:
             self.sock.send_multipart(parts, zmq.NOBLOCK, copy=True)

@@ -9,10 +9,9 @@ import pytest
 
 from scot.access import Grant
 from scot.bus.desk import ANSWER_WITHIN_NS, MAX_PENDING, SILENT_NS, Desk, Out, Welcome
-from scot.channel import Catalogue, Channel, Device, Event, Kind, Lifecycle, Numeric
-from scot.codec import Frame, encode, read_header
-from scot.history import History, HistoryReply, HistoryRequest
-from scot.sample import Flags, Sample
+from scot.channel import Catalogue, Channel, Device, Event, Lifecycle, Numeric
+from scot.codec import read_header
+from scot.history import HistoryReply, HistoryRequest
 from scot.timestamp import ClockState, Timestamp
 
 S = 1_000_000_000
@@ -39,12 +38,10 @@ class Room:
     def __init__(self) -> None:
         self.now_ns = 100 * S
         self.versions: list[int] = []
-        self.own = History()
         self.desk = Desk(
             7,
             Catalogue(workspace="or1"),
             {grant.name: grant for grant in GRANTS},
-            self.own,
             lambda catalogue: self.versions.append(catalogue.version),
         )
 
@@ -266,18 +263,17 @@ def test_a_flood_of_questions_is_bounded(room: Room) -> None:
     assert room.ask("console")[0].parts[1] == b"ask"
 
 
-def own_frame(seq: int) -> Frame:
-    time = Timestamp(None, seq, 0, 0, ClockState.LOCKED)
-    return encode(Sample("or1/room/clock", 7, seq, time, Flags(0), {"n": seq}), Kind.EVENT)
-
-
 def test_what_the_broker_published_itself_it_answers_itself(room: Room) -> None:
-    for seq in range(3):
-        frame = own_frame(seq)
-        room.own.add(frame, read_header(frame))
+    clock = Event("clock")
+    said = [
+        room.desk.own(clock, {"n": n}, Timestamp(None, n, 0, 0, ClockState.LOCKED))
+        for n in range(3)
+    ]
+    assert [(read_header(f).epoch, read_header(f).seq) for f in said] == [(7, 0), (7, 1), (7, 2)]
+    assert said[0].address == "or1/room/clock"
     ask = HistoryRequest(addresses=["or1/room/clock"], seqs=(7, 1, 2))
     out = served(room).send("monitor", b"history", ask)
-    assert out[0].parts[3:] == [*own_frame(1), *own_frame(2)]
+    assert out[0].parts[3:] == [*said[1], *said[2]]
 
 
 # -- nonsense

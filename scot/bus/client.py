@@ -1,0 +1,348 @@
+"""One process's part of a workspace: publishing, reading, History. Sans-IO.
+
+What comes from the broker's sockets and the passing of time go in; what to send, and what callers
+wait for, come out. `scot.bus.connection` runs it on an event loop, `scot.bus.sync` without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from scot.bus.filler import Ask, Filler
+from scot.bus.publisher import QUESTION, WINDOW, Lane
+from scot.bus.session import Answered, Asked, NewCatalogue, Send, Session
+from scot.bus.subscriber import Sink, Subscription
+from scot.channel import BULK, Catalogue, Channel, Device, Event
+from scot.codec import Frame, Header, decode, write
+from scot.errors import UNREADABLE, CodecError
+from scot.history import History, HistoryReply, HistoryRequest
+from scot.sample import Flags, Sample
+from scot.timestamp import Timestamp
+
+HEALTH = Event("health", label={"en": "Health", "ja": "状態"}, stale_after_s=3.0)
+FILL_WITHIN_NS = 5_000_000_000
+OUT = ("ctl_out", "bulk_out")
+MAX_ROUTES = 4_096
+
+
+class Listen(NamedTuple):
+    """Subscribe one of the SUB sockets to a topic's start; open the socket if need be."""
+
+    socket: str
+    topic: bytes
+
+
+class Publish(NamedTuple):
+    """Frames for a lane's socket, in order; those it has no room for go to `Client.back`."""
+
+    socket: str
+    frames: Sequence[Frame]
+
+
+Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | NewCatalogue
+
+_encode = msgspec.msgpack.Encoder().encode
+_reply = msgspec.msgpack.Decoder(HistoryReply)
+
+
+class Client:
+    """Drives session, lanes, subscriptions and gap fill of one process.
+
+    Args:
+        workspace: joined.
+        where: the broker's address, for errors.
+
+    Attributes:
+        epoch: of the samples this client numbers itself (health): bus time when it joined.
+        counters: extra numbers that ride along in a device's ``health``, by device name.
+        history: what this process published lately.
+        malformed: messages that could not be read.
+    """
+
+    def __init__(self, workspace: str, where: str = "the broker") -> None:
+        self.workspace = workspace
+        self.epoch = 0
+        self.counters: dict[str, dict[str, Any]] = {}
+        self.history = History()
+        self.malformed = 0
+        self.session = Session(workspace, where)
+        self.lanes = {name: Lane(name) for name in WINDOW}
+        self.subscriptions: list[Subscription] = []
+        self.filler = Filler(self.subscriptions)
+        self._with_health: dict[str, Device] = {}
+        self._heads: dict[str, dict[str, tuple[int, int]]] = {}
+        self._health_seq: dict[str, int] = {}
+        self._serving = False
+        self._fills: dict[bytes, int] = {}
+        self._now_ns = 0
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The newest known."""
+        return self.session.catalogue
+
+    @property
+    def due_ns(self) -> int:
+        """When `tick` has something to do, monotonic."""
+        lanes = (lane.due_ns for lane in self.lanes.values())
+        return min(self.session.due_ns, self.filler.due_ns, *lanes)
+
+    def tick(self, now_ns: int) -> list[Effect]:
+        """Do what is due: hello and ping, questions for credit, gaps to ask for."""
+        self._now_ns = now_ns
+        effects = self._settle(self.session.tick(now_ns), now_ns)
+        effects += self._ask(self.filler.tick(now_ns), now_ns)
+        effects += [Send(name, QUESTION) for name, lane in self.lanes.items() if lane.tick(now_ns)]
+        return effects
+
+    def on(self, socket: str, messages: Sequence[list[bytes]], now_ns: int) -> list[Effect]:
+        """Take what came from one of the broker's sockets, in order."""
+        self._now_ns = now_ns
+        if socket in OUT:
+            return self._on_frames(messages, now_ns)
+        effects: list[Effect] = []
+        if socket == "query":
+            for parts in messages:
+                effects += self._settle(self.session.on(parts, now_ns), now_ns)
+        else:
+            lane = self.lanes[socket]
+            for parts in messages:
+                effects += _publish(socket, lane.on_credit(parts, now_ns))
+        return effects
+
+    # -- publishing
+
+    def announce(
+        self, device: Device, now_ns: int, *, health: bool = True
+    ) -> tuple[bytes, list[Effect]]:
+        """Put a device into the catalogue, or change it; return the id of the question.
+
+        Args:
+            device: whole, with its channels.
+            now_ns: monotonic.
+            health: publish its ``health``; False for a player's devices.
+        """
+        if health:
+            channels = {**device.channels, HEALTH.name: HEALTH}
+            device = msgspec.structs.replace(device, channels=channels)
+            self._with_health[device.name] = device
+        request_id, effects = self.session.announce(device, now_ns)
+        return request_id, list(effects)
+
+    def publish(self, frame: Frame, header: Header, channel: Channel, now_ns: int) -> list[Effect]:
+        """Send a frame now, or as soon as there is credit; it is also kept in our History."""
+        self.history.add(frame, header)
+        _, device, name = frame.address.split("/")
+        self._heads.setdefault(device, {})[name] = (header.epoch, header.seq + 1)
+        lane = self.lanes["bulk_in" if channel.kind in BULK else "ctl_in"]
+        return _publish(lane.name, lane.put(frame, now_ns))
+
+    def back(self, publish: Publish, sent: int) -> None:
+        """Take back what a socket had no room for: all but the first `sent` frames wait again."""
+        self.lanes[publish.socket].back(publish.frames[sent:])
+
+    def health(self, time: Timestamp, now_ns: int) -> list[Effect]:
+        """Publish how each device fares, and how far its channels have come; once a second."""
+        effects: list[Effect] = []
+        for name, device in self._with_health.items():
+            value = {
+                "state": device.state.value,
+                "reason": device.reason,
+                "held": self.held,
+                "dropped": self.dropped,
+                "clock": {
+                    "state": time.state.label,
+                    "bound_ns": time.bound_ns,
+                    "err_ns": time.err_ns,
+                },
+                "heads": {one: list(head) for one, head in self._heads.get(name, {}).items()},
+                **self.counters.get(name, {}),
+            }
+            seq = self._health_seq.get(name, 0)
+            self._health_seq[name] = seq + 1
+            address = f"{self.workspace}/{name}/{HEALTH.name}"
+            sample = Sample(address, self.epoch, seq, time, Flags(0), value)
+            effects += self.publish(*write(sample, HEALTH.kind), HEALTH, now_ns)
+        return effects
+
+    @property
+    def idle(self) -> bool:
+        """Whether the broker has everything that was published."""
+        return all(lane.idle for lane in self.lanes.values())
+
+    @property
+    def held(self) -> int:
+        """Published frames the broker has not yet given credit for."""
+        return sum(lane.held for lane in self.lanes.values())
+
+    @property
+    def dropped(self) -> int:
+        """Published frames given up because too many were waiting."""
+        return sum(sum(lane.dropped.values()) for lane in self.lanes.values())
+
+    # -- reading
+
+    def subscribe(
+        self,
+        prefixes: Sequence[str],
+        sink: Sink,
+        *,
+        fill: bool = True,
+        fill_bulk: bool = False,
+        from_start: bool = False,
+    ) -> tuple[Subscription, list[Effect]]:
+        """Begin to deliver to `sink`; see `Connection.subscribe`."""
+        subscription = Subscription(
+            prefixes,
+            sink,
+            lambda address, gap: self.filler.on_gap(address, gap, self._now_ns),
+            fill=fill,
+            fill_bulk=fill_bulk,
+            from_start=from_start,
+        )
+        effects: list[Effect] = []
+        if not self.subscriptions:
+            effects.append(Listen("ctl_out", f"{self.workspace}/room/".encode()))
+        self.subscriptions.append(subscription)
+        for prefix in subscription.prefixes:
+            workspace, _, rest = prefix.partition("/")
+            device, _, channel = rest.partition("/")
+            start = prefix.encode() + (b"\0" if channel else b"")
+            effects += [Listen(name, start) for name in OUT]
+            if channel:  # its heads tell of a lost tail
+                health = f"{workspace}/{device}/{HEALTH.name}\0"
+                effects.append(Listen("ctl_out", health.encode()))
+        return subscription, effects
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Samples that are missing now, by address; the worst of all subscriptions."""
+        lost: dict[str, int] = {}
+        for subscription in self.subscriptions:
+            for address, detector in subscription.gaps.items():
+                if detector.lost:
+                    lost[address] = max(lost.get(address, 0), detector.lost)
+        return lost
+
+    def _on_frames(self, messages: Sequence[list[bytes]], now_ns: int) -> list[Effect]:
+        frames = [Frame(*parts) for parts in messages if len(parts) == 3]
+        self.malformed += len(messages) - len(frames)
+        settled = True
+        for subscription in self.subscriptions:
+            wanted = [f for f in frames if f.address.startswith(subscription.prefixes)]
+            if wanted:
+                settled &= subscription.on_frames(wanted, self.catalogue)
+        for frame in frames:
+            if frame.topic.endswith(b"/health\0"):
+                self._learn_heads(frame)
+        newer = f"{self.workspace}/room/catalogue\0".encode()
+        surely = any(frame.topic == newer for frame in frames)
+        if surely or not settled:
+            return list(self.session.refresh(now_ns, surely=surely))
+        return []
+
+    def _learn_heads(self, frame: Frame) -> None:
+        try:
+            health: Any = decode(frame, HEALTH).value
+            heads = msgspec.convert(health.get("heads"), dict[str, tuple[int, int]])
+        except (CodecError, msgspec.ValidationError):
+            self.malformed += 1
+            return
+        device = frame.address.rsplit("/", 1)[0]
+        for name, (epoch, next_seq) in heads.items():
+            channel = self.catalogue.channel(f"{device}/{name}")
+            if channel is not None and channel.kind not in BULK:
+                for subscription in self.subscriptions:
+                    subscription.expect(f"{device}/{name}", epoch, next_seq, channel)
+
+    # -- questions
+
+    def request(
+        self, verb: bytes, body: bytes, now_ns: int, within_ns: int
+    ) -> tuple[bytes, list[Effect]]:
+        """Ask the desk; an `Answered` with the returned id follows."""
+        request_id, effects = self.session.ask(verb, body, now_ns, within_ns)
+        return request_id, list(effects)
+
+    def ask_history(
+        self, ask: HistoryRequest, now_ns: int, within_ns: int = FILL_WITHIN_NS
+    ) -> tuple[bytes, list[Effect]]:
+        """Ask for samples that are not live; read the answer with `read_reply`."""
+        return self.request(b"history", _encode(ask), now_ns, within_ns)
+
+    def serve(self, now_ns: int) -> tuple[bytes, list[Effect]]:
+        """Offer to answer History for the whole workspace: `Asked` follow, see `answer`."""
+        self._serving = True
+        request_id, effects = self.session.serve(now_ns)
+        return request_id, list(effects)
+
+    def answer(self, key: bytes, reply: HistoryReply) -> list[Effect]:
+        """Answer an `Asked`."""
+        head = _encode(msgspec.structs.replace(reply, frames=[]))
+        frames = (part for frame in reply.frames for part in frame)
+        return [Send("query", [key, b"answer", head, *frames])]
+
+    def _ask(self, asks: Iterable[Ask], now_ns: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for token, request in asks:
+            request_id, sends = self.ask_history(request, now_ns)
+            self._fills[request_id] = token
+            effects += sends
+        return effects
+
+    def _settle(self, said: Iterable[Effect], now_ns: int) -> list[Effect]:
+        """Act on what the session says as far as that is ours to do; pass the rest on."""
+        effects: list[Effect] = []
+        for effect in said:
+            if isinstance(effect, Answered) and effect.request_id in self._fills:
+                token = self._fills.pop(effect.request_id)
+                asks = self.filler.on_reply(token, _filled(effect), self.catalogue, now_ns)
+                effects += self._ask(asks, now_ns)
+            elif isinstance(effect, Asked) and not self._serving:
+                effects += self.answer(effect.key, self.own_history(effect.ask))
+            else:
+                effects.append(effect)
+                if isinstance(effect, NewCatalogue):
+                    for subscription in self.subscriptions:
+                        subscription.release(effect.catalogue)
+        return effects
+
+    def own_history(self, ask: HistoryRequest) -> HistoryReply:
+        """Answer from what we published ourselves."""
+        kinds = {
+            address: channel.kind
+            for address in ask.addresses
+            if (channel := self.catalogue.channel(address)) is not None
+        }
+        return self.history.answer(ask, kinds)
+
+
+def read_reply(parts: Sequence[bytes]) -> HistoryReply:
+    """Return History's answer from body and frames.
+
+    Raises:
+        CodecError: it cannot be read.
+    """
+    try:
+        body, *rest = parts
+        reply = _reply.decode(body)
+    except (ValueError, *UNREADABLE) as error:
+        raise CodecError(f"History's answer cannot be read: {error}") from None
+    frames = [Frame(*rest[i : i + 3]) for i in range(0, len(rest) - 2, 3)]
+    return msgspec.structs.replace(reply, frames=frames)
+
+
+def _publish(socket: str, frames: Sequence[Frame]) -> list[Effect]:
+    return [Publish(socket, frames)] if frames else []
+
+
+def _filled(answer: Answered) -> HistoryReply | None:
+    if answer.error is not None:
+        return None
+    try:
+        return read_reply(answer.parts)
+    except CodecError:
+        return None

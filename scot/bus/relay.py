@@ -1,0 +1,211 @@
+"""The broker's rules for frames: whose they are, whether they may pass, who may listen. Sans-IO.
+
+It counts what has come from each publisher, which is the credit they wait for; it checks key and
+address of each frame against a grant; it counts the subscriptions of each key. Default deny.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from scot.access import MAX_SUBSCRIPTIONS, Grant
+from scot.codec import MAX_TOPIC
+
+CREDIT_EVERY = {"ctl_in": 64, "bulk_in": 2}
+MAX_PUBLISHERS = 20_000
+MAX_KNOWN = 4_096  # addresses of one key whose verdict is kept
+REPORT_NS = 1_000_000_000
+NOBODY = Grant(name="")
+
+
+class Credit(NamedTuple):
+    """How many messages have come from connection `identity` of socket `lane`."""
+
+    lane: str
+    identity: bytes
+    parts: list[bytes]
+
+
+class Denied(NamedTuple):
+    """What a key was refused since the last report; at most one a second for each key.
+
+    Attributes:
+        user: the grant's name; empty for nobody's.
+        what: the last address or prefix it tried, as it was sent.
+        times: refusals since the last report.
+    """
+
+    user: str
+    what: bytes
+    times: int
+
+
+class Listen(NamedTuple):
+    """A subscription begins, or ends, on socket `name`."""
+
+    name: str
+    prefix: bytes
+    begins: bool
+
+
+class _Publisher:
+    """One connection of a publisher: what came, and what it has not been told of yet."""
+
+    __slots__ = ("count", "every", "told")
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.count = 0
+        self.told = 0
+
+
+class Relay:
+    """Judges frames and subscriptions for the broker.
+
+    Args:
+        start: of this broker, bus ns.
+        grants: by holder's name; see `regrant`.
+
+    Attributes:
+        denied: refused frames and subscriptions since start, by key.
+        forwarded: frames that passed.
+    """
+
+    def __init__(self, start: int, grants: Mapping[str, Grant]) -> None:
+        self.denied: Counter[str] = Counter()
+        self.forwarded = 0
+        self._start = start.to_bytes(8, "big")
+        self._grants = grants
+        self._may: dict[str, dict[bytes, bool]] = {}
+        self._publishers: dict[str, dict[bytes, _Publisher]] = {lane: {} for lane in CREDIT_EVERY}
+        self._owed: dict[tuple[str, bytes], _Publisher] = {}
+        self._held: dict[tuple[str, str], Counter[bytes]] = {}
+        self._refused: dict[str, tuple[int, bytes]] = {}
+        self._reported_ns: dict[str, int] = {}
+
+    def regrant(self, grants: Mapping[str, Grant]) -> None:
+        """Judge by another roster from now on."""
+        self._grants = grants
+        self._may.clear()
+
+    # -- frames
+
+    def admit(self, lane: str, identity: bytes, user: str, topic: bytes) -> bool:
+        """Count a frame of a publisher; return whether it may be forwarded."""
+        self._count(lane, identity)
+        verdict = self._may.get(user, {}).get(topic)
+        if verdict is None:
+            verdict = self._judge(user, topic)
+        if verdict:
+            self.forwarded += 1
+        else:
+            self.deny(user, topic)
+        return verdict
+
+    def malformed(self, lane: str, identity: bytes, user: str, what: bytes) -> None:
+        """Count a message that is no frame, so that its sender keeps its credit."""
+        self._count(lane, identity)
+        self.deny(user, what)
+
+    def asked(self, lane: str, identity: bytes) -> Credit:
+        """Return the answer to a publisher's question how many have come."""
+        publisher = self._publisher(lane, identity)
+        credit = self._credit(lane, identity, publisher)
+        credit.parts.append(b"?")
+        return credit
+
+    def credits(self) -> list[Credit]:
+        """Return what is owed to those of whom enough has come; for after a batch."""
+        owed = self._owed
+        ready = [key for key, one in owed.items() if one.count - one.told >= one.every]
+        return [self._credit(*key, owed[key]) for key in ready]
+
+    def unsent(self, credit: Credit) -> None:
+        """Owe a credit again, which could not be sent."""
+        publisher = self._publishers[credit.lane].get(credit.identity)
+        if publisher is not None:
+            self._owed[credit.lane, credit.identity] = publisher
+
+    def tick(self, now_ns: int) -> list[Credit | Denied]:
+        """Return everything that is owed, and who was refused since they were last reported."""
+        effects: list[Credit | Denied] = [
+            self._credit(*key, publisher) for key, publisher in list(self._owed.items())
+        ]
+        for user, (count, what) in list(self._refused.items()):
+            if now_ns - self._reported_ns.get(user, now_ns - REPORT_NS) >= REPORT_NS:
+                self._reported_ns[user] = now_ns
+                del self._refused[user]
+                effects.append(Denied(user, what, count))
+        return effects
+
+    # -- subscriptions
+
+    def subscribe(self, name: str, user: str, message: bytes) -> Listen | None:
+        """Take what an XPUB says, a 1 or 0 and the prefix; return what to do about it."""
+        prefix = message[1:]
+        if message[:1] == b"\0":
+            self._let_go(name, prefix)
+            return Listen(name, prefix, False)
+        if message[:1] != b"\1":
+            return None
+        grant = self._grants.get(user, NOBODY)
+        held = self._held.setdefault((name, user), Counter())
+        sound = prefix.isascii() and len(prefix) <= MAX_TOPIC
+        readable = sound and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
+        if not readable or held.total() >= MAX_SUBSCRIPTIONS:
+            self.deny(user, prefix)
+            return None
+        held[prefix] += 1
+        return Listen(name, prefix, True)
+
+    def _let_go(self, name: str, prefix: bytes) -> None:
+        """Count one subscription less.
+
+        A connection that just went has no User-Id any more: of those who hold the prefix, the
+        one who holds it most often is taken to have let go.
+        """
+        holders = [h for (at, _), h in self._held.items() if at == name and h[prefix]]
+        if holders:
+            held = max(holders, key=lambda h: h[prefix])
+            held[prefix] -= 1
+            if not held[prefix]:
+                del held[prefix]
+
+    # -- what both stand on
+
+    def _judge(self, user: str, topic: bytes) -> bool:
+        grant = self._grants.get(user, NOBODY)
+        sound = 3 <= len(topic) <= MAX_TOPIC and topic[-1] == 0 and topic.isascii()
+        verdict = sound and grant.may_publish(topic[:-1].decode("ascii"))
+        known = self._may.setdefault(user, {})
+        if len(known) < MAX_KNOWN and len(topic) <= MAX_TOPIC:
+            known[topic] = verdict
+        return verdict
+
+    def deny(self, user: str, what: bytes) -> None:
+        """Count a refusal; `tick` tells of it, at most once a second for each key."""
+        self.denied[user] += 1
+        count, _ = self._refused.get(user, (0, b""))
+        self._refused[user] = (count + 1, what[:MAX_TOPIC])
+
+    def _count(self, lane: str, identity: bytes) -> None:
+        publisher = self._publisher(lane, identity)
+        publisher.count += 1
+        self._owed[lane, identity] = publisher
+
+    def _publisher(self, lane: str, identity: bytes) -> _Publisher:
+        known = self._publishers[lane]
+        publisher = known.get(identity)
+        if publisher is None:
+            if len(known) >= MAX_PUBLISHERS:  # publishers that are still there ask, and are told
+                known.clear()
+                self._owed = {key: one for key, one in self._owed.items() if key[0] != lane}
+            publisher = known[identity] = _Publisher(CREDIT_EVERY[lane])
+        return publisher
+
+    def _credit(self, lane: str, identity: bytes, publisher: _Publisher) -> Credit:
+        publisher.told = publisher.count
+        self._owed.pop((lane, identity), None)
+        return Credit(lane, identity, [self._start, publisher.count.to_bytes(8, "big")])
