@@ -162,6 +162,11 @@ class DeviceContext(Generic[OptionsT]):
         """Take the device's own word for how far its clock is from UTC at most; None: none."""
         self._stamping.declare_accuracy(accuracy_s)
 
+    @property
+    def accuracy_ns(self) -> int | None:
+        """What `declare_accuracy` took, ns; None: the device does not say."""
+        return self._stamping.accuracy_ns
+
     def sample(
         self,
         channel: Channel,

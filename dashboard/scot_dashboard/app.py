@@ -23,6 +23,7 @@ from scot_dashboard.door import SECRET_BYTES, Door, RefusedError
 from scot_dashboard.files import Files
 from scot_dashboard.gateway import Gateway
 from scot_dashboard.line import FeedProtocol, SocketLine
+from scot_dashboard.metrics import TOKEN_FILE, Metrics, token_of
 from scot_dashboard.rest import Rest
 from scot_dashboard.settings import Settings
 from scot_dashboard.shield import Shield
@@ -50,11 +51,18 @@ class Kept(msgspec.Struct):
     door: bytes
 
 
-def build(gateway: Gateway, settings: Settings, port: int, files: Files) -> ASGIApp:
-    """Return the whole application for a gateway that listens on `port`."""
+def build(
+    gateway: Gateway, settings: Settings, port: int, files: Files, token: str = ""
+) -> ASGIApp:
+    """Return the whole application for a gateway that listens on `port`.
+
+    Without a `token` there is no ``/metrics``.
+    """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     rest = Rest(gateway, settings, port, files)
     rest.add_to(app)
+    if token:
+        Metrics(gateway, token, settings.public_host).add_to(app)
 
     @app.websocket("/feed")
     async def feed(websocket: WebSocket) -> None:
@@ -102,10 +110,15 @@ async def serve(service: Service) -> None:
         gateway = Gateway(service.connection, door, audit, settings.playout_ms)
         gateway.remember = Memory(service.state / STATE_FILE, kept, door).write
         await gateway.start()
-        server = Server(config_of(build(gateway, settings, port, Files())))
+        token = token_of(service.state)
+        server = Server(config_of(build(gateway, settings, port, Files(), token)))
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _task: service.stopping.set())
-        service.ready(url=f"{settings.origin(port)}/#wall={kept.wall}")
+        service.ready(
+            url=f"{settings.origin(port)}/#wall={kept.wall}",
+            metrics=f"{settings.origin(port)}/metrics",
+            token=str(service.state / TOKEN_FILE),
+        )
         await gateway.run(service.stopping)
         server.should_exit = True
         await serving

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from scot.channel import Annotation, Device, Event, Lifecycle
+from scot.health.fields import DASHBOARD, LISTENING, declare
 from scot.sample import AnnotationValue
 from scot_dashboard.door import SECOND_NS, Door, Person, RefusedError, State
 from scot_dashboard.egress import Egress
@@ -22,6 +23,7 @@ from scot_dashboard.wire import Seen
 
 DEVICE = "consult"
 VIEWS = Event("views", label={"en": "Who watches", "ja": "視聴者"}, stale_after_s=60.0)
+HEALTH = declare(LISTENING, DASHBOARD)
 NOTES = Annotation("notes", label={"en": "Notes", "ja": "注記"}, latched=True)
 LISTED_NS = 600 * SECOND_NS  # how long somebody who left stays on the list
 MAX_OWNERS = 4_096
@@ -38,7 +40,7 @@ def device(epoch: int) -> Device:
         label={"en": "Consultation", "ja": "遠隔支援"},
         state=Lifecycle.RUNNING,
         epoch=epoch,
-        channels={channel.name: channel for channel in (VIEWS, NOTES)},
+        channels={channel.name: channel for channel in (VIEWS, NOTES, HEALTH)},
     )
 
 

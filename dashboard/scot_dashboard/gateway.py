@@ -17,6 +17,7 @@ from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Channel
 from scot.clock import machine
 from scot.errors import BusError, CodecError, ScotError
+from scot.health import HEALTH, HealthWatch
 from scot.sample import Flags, Sample, Value
 from scot_dashboard import consult, wire
 from scot_dashboard.answers import Answers
@@ -61,7 +62,8 @@ class Gateway:
 
     Attributes:
         viewers: the pages that are open.
-        counters: refused and malformed, shown in the device's ``health``.
+        counters: refused, malformed, queues; shown in the device's ``health``.
+        health: of every device of the room, for metrics.
         remember: called whenever what the door knows may have changed.
     """
 
@@ -74,6 +76,7 @@ class Gateway:
         self.lanes = Lanes()
         self.archive = Archive(connection)
         self.consult = Consult(door)
+        self.health = HealthWatch()
         self.viewers: dict[Any, Viewer] = {}  # by outbox
         self.counters = {"viewers": 0, "refused": 0, "malformed": 0, "left_out": 0}
         self.remember: Callable[[], None] = lambda: None
@@ -134,6 +137,8 @@ class Gateway:
         self._follow(self.connection.catalogue)
         urgent = self.fanout.add(batch)
         for delivery in batch:
+            if delivery.channel.name == HEALTH.name:
+                self.health.take(delivery.frame)
             try:
                 self.lanes.add(delivery)
             except CodecError as error:  # counted by the fan-out
@@ -338,7 +343,10 @@ class Gateway:
 
     def _report(self) -> None:
         """Once a second: what was left out, who sees what."""
+        waiting = [viewer.outbox.size for viewer in self.viewers.values()]
         self.counters["viewers"] = len(self.viewers)
+        self.counters["queued_bytes"] = sum(waiting)
+        self.counters["slowest_bytes"] = max(waiting, default=0)
         self.counters["malformed"] += self.fanout.malformed
         self.fanout.malformed = 0
         for viewer in self.viewers.values():

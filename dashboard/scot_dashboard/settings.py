@@ -76,6 +76,11 @@ class Settings:
             origins.add(self.public_url)
         return Allowed(frozenset(hosts), frozenset(origins))
 
+    @property
+    def public_host(self) -> str:
+        """Host of `public_url`; empty without one."""
+        return urlsplit(self.public_url).netloc
+
     def bind(self) -> socket.socket:
         """Return a socket bound to the address.
 

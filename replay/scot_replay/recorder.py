@@ -111,7 +111,7 @@ class Recorder:
             )
         self._sealing = Sealing(self.directory, self.cache)
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_manifest(self.directory, self.manifest)
             loop = asyncio.get_running_loop()
             self._writer = JournalWriter(

@@ -9,6 +9,7 @@ import msgspec
 from scot.bus.connection import Connection
 from scot.channel import Alarm, Device, Lifecycle, Sensitivity
 from scot.errors import ScotError
+from scot.health.fields import LISTENING, RECORDER, declare
 from scot.sample import AlarmValue, Flags, Sample
 from scot_replay.writer import Facts
 
@@ -22,6 +23,7 @@ ALARMS = Alarm(
     sensitivity=Sensitivity.TECHNICAL,
     stale_after_s=3600.0,
 )
+HEALTH = declare(LISTENING, RECORDER)
 TEXTS = {
     "disk-failing": {"en": "Recorder cannot write", "ja": "記録装置 書込み不可"},
     "disk-filling": {"en": "Recorder disk nearly full", "ja": "記録装置 残量わずか"},
@@ -54,7 +56,7 @@ class Vigil:
             state=state,
             reason=reason,
             epoch=self._epoch,
-            channels={ALARMS.name: ALARMS},
+            channels={ALARMS.name: ALARMS, HEALTH.name: HEALTH},
         )
 
     async def look(self, facts: Facts, sealing: str, waiting: int) -> None:
@@ -66,6 +68,7 @@ class Vigil:
             "state": state.value,
             "reason": reason,
             "bytes": facts.bytes,
+            "bytes_hz": round(facts.bytes_per_s, 1),
             "samples": facts.samples,
             "segment": facts.segment,
             "waiting_bytes": facts.waiting_bytes,

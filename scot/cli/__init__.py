@@ -25,7 +25,7 @@ COMMANDS = {
     "replay": ("scot.cli.replay:replay", "Bring a recorded room up again, as if it were live."),
     "devices": ("scot.cli.watch:devices", "List the devices and channels of a running room."),
     "echo": ("scot.cli.watch:echo", "Print samples as they come."),
-    "top": ("scot.cli.watch:top", "Watch rates, ages, gaps and clocks of a running room."),
+    "top": ("scot.cli.top:top", "Watch devices, queues and clocks, and what is wrong now."),
     "doctor": ("scot.cli.doctor:doctor", "Say what is missing or insecure here, and its fix."),
     "provider": ("scot.cli.provider:app", "List providers, or check one of your own."),
 }

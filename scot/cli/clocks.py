@@ -14,14 +14,13 @@ from scot.bus.connection import Connection
 from scot.bus.subscriber import Delivery
 from scot.channel import Kind
 from scot.clock.busmap import HOLDOVER_AFTER_NS
-from scot.clock.oneway import FLOOR_NS
 from scot.clock.rows import ClockWatch, Source, Step, publisher_of, step_text
 from scot.codec import Frame, read_header
 from scot.errors import UNREADABLE, BusError
+from scot.finding import Finding
+from scot.health import HealthWatch
 from scot.history import HistoryRequest
 from scot.timestamp import ClockState, Timestamp
-
-Finding = tuple[str, str, str]  # ok | warning | problem, what, fix
 
 RECENT_NS = 600_000_000_000
 LISTEN_S = 2.0
@@ -63,17 +62,16 @@ class Clocks:
         return self.watch.sources().get(publisher_of(device))
 
 
-async def listen(connection: Connection) -> Clocks:
-    """Listen for `LISTEN_S`, and ask what happened in the ten minutes before."""
-    clocks = Clocks()
-    connection.subscribe([f"{connection.workspace}/"], clocks, fill=False)
-    now_ns = connection.clock.now()
+async def listen(connection: Connection, clocks: Clocks) -> None:
+    """Ask what happened to a room's clocks in the ten minutes before, and listen for `LISTEN_S`.
+
+    `clocks` gets what comes live from a subscription of its own.
+    """
     try:
-        await _before(connection, clocks, now_ns)
+        await _before(connection, clocks, connection.clock.now())
     except BusError:  # nobody holds it: what comes now must do
         clocks.steps.clear()
     await asyncio.sleep(LISTEN_S)
-    return clocks
 
 
 async def _before(connection: Connection, clocks: Clocks, now_ns: int) -> None:
@@ -111,7 +109,7 @@ def words(source: Source | None) -> dict[str, Any]:
     return {"epochs": source.row.epoch, "drift_ppm": drift}
 
 
-def judge(clocks: Clocks, now_ns: int) -> list[Finding]:
+def judge(clocks: Clocks, health: HealthWatch, now_ns: int) -> list[Finding]:
     """Return what is wrong with a room's clocks, and its fix; one line when nothing is."""
     found = [
         *_stepped(clocks.watch.steps(now_ns - RECENT_NS), clocks.steps),
@@ -119,11 +117,12 @@ def judge(clocks: Clocks, now_ns: int) -> list[Finding]:
     ]
     for device, times in sorted(clocks.times.items()):
         found += _device(device, list(times.values()), clocks.of(device), now_ns)
+        found += _declared(device, health, now_ns)
     if found:
         return found
     worst = [t.err_ns for times in clocks.times.values() for t in times.values() if t.err_ns]
     known = f", known to ±{max(worst) / 1e6:.2f} ms or better" if worst else ""
-    return [("ok", f"clocks of {len(clocks.watch.sources())} processes{known}", "")]
+    return [Finding("ok", f"clocks of {len(clocks.watch.sources())} processes{known}")]
 
 
 def _stepped(steps: list[Step], one_way: dict[str, int]) -> list[Finding]:
@@ -137,13 +136,13 @@ def _stepped(steps: list[Step], one_way: dict[str, int]) -> list[Finding]:
             f"the machine of {name} slept, was paused or moved: turn off suspend and snapshots "
             "of virtual machines; what was stamped before keeps its time"
         )
-        found.append(("warning", f"{step_text(some[-1])}{times}", fix))
+        found.append(Finding("warning", f"{step_text(some[-1])}{times}", fix))
     for device, count in sorted(one_way.items()):
         often = "once" if count == 1 else f"{count} times"
         what = f"the clock inside {device} began anew {often} in ten minutes"
         fix = f"unless {device} was restarted: set its clock by NTP before a case, so that nothing "
         fix += "has to set it during one"
-        found.append(("warning", what, fix))
+        found.append(Finding("warning", what, fix))
     return found
 
 
@@ -158,28 +157,37 @@ def _drifting(sources: dict[str, Source]) -> list[Finding]:
                 "no sound crystal is that far off: in a virtual machine choose its host's clock "
                 "source (kvm-clock, hyperv), elsewhere have the machine looked at"
             )
-            found.append(("warning", what, fix))
+            found.append(Finding("warning", what, fix))
     return found
 
 
 def _device(
     device: str, times: list[Timestamp], source: Source | None, now_ns: int
 ) -> list[Finding]:
-    newest = max(times, key=lambda time: time.bus_ns)
     states = {time.state for time in times}
     if ClockState.UNSYNCED in states:
         fix = "look at its log; it stamps samples before a clock probe has come back"
-        return [("problem", f"{device} does not know bus time", fix)]
+        return [Finding("problem", f"{device} does not know bus time", fix)]
     silent_ns = 0 if source is None else now_ns - source.at_ns
     if silent_ns > HOLDOVER_AFTER_NS or ClockState.HOLDOVER in states:
         grows = "" if source is None else f"; it may be off by {source.row.drift_ppb / 1e3:.0f} µs "
         grows += "" if source is None else "more each second"
         what = f"clock of {device} runs on alone: no probe for {silent_ns / 1e9:.0f} s{grows}"
-        return [("problem", what, f"check the network between {device} and the room's broker")]
-    if newest.state is ClockState.ONE_WAY and (newest.err_ns or FLOOR_NS) >= FLOOR_NS:
-        what = f"{device} answers no probes and declares no accuracy: its time is guaranteed by "
-        what += f"nothing, and likely only within {(newest.err_ns or FLOOR_NS) / 1e6:.1f} ms"
-        fix = "let the device declare it (SDC: ClockState/@Accuracy), with its clock set by NTP; "
-        fix += "or run its provider where the device's own clock can answer probes"
-        return [("warning", what, fix)]
+        return [
+            Finding("problem", what, f"check the network between {device} and the room's broker")
+        ]
     return []
+
+
+def _declared(device: str, health: HealthWatch, now_ns: int) -> list[Finding]:
+    """Return a device that answers no probes and does not say how good its clock is."""
+    known = health.now(device, now_ns)
+    times = None if known is None else known.times
+    one_way = times is not None and times.state == ClockState.ONE_WAY.label
+    if times is None or not one_way or times.accuracy_ns is not None:
+        return []
+    what = f"{device} answers no probes and declares no accuracy: its time is guaranteed by nothing"
+    what += f", and likely only within {(times.err_ns or 0) / 1e6:.1f} ms"
+    fix = "let the device declare it (SDC: ClockState/@Accuracy), with its clock set by NTP; "
+    fix += "or run its provider where the device's own clock can answer probes"
+    return [Finding("warning", what, fix)]

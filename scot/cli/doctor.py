@@ -1,173 +1,129 @@
-"""``scot doctor``: what is missing or insecure on this machine and in a running room."""
+"""``scot doctor``: what is broken or insecure on this machine and in a room, and the fix."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import os
-import shutil
-import stat
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from scot import plugin
-from scot.channel import Lifecycle
-from scot.cli.clocks import Finding, judge, listen
-from scot.cli.watch import catalogue_now, join
-from scot.clock import discipline
-from scot.clock.discipline import Discipline
-from scot.errors import ScotError
-from scot.room import find, state_folder
+from scot.checking import Scope, others
+from scot.cli import clocks, machine_checks, room_checks, trouble
+from scot.cli.heard import Heard
+from scot.cli.rooms import Set, read_values
+from scot.cli.watch import join
+from scot.config import RoomFile, load_room
+from scot.errors import ConfigError, RoomError, ScotError
+from scot.finding import Finding, Level, worst_first
+from scot.room import RoomFacts, find, state_folder
 
-MIN_FREE_BYTES = 5 << 30
+SIGNS: dict[Level, str] = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
+Named = tuple[str, Finding]
 
 
 def doctor(
-    workspace: Annotated[str | None, typer.Option("--workspace", "-w")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    room_file: Annotated[
+        Path | None, typer.Argument(help="Check this room file too, before it is started.")
+    ] = None,
+    workspace: Annotated[
+        str | None, typer.Option("--workspace", "-w", help="Which room, when several are up.")
+    ] = None,
+    values: Set = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as wrong.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> int:
-    """Say what is missing or insecure here, and its fix. Exit code 1 when something is broken."""
-    checks: list[Callable[[], list[Finding]]] = [
-        zeromq,
-        opencv,
-        video,
-        plugins,
-        disk,
-        clock,
-        state,
-        lambda: room(workspace),
-        lambda: clocks(workspace),
-    ]
-    findings = [finding for check in checks for finding in check()]
+    """Say what is broken or insecure here, and its fix. Exit code 1 when something is wrong.
+
+    It checks the machine, and the room that is up, which it listens to for two seconds.
+    """
+    found = [*_machine(), *_room(room_file, workspace, read_values(values))]
     if as_json:
-        rows = [{"level": level, "what": what, "fix": fix} for level, what, fix in findings]
-        print(json.dumps(rows))
+        print(json.dumps([{"check": check, **one._asdict()} for check, one in found]))
     else:
-        signs = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
-        for level, what, fix in findings:
-            print(signs[level] + what + (f"\n         fix: {fix}" if fix else ""))
-    return int(any(level == "problem" for level, _, _ in findings))
+        for one in worst_first([one for _, one in found]):
+            print(SIGNS[one.level] + one.what + (f"\n         fix: {one.fix}" if one.fix else ""))
+    wrong = {"problem", "warning"} if strict else {"problem"}
+    return int(any(one.level in wrong for _, one in found))
 
 
-def zeromq() -> list[Finding]:
-    """Check libzmq and its CURVE."""
+def _named(check: str, found: Iterable[Finding]) -> Iterator[Named]:
+    for one in found:
+        yield check, one
+
+
+def _machine() -> Iterator[Named]:
+    yield from _named("zeromq", machine_checks.zeromq())
+    yield from _named("opencv", machine_checks.opencv())
+    yield from _named("video", machine_checks.video())
+    yield from _named("plugins", machine_checks.plugins())
+    yield from _named("ntp", machine_checks.clock())
+
+
+def _room(path: Path | None, workspace: str | None, values: dict[str, str]) -> Iterator[Named]:
+    """Check a room file, and the room that is up."""
+    file: RoomFile | None = None
+    if path is not None:
+        try:
+            file = load_room(path, values)
+            yield "room file", Finding("ok", f"{path}: {len(file.device)} devices, all known")
+        except ConfigError as error:
+            place = f"{path}: {error.key}: " if error.key else f"{path}: "
+            yield "room file", Finding("problem", place + error.problem, error.allowed)
+    facts: RoomFacts | None = None
     try:
-        plugin.resolve("scot.bus.socket:context")().term()
+        facts = find(workspace)
+    except RoomError as error:
+        level: Level = "problem" if workspace or "several" in str(error) else "ok"
+        yield "room", Finding(level, str(error))
+    scope = Scope(state_folder("x").parent, file or _running_file(facts), facts)
+    yield from _named("kernel", machine_checks.kernel(scope))
+    yield from _named("disk", machine_checks.disk(scope))
+    yield from _named("privacy", room_checks.privacy(scope))
+    if file is not None:
+        yield from _named("ports", room_checks.ports(file, facts))
+    if scope.file is not None:
+        yield from _named("bus", room_checks.bus(scope.file))
+    yield from others(scope)
+    if facts is not None:
+        yield from _named("processes", room_checks.processes(facts))
+        yield from _named("sockets", room_checks.sockets(facts))
+        yield from asyncio.run(_listen(facts))
+
+
+def _running_file(facts: RoomFacts | None) -> RoomFile | None:
+    """Return the room file of a running room, as it was checked when it started."""
+    if facts is None:
+        return None
+    try:
+        return RoomFile.model_validate_json((facts.state / "room.json").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+async def _listen(facts: RoomFacts) -> list[Named]:
+    """Listen to a room for two seconds, with what it was in the ten minutes before."""
+    try:
+        connection = await join(facts.workspace)
     except ScotError as error:
-        return [("problem", str(error), "pip install --force-reinstall pyzmq")]
-    zmq: Any = importlib.import_module("zmq")
-    return [("ok", f"libzmq {zmq.zmq_version()} with CURVE", "")]
-
-
-def opencv() -> list[Finding]:
-    """Check that OpenCV loads; the full opencv-python needs the system's libGL."""
+        fix = f"restart the room; the broker's log: {facts.log('broker')}"
+        return [("broker", Finding("problem", f"the bus cannot be joined: {error}", fix))]
+    heard = Heard()
     try:
-        cv2: Any = importlib.import_module("cv2")
-    except ImportError as error:
-        fix = "pip uninstall opencv-python; pip install --force-reinstall opencv-python-headless"
-        if "libGL" in str(error):
-            fix += " (or, to keep opencv-python: apt-get install libgl1)"
-        return [("problem", f"OpenCV does not load: {error}", fix)]
-    return [("ok", f"OpenCV {cv2.__version__}", "")]
-
-
-def video() -> list[Finding]:
-    """Check that PyAV has an H.264 encoder."""
-    try:
-        av: Any = importlib.import_module("av")
-        av.codec.Codec("libx264", "w")
-    except (ImportError, ValueError) as error:  # PyAV's own errors are ValueErrors
-        return [("problem", f"no H.264 encoder: {error}", "pip install --force-reinstall av")]
-    return [("ok", f"PyAV {av.__version__} with libx264", "")]
-
-
-def plugins() -> list[Finding]:
-    """Check that every registered provider and service can be imported."""
-    found: list[Finding] = []
-    for group in ("scot.devices", "scot.services", "scot.recordings"):
-        names = plugin.names(group)
-        if not names:
-            fix = "pip install --force-reinstall scot-bus"
-            found.append(("problem", f"nothing is registered as {group}", fix))
-        for name in names:
-            try:
-                plugin.load(group, name)
-            except ScotError as error:
-                found.append(("problem", str(error), "reinstall that package"))
-    return found or [("ok", "providers: " + ", ".join(plugin.names("scot.devices")), "")]
-
-
-def disk() -> list[Finding]:
-    """Check the room that is left where recordings go by default."""
-    free = shutil.disk_usage(Path.cwd()).free
-    text = f"{free / 2**30:.1f} GiB free in {Path.cwd()}"
-    if free < MIN_FREE_BYTES:
-        return [("warning", text, "a surgery takes about 3 GiB an hour; choose another [recorder]")]
-    return [("ok", text, "")]
-
-
-def clock(read: Callable[[], Discipline | None] = discipline.read) -> list[Finding]:
-    """Check that something sets this machine's clock, for the recorded UTC mapping."""
-    found = read()
-    if found is None:
-        return [("warning", "cannot tell whether this machine's clock is set by NTP", "")]
-    if found.synchronised:
-        return [("ok", f"this machine's clock is set by NTP, within {found.within_s:.3f} s", "")]
-    fix = "apt-get install chrony (or timedatectl set-ntp true); bus time does not depend on it, "
-    fix += "but the UTC of recordings does"
-    return [("warning", "this machine's clock is not set by NTP", fix)]
-
-
-def state() -> list[Finding]:
-    """Check that nobody else can read keys."""
-    base = state_folder("x").parent
-    found: list[Finding] = []
-    for key in base.glob("*/keys/*.json"):
-        mode = stat.S_IMODE(key.stat().st_mode)
-        if mode & 0o077 or key.stat().st_uid != os.getuid():
-            found.append(("problem", f"{key} has mode {mode:o}", f"chmod 600 {key}"))
-    return found or [("ok", f"keys under {base} are private", "")]
-
-
-def room(workspace: str | None) -> list[Finding]:
-    """Check the processes and devices of a running room."""
-    try:
-        up = find(workspace)
-    except ScotError as error:
-        return [("ok", str(error), "")]
-    found: list[Finding] = [("ok", f"room {up.workspace} is up (pid {up.pid})", "")]
-    for name, process in up.processes.items():
-        if process["pid"] is None:
-            log = up.state / "logs" / f"{name}.log"
-            why = process["error"] or "it died"
-            found.append(("problem", f"{name} does not run: {why}", f"see {log}"))
-        elif process["restarts"]:
-            text = f"{name} was restarted {process['restarts']} times"
-            found.append(("warning", text, f"see {up.state / 'logs' / name}.log"))
-    for device in catalogue_now(up.workspace).devices.values():
-        if device.state is not Lifecycle.RUNNING:
-            text = f"device {device.name} is {device.state}: {device.reason}"
-            found.append(("problem", text, "check its cable, address and power"))
-    return found
-
-
-def clocks(workspace: str | None) -> list[Finding]:
-    """Check the clocks of a running room: steps, drift, silence, devices that answer no probes."""
-    try:
-        find(workspace)
-    except ScotError:
-        return []
-    return asyncio.run(_clocks(workspace))
-
-
-async def _clocks(workspace: str | None) -> list[Finding]:
-    connection = await join(workspace)
-    try:
-        heard = await listen(connection)
-        return judge(heard, connection.clock.now())
+        since_ns = connection.clock.now() - clocks.RECENT_NS
+        connection.subscribe([f"{connection.workspace}/"], heard, fill=False)
+        await heard.before(connection, since_ns, every=False)
+        await clocks.listen(connection, heard.clocks)
+        now_ns = connection.clock.now()
+        logs = facts.state / "logs"
+        room = trouble.Room(connection.catalogue, heard.health, now_ns, since_ns, logs)
+        devices = trouble.judge(room)
+        if not devices:
+            count = len(connection.catalogue.devices)
+            devices = [Finding("ok", f"{count} devices and parts of the room are well")]
+        found = [*_named("devices", devices)]
+        return [*found, *_named("clocks", clocks.judge(heard.clocks, heard.health, now_ns))]
     finally:
         await connection.close()

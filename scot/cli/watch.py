@@ -1,4 +1,4 @@
-"""``scot devices``, ``scot echo`` and ``scot top``: looking at a running room."""
+"""``scot devices`` and ``scot echo``: looking at a running room."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue
-from scot.cli.clocks import Clocks, words
-from scot.clock import machine
-from scot.clock.rows import publisher_of
 from scot.errors import CodecError, ScotError
 from scot.room import CONSOLE, find
 from scot.sample import Sample
@@ -177,101 +171,3 @@ def qualify(name: str, connection: Connection) -> str:
     if not any(a.startswith(address) for a in known):
         raise ScotError(f"no channel starts with {name!r}; `scot devices` lists what there is")
     return address
-
-
-def top(
-    workspace: Workspace = None,
-    once: Annotated[bool, typer.Option("--once", help="One look of two seconds.")] = False,
-    as_json: Json = False,
-) -> int:
-    """Watch rates, ages, gaps and clocks of a running room."""
-    asyncio.run(_top(workspace, once or as_json, as_json))
-    return 0
-
-
-class Rates:
-    """A sink that remembers, of each channel, how many came and the last."""
-
-    def __init__(self) -> None:
-        self.count: dict[str, int] = {}
-        self.last: dict[str, Delivery] = {}
-        self.clocks = Clocks()
-
-    def handle(self, batch: Sequence[Delivery]) -> None:
-        """Count and remember."""
-        for delivery in batch:
-            address = delivery.frame.address
-            self.count[address] = self.count.get(address, 0) + 1
-            self.last[address] = delivery
-        self.clocks.handle(batch)
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
-async def _top(workspace: str | None, once: bool, as_json: bool) -> None:
-    connection = await join(workspace)
-    rates = Rates()
-    connection.subscribe([f"{connection.workspace}/"], rates)
-    try:
-        if once:
-            started_ns = machine.monotonic_ns()
-            await asyncio.sleep(2.0)
-            rows = look(connection, rates, machine.monotonic_ns() - started_ns)
-            print(json.dumps(rows)) if as_json else Console().print(table(connection, rows))
-            return
-        with Live(auto_refresh=False, screen=True) as live:
-            while True:
-                rates.count.clear()
-                started_ns = machine.monotonic_ns()
-                await asyncio.sleep(1.0)
-                rows = look(connection, rates, machine.monotonic_ns() - started_ns)
-                live.update(table(connection, rows), refresh=True)
-    finally:
-        await connection.close()
-
-
-def look(connection: Connection, rates: Rates, span_ns: int) -> list[dict[str, Any]]:
-    """Return one row a channel: rate, age, error, gaps."""
-    now_ns = connection.clock.now()
-    rows = []
-    sources = rates.clocks.watch.sources()
-    for address, delivery in sorted(rates.last.items()):
-        time = delivery.header.time
-        age_s = (now_ns - time.bus_ns) / 1e9
-        channel = delivery.channel
-        rows.append(
-            {
-                "address": address,
-                "hz": round(rates.count.get(address, 0) / span_ns * 1e9, 1),
-                "age_s": round(age_s, 3),
-                "stale": not channel.latched and age_s > channel.stale_after_s,
-                "err_ms": None if time.err_ns is None else round(time.err_ns / 1e6, 3),
-                "bound_ms": None if time.bound_ns is None else round(time.bound_ns / 1e6, 3),
-                "clock": time.state.label,
-                "lost": connection.lost.get(address, 0),
-                "backfilled": connection.backfilled.get(address, 0),
-                **words(sources.get(publisher_of(address.split("/")[1]))),
-            }
-        )
-    return rows
-
-
-def table(connection: Connection, rows: list[dict[str, Any]]) -> Table:
-    """Return the rows as people read them."""
-    title = f"{connection.workspace} · catalogue {connection.catalogue.version}"
-    out = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    start = f"{connection.workspace}/"
-    names = [row["address"].removeprefix(start) for row in rows]
-    out.add_column("channel", min_width=max(map(len, names), default=0))  # never cut
-    heads = ["1/s", "age s", "likely\n± ms", "surely\n± ms", "clock", "drift\nppm"]
-    for head in [*heads, "lost", "filled"]:
-        out.add_column(head, justify="left" if head == "clock" else "right")
-    for name, row in zip(names, rows, strict=True):
-        style = "yellow" if row["stale"] or row["lost"] else None
-        shown = [name, row["hz"], row["age_s"], row["err_ms"], row["bound_ms"]]
-        drift = None if row["drift_ppm"] is None else f"{row['drift_ppm']:+.1f}"
-        clock = f"{row['clock']}, {row['epochs']} steps" if row["epochs"] else row["clock"]
-        shown += [clock, drift, row["lost"], row["backfilled"]]
-        out.add_row(*("–" if cell is None else str(cell) for cell in shown), style=style)
-    return out

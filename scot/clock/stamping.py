@@ -34,6 +34,11 @@ class Stamping:
         """Take the device's word for how far its clock is from UTC at most; None: none given."""
         self._oneway.accuracy_ns = None if accuracy_s is None else round(accuracy_s * 1e9)
 
+    @property
+    def accuracy_ns(self) -> int | None:
+        """How far the device says its clock is from UTC at most; None: it does not say."""
+        return self._oneway.accuracy_ns
+
     def new_epoch(self, identity: str = "") -> bool:
         """Begin anew with another clock of the device; False when `identity` is still the same.
 

@@ -8,15 +8,20 @@ import msgspec
 import pytest
 
 from scot.channel import Numeric
-from scot.cli.clocks import Clocks, Finding, judge, words
-from scot.cli.doctor import clock as machine_clock
+from scot.cli.clocks import Clocks, judge, words
+from scot.cli.machine_checks import clock as machine_clock
 from scot.clock import discipline
 from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
 from scot.clock.discipline import Discipline
-from scot.clock.oneway import FLOOR_NS
+from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.clock.rows import ClockRow, ClockWatch, step_text
 from scot.clock.service import ClockService
+from scot.codec import encode, read_header
+from scot.finding import Finding
+from scot.health import HEALTH, HealthWatch, Reports
+from scot.provider import DeviceContext, NoOptions
+from scot.sample import Flags, NumericValue, Sample
 from scot.testing.clocks import LINKS, CrystalClock, exchanges
 from scot.timestamp import ClockState, Timestamp
 
@@ -62,7 +67,7 @@ def only(found: list[Finding], level: str) -> tuple[str, str]:
 
 def test_sound_clocks_are_one_quiet_line() -> None:
     clocks = heard(CrystalClock(offset_ns=7 * S, skew_ppm=80.0))
-    what, fix = only(judge(clocks, end(clocks)), "ok")
+    what, fix = only(judge(clocks, HealthWatch(), end(clocks)), "ok")
     assert what == "clocks of 1 processes, known to ±0.09 ms or better"
     assert fix == ""
 
@@ -77,7 +82,7 @@ def test_the_drift_of_a_source_is_that_of_its_crystal() -> None:
 @pytest.mark.parametrize(("skew", "way"), [(420.0, "fast"), (-420.0, "slow")])
 def test_a_drift_no_crystal_has_is_said_with_its_direction(skew: float, way: str) -> None:
     clocks = heard(CrystalClock(skew_ppm=skew), 60)
-    what, fix = only(judge(clocks, end(clocks)), "warning")
+    what, fix = only(judge(clocks, HealthWatch(), end(clocks)), "warning")
     assert what.startswith(f"clock of monitor is {way} by 4")
     assert what.endswith("ppm (limit 300)")
     assert "virtual machine" in fix
@@ -85,7 +90,7 @@ def test_a_drift_no_crystal_has_is_said_with_its_direction(skew: float, way: str
 
 def test_a_drift_of_290_ppm_is_borne() -> None:
     clocks = heard(CrystalClock(skew_ppm=290.0), 60)
-    assert [level for level, _, _ in judge(clocks, end(clocks))] == ["ok"]
+    assert [level for level, _, _ in judge(clocks, HealthWatch(), end(clocks))] == ["ok"]
 
 
 @pytest.mark.parametrize(("step_ns", "said"), [(25_000_000, "+25"), (-12_000_000, "-12")])
@@ -94,51 +99,77 @@ def test_a_step_is_said_with_its_size_and_direction(step_ns: int, said: str) -> 
     (step,) = clocks.watch.steps()
     assert (step.bus_ns - START_NS) / S == pytest.approx(20, abs=1)
     assert step.by_ns == pytest.approx(step_ns, abs=1_000_000)
-    what, fix = only(judge(clocks, end(clocks)), "warning")
+    what, fix = only(judge(clocks, HealthWatch(), end(clocks)), "warning")
     assert what == step_text(step)
     assert "suspend" in fix
     later = end(clocks) + 600 * S
-    assert not any("stepped" in what for _, what, _ in judge(clocks, later))
+    assert not any("stepped" in what for _, what, _ in judge(clocks, HealthWatch(), later))
     assert words(clocks.of("monitor"))["epochs"] == 1
 
 
 def test_a_clock_that_steps_again_and_again_is_one_finding() -> None:
     steps = [(20.0, 30_000_000), (40.0, 30_000_000), (60.0, -60_000_000)]
     clocks = heard(CrystalClock(steps=steps), 80)
-    what, _ = only(judge(clocks, end(clocks)), "warning")
+    what, _ = only(judge(clocks, HealthWatch(), end(clocks)), "warning")
     assert what.endswith(", 3 times in ten minutes")
 
 
 def test_a_source_that_no_probe_comes_from_runs_on_alone() -> None:
     clocks = heard(CrystalClock())
     now_ns = end(clocks) + 12 * S
-    what, fix = only(judge(clocks, now_ns), "problem")
+    what, fix = only(judge(clocks, HealthWatch(), now_ns), "problem")
     assert "clock of monitor runs on alone: no probe for 12 s" in what
     assert "more each second" in what
     assert "network" in fix
 
 
+def declaring(accuracy_s: float | None, at_ns: int) -> HealthWatch:
+    """The health of a monitor that stamps by its own clock, as its host says it."""
+    bus = Clock(SESSION, read=lambda: at_ns - START_NS)
+    device = DeviceContext("or1", "monitor", NoOptions(), bus)
+    device.offer(HR)
+    device.declare_accuracy(accuracy_s)
+    told_ns = at_ns - TAI_MINUS_UTC_NS - 300_000
+    sample = device.sample(HR, NumericValue(60.0), source_ns=told_ns)
+    reports = Reports()
+    reports.accuracy_ns["monitor"] = device.accuracy_ns
+    reports.published("monitor", HR, read_header(encode(sample, HR.kind)), 60)
+    said = {"state": "running", **reports.say("monitor", bus.read(), at_ns, {}, None)}
+    address, stamp = "or1/monitor/health", Timestamp(None, at_ns, 0, 0, ClockState.LOCKED)
+    watch = HealthWatch()
+    watch.take(encode(Sample(address, 1, 0, stamp, Flags(0), said), HEALTH.kind))
+    return watch
+
+
 def test_a_device_that_answers_no_probes_and_declares_nothing_is_said() -> None:
     clocks = heard(CrystalClock())
-    stamped(clocks, end(clocks), FLOOR_NS + 300_000, ClockState.ONE_WAY)
-    what, fix = only(judge(clocks, end(clocks)), "warning")
-    assert "likely only within 2.3 ms" in what
+    found = judge(clocks, declaring(None, end(clocks)), end(clocks))
+    what, fix = only(found, "warning")
+    assert "declares no accuracy" in what
+    assert "guaranteed by nothing, and likely only within" in what
     assert "ClockState/@Accuracy" in fix
-    stamped(clocks, end(clocks), 400_000, ClockState.ONE_WAY)  # by its own word
-    assert [level for level, _, _ in judge(clocks, end(clocks))] == ["ok"]
+
+
+@pytest.mark.parametrize("accuracy_s", [0.0005, 0.5])
+def test_a_device_that_declares_its_accuracy_is_believed_however_bad_it_is(
+    accuracy_s: float,
+) -> None:
+    clocks = heard(CrystalClock())
+    found = judge(clocks, declaring(accuracy_s, end(clocks)), end(clocks))
+    assert [one.level for one in found] == ["ok"]
 
 
 def test_a_one_way_device_whose_own_clock_stepped_is_said() -> None:
     clocks = heard(CrystalClock())
     clocks.steps = {"monitor": 2}
-    what, _ = only(judge(clocks, end(clocks)), "warning")
+    what, _ = only(judge(clocks, HealthWatch(), end(clocks)), "warning")
     assert what == "the clock inside monitor began anew 2 times in ten minutes"
 
 
 def test_who_does_not_know_bus_time_is_a_problem() -> None:
     clocks = heard(CrystalClock())
     stamped(clocks, end(clocks), None, ClockState.UNSYNCED)
-    what, _ = only(judge(clocks, end(clocks)), "problem")
+    what, _ = only(judge(clocks, HealthWatch(), end(clocks)), "problem")
     assert what == "monitor does not know bus time"
 
 

@@ -73,7 +73,7 @@ def test_the_author_is_who_is_signed_in_and_the_frames_time_is_exact(room: Room)
 
 def test_what_is_drawn_is_a_sample_the_bus_takes(room: Room) -> None:
     assert consult.NOTES.kind is Kind.ANNOTATION
-    assert set(consult.device(START_NS).channels) == {"views", "notes"}
+    assert set(consult.device(START_NS).channels) == {"views", "notes", "health"}
     one = note(1)
     assert read_header(encode(one.sample(), Kind.ANNOTATION)) == one.header
 
