@@ -301,7 +301,9 @@ class Client:
                 token = self._fills.pop(effect.request_id)
                 asks = self.filler.on_reply(token, _filled(effect), self.catalogue, now_ns)
                 effects += self._ask(asks, now_ns)
-            elif isinstance(effect, Asked) and not self._serving:
+            elif isinstance(effect, Asked) and (
+                not self._serving or effect.ask.holder == "publisher"
+            ):
                 effects += self.answer(effect.key, self.own_history(effect.ask))
             else:
                 effects.append(effect)

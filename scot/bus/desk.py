@@ -19,7 +19,7 @@ from scot.history import History, HistoryRequest
 from scot.sample import Flags, Sample, Value
 from scot.timestamp import Timestamp
 
-SILENT_NS = 2_000_000_000
+SILENT_NS = 1_800_000_000  # with a tick and the way there: two seconds (P5)
 ANSWER_WITHIN_NS = 15_000_000_000
 MAX_PENDING = 1_000
 OWN_BYTES = 8 << 20
@@ -79,7 +79,7 @@ class Desk:
         self._announced: dict[str, tuple[str, Device]] = {}
         self._seen_ns: dict[str, int] = {}
         self._place: dict[str, bytes] = {}
-        self._servers: dict[str, bytes] = {}
+        self._servers: dict[str, None] = {}  # who offered to answer, the newest last
         self._pending: dict[bytes, _Pending] = {}
         self._count = 0
 
@@ -109,8 +109,6 @@ class Desk:
                 self._show(
                     msgspec.structs.replace(device, state=Lifecycle.DISCONNECTED, reason=reason)
                 )
-        for name in [n for n in self._servers if now_ns - self._seen_ns[n] > 2 * SILENT_NS]:
-            del self._servers[name]
         late = [key for key, pending in self._pending.items() if pending.due_ns < now_ns]
         out: list[Out] = []
         for key in late:
@@ -146,6 +144,8 @@ class Desk:
         if grant is None:
             raise AccessError(f"key {user!r} has no grant")
         answer: Any
+        if verb == b"hello":
+            self._servers.pop(user, None)  # a new process: it says what it serves
         if verb in (b"hello", b"ping"):
             answer = Welcome(broker=self.broker, catalogue_version=self.catalogue.version)
         elif verb == b"catalogue":
@@ -155,7 +155,8 @@ class Desk:
         elif verb == b"serve":
             if not grant.serve:
                 raise AccessError(f"key {user!r} may not answer History for others")
-            self._servers[user] = identity
+            self._servers.pop(user, None)
+            self._servers[user] = None
             answer = True
         elif verb == b"history":
             return self._route_ask(identity, grant, request_id, body, now_ns)
@@ -184,12 +185,14 @@ class Desk:
                 raise AccessError(f"key {grant.name!r} may not read {address!r}")
         room = f"{self.catalogue.workspace}/room/"
         ours = bool(ask.addresses) and all(a.startswith(room) for a in ask.addresses)
-        if ours and (ask.holder == "publisher" or ask.seqs is not None or not self._servers):
+        server = self._server(now_ns)
+        numbered = ask.seqs is not None and ask.holder != "recorder"
+        if ours and (ask.holder == "publisher" or numbered or server is None):
             reply = self._own.answer(ask)
             head = msgspec.structs.replace(reply, frames=[])
             frames = [part for frame in reply.frames for part in frame]
             return [Out(client, [request_id, b"ok", _encode(head), *frames])]
-        holder, place = self._holder(ask)
+        holder, place = self._holder(ask, server)
         if len(self._pending) >= MAX_PENDING:
             raise BusError(f"{MAX_PENDING} questions are waiting for an answer; ask again later")
         self._count += 1
@@ -197,7 +200,12 @@ class Desk:
         self._pending[key] = _Pending(client, request_id, holder, now_ns + ANSWER_WITHIN_NS)
         return [Out(place, [key, b"ask", body])]
 
-    def _holder(self, ask: HistoryRequest) -> tuple[str, bytes]:
+    def _server(self, now_ns: int) -> str | None:
+        """Return who offered last to answer History, of those that are there."""
+        there = [name for name in self._servers if now_ns - self._seen_ns[name] <= 2 * SILENT_NS]
+        return there[-1] if there else None
+
+    def _holder(self, ask: HistoryRequest, server: str | None) -> tuple[str, bytes]:
         """Return who shall answer: the publisher for seqs, the recorder for stretches of time."""
         devices = {address.split("/")[1] for address in ask.addresses if address.count("/") == 2}
         owners = {self._announced[d][0] for d in devices if d in self._announced}
@@ -205,9 +213,8 @@ class Desk:
         prefer_publisher = ask.holder == "publisher" or (ask.seqs is not None and not ask.holder)
         if prefer_publisher and alone in self._place:
             return alone, self._place[alone]
-        if ask.holder != "publisher" and self._servers:
-            name = next(reversed(self._servers))
-            return name, self._servers[name]
+        if ask.holder != "publisher" and server is not None:
+            return server, self._place[server]
         if alone in self._place and ask.holder != "recorder":
             return alone, self._place[alone]
         raise BusError("nobody holds this History: no recorder is running")

@@ -394,6 +394,10 @@ def test_a_client_serves_its_own_history_and_hands_on_what_it_serves_for_others(
     body = msgspec.msgpack.encode(ask)
     (asked,) = ward.monitor.client.on("query", [[b"key", b"ask", body]], room.now_ns)
     assert asked == Asked(b"key", ask)
+    mine = msgspec.msgpack.encode(msgspec.structs.replace(ask, holder="publisher"))
+    (sent,) = ward.monitor.client.on("query", [[b"key", b"ask", mine]], room.now_ns)
+    assert isinstance(sent, Send)
+    assert len(read_reply(sent.parts[2:]).frames) == 2
 
 
 def test_gaps_beyond_count_are_asked_a_few_at_a_time(ward: Ward) -> None:

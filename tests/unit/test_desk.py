@@ -137,7 +137,7 @@ def test_a_silent_host_is_disconnected_within_two_seconds_and_shown_again_when_i
     room.wait(1)
     assert room.state() is Lifecycle.DISCONNECTED
     reason = room.desk.catalogue.devices["monitor"].reason
-    assert reason == "its host 'monitor' has been silent for more than 2 s"
+    assert reason == "its host 'monitor' has been silent for more than 1.8 s"
     room.wait(60 * S)
     assert room.versions == [1, 2]
     room.send("monitor", b"ping")
@@ -251,6 +251,25 @@ def test_a_recorder_that_is_gone_is_no_longer_asked(room: Room) -> None:
         room.wait(S)
         room.send("monitor", b"ping")
     forwarded(room.ask("console"), "monitor")
+
+
+def test_a_recorder_is_asked_where_it_now_is(room: Room) -> None:
+    served(room)
+    room.wait(5 * S)  # its link is cut; it comes back by another connection, and only pings
+    room.desk.on(b"another", "recorder", [b"p", b"ping", b"\xc0"], room.now_ns)
+    forwarded(room.ask("console"), "another")
+
+
+def test_a_recorder_that_begins_anew_is_asked_once_it_says_that_it_serves(room: Room) -> None:
+    served(room)
+    room.send("monitor", b"ping")
+    room.send("recorder", b"hello")
+    forwarded(room.ask("console"), "monitor")
+
+
+def test_of_what_an_earlier_broker_published_the_recorder_is_asked(room: Room) -> None:
+    ask = HistoryRequest(addresses=["or1/room/clock"], seqs=(3, 1, 2), holder="recorder")
+    forwarded(served(room).send("console", b"history", ask), "recorder")
 
 
 def test_a_flood_of_questions_is_bounded(room: Room) -> None:
