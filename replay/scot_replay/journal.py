@@ -7,11 +7,13 @@
     frame   = topic length u8 | header length u8 | topic | header | payload
 
 The CRC is CRC-32C (Castagnoli) over kind and body, so a record that was cut by a crash is found at
-the first byte that does not fit. Nothing here does I/O: bytes in, records out.
+the first byte that does not fit; one that has rotted costs itself, and reading goes on at the next
+that is whole. Nothing here does I/O: bytes in, records out.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
@@ -31,6 +33,9 @@ MAX_BODY = MAX_BULK + MAX_HEADER + MAX_TOPIC + 2
 
 _RECORD = struct.Struct("<IIB")
 RECORD_BYTES = _RECORD.size
+_PLAUSIBLE = re.compile(  # the head of a record: a length below MAX_BODY, a CRC, a kind
+    rb"(?=[\x00-\xff]{2}[\x00-\x%02x]\x00[\x00-\xff]{4}[\x01-\x06])" % (MAX_BODY >> 16)
+)
 _LENGTHS = struct.Struct("<BB")
 _NS = struct.Struct("<q")
 _encoder = msgspec.msgpack.Encoder()
@@ -154,7 +159,7 @@ def decode_catalogue(body: memoryview | bytes) -> tuple[int, Catalogue]:
 
 
 class JournalReader:
-    """Takes the bytes of a journal apart; stops, without an error, at the first torn record.
+    """Takes the bytes of a journal apart; passes over, without an error, what is no record.
 
     Args:
         data: the whole file (bytes or a map of it).
@@ -162,6 +167,7 @@ class JournalReader:
 
     Attributes:
         tail: what follows the last whole record, known once `records` has ended.
+        damaged: stretches of bytes [from, to) between whole records that are no record.
 
     Raises:
         RecordingError: the bytes are no journal, or of a newer version.
@@ -169,12 +175,14 @@ class JournalReader:
 
     def __init__(self, data: memoryview | bytes, name: str = "journal") -> None:
         self.name = name
+        self.damaged: list[tuple[int, int]] = []
         self._data = memoryview(data)
         head = bytes(self._data[: len(MAGIC)])
         self.tail = Tail(len(MAGIC), 0, False)
-        if head[:5] != MAGIC[:5] and not MAGIC.startswith(head):
+        ours = head[:5] == MAGIC[:5] or MAGIC.startswith(head)
+        if not ours and self._record(len(MAGIC)) is None:
             raise RecordingError(f"{name} is not a SCOT journal: it starts with {head[:8]!r}")
-        if len(head) > 5 and head[5] > VERSION:
+        if ours and len(head) > 5 and head[5] > VERSION:
             raise NewerVersionError(
                 f"{name} is a journal of version {head[5]}, this release reads {VERSION}; "
                 "install a newer scot-bus"
@@ -184,16 +192,39 @@ class JournalReader:
 
     def records(self) -> Iterator[Record]:
         """Yield every whole record in order and set `tail`."""
-        data, end = self._data, len(self._data)
+        end = len(self._data)
         at, closed = self.tail.at, False
         while end - at >= RECORD_BYTES:
-            length, crc, kind = _RECORD.unpack_from(data, at)
-            start, stop = at + RECORD_BYTES, at + RECORD_BYTES + length
-            if length > MAX_BODY or stop > end:
-                break
-            if crc32.iscsi(data[start - 1 : stop].tobytes()) != crc:
-                break
-            yield Record(kind, at, stop, data[start:stop])
-            closed = closed or kind == RecordKind.END
-            at = stop
+            record = self._record(at)
+            if record is None:
+                follows = self._next(at + 1)
+                if follows is None:
+                    break
+                self.damaged.append((at, follows))
+                at = follows
+                continue
+            yield record
+            closed = closed or record.kind == RecordKind.END
+            at = record.end
         self.tail = Tail(at, end - at, closed)
+
+    def _record(self, at: int) -> Record | None:
+        """Return the record that begins at byte `at`; None when none does, or it is not whole."""
+        data, end = self._data, len(self._data)
+        if end - at < RECORD_BYTES:
+            return None
+        length, crc, kind = _RECORD.unpack_from(data, at)
+        start, stop = at + RECORD_BYTES, at + RECORD_BYTES + length
+        if length > MAX_BODY or stop > end:
+            return None
+        if crc32.iscsi(data[start - 1 : stop].tobytes()) != crc:
+            return None
+        return Record(kind, at, stop, data[start:stop])
+
+    def _next(self, at: int) -> int | None:
+        """Return where the next whole record begins, from byte `at` on."""
+        while (found := _PLAUSIBLE.search(self._data, at)) is not None:
+            if self._record(found.start()) is not None:
+                return found.start()
+            at = found.start() + 1
+        return None

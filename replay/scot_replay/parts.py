@@ -138,6 +138,11 @@ class JournalPart:
         for topic, found in rows.items():
             self.add(Frame(topic, b"", b"").address, found)
         tail = reader.tail
+        for first, last in reader.damaged:
+            self.damage.append(
+                f"{self.path.name}: {last - first} B from byte {first} on are damaged and were "
+                "left out"
+            )
         if tail.left:
             self.damage.append(
                 f"{self.path.name}: cut short: {tail.left} B after the last whole record (byte "

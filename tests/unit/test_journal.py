@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import msgspec
 import pytest
@@ -26,6 +29,7 @@ from tests.golden.recording_frames import START_NS, case, catalogue
 
 FRAMES = case(2.0)
 JOURNAL = MAGIC + b"".join(encode_frame(frame) for frame in FRAMES)
+ENDS = [*accumulate((len(encode_frame(frame)) for frame in FRAMES), initial=len(MAGIC))]
 
 some_frames = st.lists(
     st.builds(
@@ -66,12 +70,29 @@ def test_a_journal_cut_anywhere_gives_every_whole_record_and_counts_the_rest(cut
 
 @settings(deadline=None)
 @given(st.integers(len(MAGIC), len(JOURNAL) - 1), st.integers(0, 7))
-def test_a_flipped_bit_is_never_read_as_a_frame(at: int, bit: int) -> None:
+def test_a_flipped_bit_costs_the_record_it_is_in_and_no_other(at: int, bit: int) -> None:
     broken = bytearray(JOURNAL)
     broken[at] ^= 1 << bit
-    found = frames_of(bytes(broken))
-    assert found == FRAMES[: len(found)]
-    assert len(found) < len(FRAMES)
+    reader = JournalReader(bytes(broken))
+    found = [decode_frame(record.body) for record in reader.records()]
+    hit = bisect_right(ENDS, at) - 1
+    last = hit == len(FRAMES) - 1
+    assert found == FRAMES[:hit] + FRAMES[hit + 1 :]
+    assert reader.damaged == ([] if last else [(ENDS[hit], ENDS[hit + 1])])
+    assert reader.tail.left == (ENDS[-1] - ENDS[-2] if last else 0)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_its_first_bytes_does_not_cost_the_journal(bit: int) -> None:
+    broken = bytearray(JOURNAL)
+    broken[2] ^= 1 << bit
+    assert frames_of(bytes(broken)) == FRAMES
+
+
+def test_zeros_and_noise_after_the_last_record_are_passed_over_quickly() -> None:
+    noise = random.Random(7).randbytes(1 << 20) + bytes(1 << 20)
+    assert frames_of(JOURNAL + noise) == FRAMES
+    assert frames_of(JOURNAL + noise + encode_frame(FRAMES[0])) == [*FRAMES, FRAMES[0]]
 
 
 def test_an_end_record_says_that_nothing_was_cut() -> None:
