@@ -15,7 +15,7 @@ from scot.channel import Catalogue, Kind
 from scot.codec import Frame, Header, read_header
 from scot.errors import CodecError
 from scot.history import HistoryReply, HistoryRequest
-from scot_replay.index import Span, join
+from scot_replay.index import Seen, Span, join
 from scot_replay.parts import Part, bounds, newest_catalogue
 
 FIRST_WINDOW_NS = 1_000_000_000
@@ -75,6 +75,10 @@ class Holder:
     def span(self, address: str) -> Span | None:
         """Return which samples of a channel are held, over all parts."""
         return join(s for part in self.parts if (s := part.span(address)) is not None)
+
+    def seen(self) -> Seen:
+        """Return which samples are held, of every channel."""
+        return Seen({a: span for a in self.addresses() if (span := self.span(a)) is not None})
 
     def window(self, from_ns: int, to_ns: int, addresses: Iterable[str]) -> list[Found]:
         """Return the samples of [from_ns, to_ns) in order, each once."""

@@ -6,7 +6,8 @@ them visible, and an array that is full is replaced, never resized.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -131,6 +132,27 @@ def join(spans: Iterable[Span]) -> Span | None:
         joined.count = sum(b - a + 1 for runs in joined.runs.values() for a, b in runs)
         joined.keys = []
     return joined
+
+
+class Seen:
+    """Which samples an earlier life of the recorder has written; they are not taken again.
+
+    Args:
+        spans: by address.
+    """
+
+    def __init__(self, spans: Mapping[str, Span]) -> None:
+        self._spans = spans
+
+    def __bool__(self) -> bool:
+        return bool(self._spans)
+
+    def has(self, address: str, epoch: int, seq: int) -> bool:
+        """Say whether a sample is there."""
+        span = self._spans.get(address)
+        runs = span.runs.get(str(epoch), []) if span is not None else []
+        place = bisect_right(runs, seq, key=lambda run: run[0])
+        return bool(place) and seq <= runs[place - 1][1]
 
 
 def _merge(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:

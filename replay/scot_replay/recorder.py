@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import logging
 import os
-from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
 from scot_replay.digest import in_digest
 from scot_replay.holder import Holder
-from scot_replay.index import Span
+from scot_replay.index import Seen
 from scot_replay.layout import (
     Manifest,
     directory_name,
@@ -82,7 +81,7 @@ class Recorder:
         self.manifest = Manifest()
         self.directory = Path()
         self._earlier: tuple[Part, ...] = ()
-        self._seen: dict[str, Span] = {}
+        self._seen = Seen({})
         self._last_ns = 0
         self._sealing: Sealing
         self._writer: JournalWriter | None = None
@@ -179,8 +178,7 @@ class Recorder:
         self._earlier = tuple(parts)
         for line in damage:
             log.warning("%s", line)
-        before = Holder(self._earlier)
-        self._seen = {a: span for a in before.addresses() if (span := before.span(a))}
+        self._seen = Holder(self._earlier).seen()
         return numbers[-1]
 
     async def join(self) -> None:
@@ -202,17 +200,14 @@ class Recorder:
             self._last_ns = machine.monotonic_ns()
         arrivals = [Arrival(d.frame, d.header, d.channel.kind) for d in batch]
         if self._seen:
-            arrivals = [a for a in arrivals if not self._known(a)]
+            seen = self._seen.has
+            arrivals = [
+                a for a in arrivals if not seen(a.frame.address, a.header.epoch, a.header.seq)
+            ]
         self._writer.put(arrivals)
 
     def close(self) -> None:
         """Nothing more will come; `end` writes what did."""
-
-    def _known(self, arrival: Arrival) -> bool:
-        span = self._seen.get(arrival.frame.address)
-        runs = span.runs.get(str(arrival.header.epoch), []) if span is not None else []
-        place = bisect_right(runs, arrival.header.seq, key=lambda run: run[0])
-        return bool(place) and arrival.header.seq <= runs[place - 1][1]
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         if self._writer is not None:
