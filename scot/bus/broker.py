@@ -20,6 +20,7 @@ from scot.bus.socket import (
     PREFIX_BYTES,
     assert_secure,
     context,
+    rank,
     serve,
 )
 from scot.bus.zap import Gate
@@ -118,6 +119,7 @@ class Broker:
 
     def _bind(self, name: str, endpoints: Endpoints, pair: KeyPair) -> zmq.Socket[bytes]:
         sock = self._context.socket(KIND[name])
+        rank(sock, name)
         serve(sock, pair, LIMIT[name], HWM[name])
         if name in OUT:
             sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a publisher that reconnects keeps its count
