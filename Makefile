@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check lint format imports types js docs bench wheel clean
+.PHONY: demo test fuzz check lint format imports types js docs bench wheel clean
 
 demo:  ## an operating room, live, in your browser; ends with Ctrl-C
 	@$(PYTHON) -m tools.set_up
@@ -12,6 +12,10 @@ demo:  ## an operating room, live, in your browser; ends with Ctrl-C
 test:  ## every test, in a real browser too; make test ARGS='-k replay'
 	@$(PYTHON) -m tools.set_up test browser
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz:  ## every reader of foreign bytes, a minute each; make fuzz ARGS='--seconds 600 desk'
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: lint imports types js test docs  ## what CI checks, except the built wheel
 

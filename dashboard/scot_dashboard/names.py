@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from scot.codec import check_bounds
+from scot.codec import check_bounds, check_plain
 
 WITHHELD = "–"
 MAX_WORDS = 512
@@ -78,11 +78,13 @@ class Names:
         """Return a MessagePack payload with every text cleaned; the same object if none needed it.
 
         Raises:
-            CodecError: it would grow beyond its bounds when decoded.
+            CodecError: it would grow beyond its bounds when decoded, or is not plain (a key that is
+                no text, for one).
             msgspec.DecodeError: it is not MessagePack.
         """
         check_bounds(payload)
         plain = msgspec.msgpack.decode(payload)
+        check_plain(plain)
         cleaned = self.clean_plain(plain)
         return payload if cleaned == plain else msgspec.msgpack.encode(cleaned)
 

@@ -20,6 +20,9 @@ from scot.errors import DeviceError
 
 Wave = NDArray[np.float64]
 
+# What `wfdb` raises on files that are not as it expects; found by fuzzing it.
+_UNREADABLE = (OSError, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
+
 MAX_SIGNALS: Final = 64
 
 # Bytes a sample takes in a signal file, by WFDB format.
@@ -72,9 +75,9 @@ class Record(msgspec.Struct, frozen=True):
             part: Any = wfdb.rdrecord(
                 self.path, sampfrom=begin, sampto=end, smooth_frames=False, physical=True
             )
-        except (OSError, ValueError) as error:
+            return [np.asarray(signal, dtype=np.float64) for signal in part.e_p_signal]
+        except _UNREADABLE as error:
             raise DeviceError(f"{self.path} can no longer be read: {error}") from None
-        return [np.asarray(signal, dtype=np.float64) for signal in part.e_p_signal]
 
 
 def open_record(path: Path) -> Record:
@@ -116,7 +119,7 @@ def _header(stem: Path) -> Any:
             f"no WFDB record {stem}: {stem.name}.hea cannot be read ({error.strerror}); "
             "give the path of the .hea file"
         ) from None
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise DeviceError(f"{stem}.hea is not a WFDB header: {error}") from None
     if getattr(header, "segments", None) is not None or getattr(header, "seg_name", None):
         raise DeviceError(f"{stem} has several segments; give the record of one of them")
