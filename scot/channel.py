@@ -137,6 +137,84 @@ def Annotation(name: str, **more: Any) -> Channel:  # noqa: N802
     return _declare(Kind.ANNOTATION, name, **{"sensitivity": Sensitivity.CLINICAL, **more})
 
 
+class Risk(StrEnum):
+    """What a command can do to the patient; the classes of IEC 62304, clause 4.3.
+
+    ISO/IEEE 11073-10207 calls them SafetyClassification: Inf and MedA, MedB, MedC.
+    """
+
+    LOW = "low"  # class A: no injury
+    MEDIUM = "medium"  # class B: no serious injury
+    HIGH = "high"  # class C: serious injury; needs two persons
+
+
+class ArgumentType(StrEnum):
+    """What an argument's value is."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"
+    TEXT = "text"
+
+
+class Argument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One argument of a command. Each must be given in a call: there are no defaults.
+
+    Attributes:
+        name: as in a call.
+        type: of the value.
+        unit: UCUM; a number with a unit is sent as ``[value, unit]`` and refused in another.
+        lower, upper: limits, inclusive, in the unit; of a text, of its length.
+        choices: of a choice.
+        label: what people call it, by language.
+    """
+
+    name: str
+    type: ArgumentType = ArgumentType.NUMBER
+    unit: str = ""
+    lower: float | None = None
+    upper: float | None = None
+    choices: list[str] = []
+    label: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a name that a call could not carry."""
+        if not NAME.fullmatch(self.name):
+            raise CodecError(f"argument name {self.name!r} is not allowed; use {NAME_RULE}")
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A guarded call that a device offers; the rules are in `scot.arbiter`.
+
+    Attributes:
+        name: last part of its address (``or1/monitor/nibp_start``).
+        risk: ``high`` needs a second person who confirms.
+        arguments: all of them, in the order they are shown.
+        label: what people call it, by language.
+        roles: who may ask and confirm.
+        limit_s: its outcome is unknown when the device has not told it by then.
+        confirm_within_s: how long a second person has.
+        code: MDC reference id, empty if none.
+        attrs: anything else, plain values only.
+    """
+
+    name: str
+    risk: Risk = Risk.HIGH
+    arguments: list[Argument] = []
+    label: dict[str, str] = {}
+    roles: tuple[str, ...] = ("or_staff",)
+    limit_s: float = 30.0
+    confirm_within_s: float = 30.0
+    code: str = ""
+    attrs: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a name that cannot be part of an address."""
+        if not NAME.fullmatch(self.name):
+            raise CodecError(f"command name {self.name!r} is not allowed; use {NAME_RULE}")
+
+
 class Lifecycle(StrEnum):
     """Where a device stands (DESIGN §6)."""
 
@@ -150,7 +228,7 @@ class Lifecycle(StrEnum):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One connected thing in the catalogue, with its channels by name."""
+    """One connected thing in the catalogue, with its channels and commands by name."""
 
     name: str
     provider: str
@@ -159,6 +237,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     epoch: int = 0
     channels: dict[str, Channel] = {}
+    commands: dict[str, Command] = {}
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +264,14 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
         if workspace != self.workspace or device not in self.devices:
             return None
         return self.devices[device].channels.get(name)
+
+    def command(self, address: str) -> Command | None:
+        """Return the command at `address` (``or1/monitor/nibp_start``), or None."""
+        workspace, _, rest = address.partition("/")
+        device, _, name = rest.partition("/")
+        if workspace != self.workspace or device not in self.devices:
+            return None
+        return self.devices[device].commands.get(name)
 
     def addresses(self) -> list[str]:
         """Every channel's address, in catalogue order."""
