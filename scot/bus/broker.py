@@ -27,6 +27,7 @@ from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
 from scot.clock.service import ClockService
+from scot.command import COMMANDS
 from scot.errors import ClockError, RoomError, ScotError
 from scot.timestamp import ClockState, Timestamp
 
@@ -103,7 +104,7 @@ class Broker:
             label={"en": "Room", "ja": "部屋"},
             state=Lifecycle.RUNNING,
             epoch=self.epoch,
-            channels={CATALOGUE.name: CATALOGUE, CLOCK.name: CLOCK},
+            channels={one.name: one for one in (CATALOGUE, CLOCK, COMMANDS)},
         )
         catalogue = catalogue.with_device(room)
         self._work: dict[str, Callable[[], None]] = {
@@ -114,7 +115,7 @@ class Broker:
             "query": self._query,
             "bulk_in": lambda: self._forward("bulk_in", BULK_BUDGET),
         }
-        self.desk = Desk(self.epoch, catalogue, grants, self._changed)
+        self.desk = Desk(self.epoch, catalogue, grants, self._changed, self._refused)
         self._reported_ns: dict[str, int] = {}
 
     def _bind(self, name: str, endpoints: Endpoints, pair: KeyPair) -> zmq.Socket[bytes]:
@@ -268,6 +269,9 @@ class Broker:
 
     def _changed(self, catalogue: Catalogue) -> None:
         self._publish(CATALOGUE, {"version": catalogue.version})
+
+    def _refused(self, step: dict[str, Any]) -> None:
+        self._publish(COMMANDS, step)
 
     def _publish(self, channel: Channel, value: dict[str, Any]) -> None:
         local_ns = self.clock.read()

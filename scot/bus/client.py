@@ -13,7 +13,7 @@ import msgspec
 
 from scot.bus.filler import Ask, Filler
 from scot.bus.publisher import QUESTION, WINDOW, Lane
-from scot.bus.session import Answered, Asked, NewCatalogue, Send, Session
+from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Session
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device, Event
 from scot.codec import Frame, Header, decode, write
@@ -42,7 +42,7 @@ class Publish(NamedTuple):
     frames: Sequence[Frame]
 
 
-Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | NewCatalogue
+Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | Called | NewCatalogue
 
 _encode = msgspec.msgpack.Encoder().encode
 _reply = msgspec.msgpack.Decoder(HistoryReply)
@@ -284,6 +284,10 @@ class Client:
         head = _encode(msgspec.structs.replace(reply, frames=[]))
         frames = (part for frame in reply.frames for part in frame)
         return [Send("query", [key, b"answer", head, *frames])]
+
+    def commanded(self, key: bytes, answer: bytes) -> list[Effect]:
+        """Answer a `Called`."""
+        return [Send("query", [key, b"commanded", answer])]
 
     def _ask(self, asks: Iterable[Ask], now_ns: int) -> list[Effect]:
         effects: list[Effect] = []

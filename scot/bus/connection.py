@@ -16,7 +16,7 @@ import zmq
 from scot.bus.client import Client, Effect, Listen, Publish, read_reply
 from scot.bus.keys import Link
 from scot.bus.probing import Probing
-from scot.bus.session import Answered, Asked, NewCatalogue, Send
+from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send
 from scot.bus.socket import Drained, context, dealer, subscriber
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import Catalogue, Channel, Device
@@ -42,6 +42,8 @@ class Connection:
         client: what it knows and does; sans-IO.
         clock: bus time; follows the clock service's maps.
         on_catalogue: called with each new catalogue.
+        on_command: called with the key and body of each command for a device of ours; answer
+            with `commanded`.
     """
 
     def __init__(self, link: Link) -> None:
@@ -50,6 +52,7 @@ class Connection:
         self.client = Client(self.workspace, link.endpoints.url("query"))
         self.clock = Clock()
         self.on_catalogue: list[Callable[[Catalogue], None]] = []
+        self.on_command: Callable[[bytes, bytes], None] = lambda key, body: None
         self._answer: Answer = self.client.own_history
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -203,6 +206,10 @@ class Connection:
         within_ns = round(timeout_s * 1e9)
         return await self._answered(*self.client.request(verb, body, self.clock.read(), within_ns))
 
+    def commanded(self, key: bytes, answer: bytes) -> None:
+        """Answer a command that `on_command` was called with."""
+        self._do(self.client.commanded(key, answer))
+
     # -- what it knows
 
     @property
@@ -266,6 +273,8 @@ class Connection:
                     self._settle(effect)
                 case Asked(key, ask):
                     self._spawn(self._serve(key, ask))
+                case Called(key, body):
+                    self.on_command(key, body)
                 case NewCatalogue(catalogue):
                     self._met.set()
                     for callback in self.on_catalogue:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from scot.access import Grant
+from scot.bus.routes import Routes
 from scot.channel import Catalogue, Channel, Device, Lifecycle
 from scot.codec import Frame, check_bounds, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
@@ -60,6 +61,7 @@ class Desk:
         catalogue: workspace, title and volumes; devices come by `announce`.
         grants: by holder's name.
         changed: called with each new catalogue version.
+        refused: called with each command that is not passed on, for the record.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Desk:
         catalogue: Catalogue,
         grants: dict[str, Grant],
         changed: Callable[[Catalogue], None],
+        refused: Callable[[dict[str, Any]], None] = lambda step: None,
     ) -> None:
         self.broker = broker
         self.catalogue = catalogue
         self.grants = grants
         self.refused = 0
+        self.routes = Routes(catalogue.workspace, catalogue.replay, refused)
         self._own = History(keep_bytes=OWN_BYTES)
         self._seq: dict[str, int] = {}
         self._changed = changed
@@ -110,7 +114,7 @@ class Desk:
                     msgspec.structs.replace(device, state=Lifecycle.DISCONNECTED, reason=reason)
                 )
         late = [key for key, pending in self._pending.items() if pending.due_ns < now_ns]
-        out: list[Out] = []
+        out = [Out(*message) for message in self.routes.tick(now_ns)]
         for key in late:
             pending = self._pending.pop(key)
             text = f"{pending.holder!r} did not answer within {ANSWER_WITHIN_NS / 1e9:g} s"
@@ -158,11 +162,29 @@ class Desk:
             self._servers.pop(user, None)
             self._servers[user] = None
             answer = True
+        elif verb == b"command":
+            called = self.routes.on_call(
+                identity, grant, request_id, body, self._host(now_ns), self.grants, now_ns
+            )
+            return [Out(*message) for message in called]
+        elif verb == b"commanded":
+            return [Out(*message) for message in self.routes.on_answer(user, request_id, body)]
         elif verb == b"history":
             return self._route_ask(identity, grant, request_id, body, now_ns)
         else:
             raise CodecError(f"unknown verb {verb[:20]!r}")
         return [Out(identity, [request_id, b"ok", _encode(answer)])]
+
+    def _host(self, now_ns: int) -> Callable[[str], tuple[str, bytes] | None]:
+        """Return who hosts a device, and where, if they have been heard lately."""
+
+        def host(device: str) -> tuple[str, bytes] | None:
+            user = self._announced[device][0] if device in self._announced else ""
+            if user not in self._place or now_ns - self._seen_ns[user] > SILENT_NS:
+                return None
+            return user, self._place[user]
+
+        return host
 
     def _announce(self, user: str, grant: Grant, device: Device) -> int:
         if not grant.may_announce(device.name):

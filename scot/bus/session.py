@@ -52,13 +52,20 @@ class Asked(NamedTuple):
     ask: HistoryRequest
 
 
+class Called(NamedTuple):
+    """A command is for a device of ours; answer with ``[key, "commanded", answer]``."""
+
+    key: bytes
+    body: bytes
+
+
 class NewCatalogue(NamedTuple):
     """The catalogue changed."""
 
     catalogue: Catalogue
 
 
-Effect: TypeAlias = Send | Answered | Asked | NewCatalogue
+Effect: TypeAlias = Send | Answered | Asked | Called | NewCatalogue
 
 
 class _Question(NamedTuple):
@@ -143,6 +150,8 @@ class Session:
         try:
             if status == b"ask":
                 return [Asked(request_id, _ask.decode(rest[0]))]
+            if status == b"command":
+                return [Called(request_id, rest[0])]
             question = self._questions.pop(request_id, None)
             if question is None:
                 return []

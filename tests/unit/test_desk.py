@@ -11,6 +11,7 @@ from scot.access import Grant
 from scot.bus.desk import ANSWER_WITHIN_NS, MAX_PENDING, SILENT_NS, Desk, Out, Welcome
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle, Numeric
 from scot.codec import read_header
+from scot.command import Ask, Outcome, State
 from scot.history import HistoryReply, HistoryRequest
 from scot.timestamp import ClockState, Timestamp
 
@@ -20,6 +21,7 @@ GRANTS = [
     Grant(name="tracker", publish=["or1/tracker/"], devices=["tracker"]),
     Grant(name="recorder", subscribe=["or1/"], serve=True),
     Grant(name="console", subscribe=["or1/"]),
+    Grant(name="nurse", command=["or1/monitor/"], role="or_staff"),
     Grant(name="numerics", subscribe=["or1/monitor/hr"]),
     Grant(name="player", devices=["*"], subscribe=["or1/"], serve=True),
 ]
@@ -38,11 +40,13 @@ class Room:
     def __init__(self) -> None:
         self.now_ns = 100 * S
         self.versions: list[int] = []
+        self.steps: list[dict[str, Any]] = []
         self.desk = Desk(
             7,
             Catalogue(workspace="or1"),
             {grant.name: grant for grant in GRANTS},
             lambda catalogue: self.versions.append(catalogue.version),
+            self.steps.append,
         )
 
     def send(self, user: str, verb: bytes, body: Any = None, request: bytes = b"r1") -> list[Out]:
@@ -353,3 +357,34 @@ def test_a_device_whose_description_would_swell_is_refused(room: Room) -> None:
     device = msgspec.structs.replace(MONITOR, channels={"one": channel})
     text = refusal(room.send("monitor", b"announce", device), "monitor")
     assert text == "more than 100000 items"
+
+
+def test_a_command_goes_to_the_host_that_announced_the_device_and_its_answer_comes_back() -> None:
+    room = Room()
+    room.send("monitor", b"announce", MONITOR)
+    call = Ask(address="or1/monitor/nibp_start", key="k1")
+    (out,) = room.send("nurse", b"command", call)
+    assert (out.identity, out.parts[1]) == (b"monitor", b"command")
+    answer = msgspec.msgpack.encode(Outcome(address=call.address, key="k1", state=State.DONE))
+    back = room.desk.on(b"monitor", "monitor", [out.parts[0], b"commanded", answer], room.now_ns)
+    assert back == [Out(b"nurse", [b"r1", b"ok", answer])]
+    assert room.steps == []
+
+
+def test_a_command_for_a_host_that_fell_silent_is_refused_and_in_the_record() -> None:
+    room = Room()
+    room.send("monitor", b"announce", MONITOR)
+    room.now_ns += SILENT_NS + 1
+    (out,) = room.send("nurse", b"command", Ask(address="or1/monitor/nibp_start", key="k1"))
+    assert out.parts[1] == b"ok"
+    assert [step["why"] for step in room.steps] == ["no_device"]
+    (out,) = room.send("console", b"command", Ask(address="or1/monitor/nibp_start", key="k1"))
+    assert [step["why"] for step in room.steps] == ["no_device", "grant"]
+
+
+def test_an_answer_to_no_call_is_counted() -> None:
+    room = Room()
+    refused = room.desk.refused
+    (out,) = room.send("monitor", b"commanded", Outcome(address="a", key="k", state=State.DONE))
+    assert out.parts[1] == b"no"
+    assert room.desk.refused == refused + 1
