@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import resource
 import signal
 import sys
@@ -39,6 +40,7 @@ BACKOFF_S = (0.3, 0.6, 1.2, 2.0)
 STEADY_S = 10.0
 LOOK_S = 0.2
 OPEN_FILES = 65_536
+RESTARTS = "SCOT_RESTARTS"  # the room says it in the environment of what it starts
 
 
 @dataclass
@@ -78,6 +80,12 @@ def say(**line: Any) -> None:
     sys.stdout.flush()
 
 
+def restarts() -> int | None:
+    """Return how often the room started this process again; None when no room did."""
+    told = os.environ.get(RESTARTS, "")
+    return int(told) if told.isdigit() else None
+
+
 class DeviceHost:
     """Runs one provider and publishes what it yields; reconnects for ever, with back-off."""
 
@@ -96,7 +104,8 @@ class DeviceHost:
         )
         self.device.offer(*self.provider_type.declared())
         self.samples = 0
-        self.reconnects = -1
+        self.reconnects = 0
+        self._first = True  # no sample of this connection to the device has come
         self._announced = -1
         self._last_ns = machine.monotonic_ns()
         self._reason = ""
@@ -107,7 +116,7 @@ class DeviceHost:
         failures = 0
         try:
             while True:
-                self.reconnects += 1
+                self._first = True
                 started_ns = machine.monotonic_ns()
                 self.device.move(Lifecycle.CONNECTING, self._reason)
                 reason = await self._once()
@@ -149,6 +158,9 @@ class DeviceHost:
         if self._announced != device.version:
             await self._announce()
         self._last_ns = machine.monotonic_ns()
+        if self._first:
+            self._first = False
+            self.reconnects += self.samples > 0
         self.samples += 1
         self.connection.publish(sample, device.channels[sample.channel])
 
@@ -163,9 +175,10 @@ class DeviceHost:
                 device.move(Lifecycle.DEGRADED, f"no sample for more than {limit_s:g} s")
             if self._announced != device.version:
                 await self._announce()
+            self.connection.reports.accuracy_ns[device.name] = device.accuracy_ns
             self.connection.counters[device.name] = {
                 "samples": self.samples,
-                "reconnects": max(0, self.reconnects),
+                "reconnects": self.reconnects,
                 **device.health,
             }
 
@@ -191,6 +204,7 @@ async def host_device(state: Path, room: RoomFile, name: str, stopping: asyncio.
     if name not in tables:
         raise RoomError(f"no device {name!r} in the room file; it has: {', '.join(tables)}")
     connection = await Connection.join(Link.load(state, name))
+    connection.reports.restarts = restarts()
     host = DeviceHost(tables[name], connection)
     running = asyncio.create_task(host.run())
     say(ready={"provider": tables[name].provider})
@@ -208,6 +222,7 @@ async def host_service(
     """Host a service found through the entry points ``scot.services`` until `stopping`."""
     serve = plugin.load("scot.services", name)
     connection = await Connection.join(Link.load(state, name))
+    connection.reports.restarts = restarts()
     service = Service(name, connection, room, state, options, stopping)
     try:
         await serve(service)

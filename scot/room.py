@@ -24,6 +24,7 @@ from scot.clock import machine
 from scot.clock.clock import Clock
 from scot.config import RoomFile
 from scot.errors import RoomError
+from scot.host import RESTARTS
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ class Process:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
+                env={**os.environ, RESTARTS: str(self.restarts)},
                 preexec_fn=_die_with_parent,
             )
         self.pid = process.pid

@@ -51,6 +51,7 @@ _PLAIN: tuple[tuple[str, str, Callable[[Health], Value]], ...] = (
     ("scot_page_samples_left_out_total", "Not sent to slow pages.", lambda h: h.left_out),
     ("scot_page_queue_bytes", "Bytes that wait for all pages.", lambda h: h.queued_bytes),
     ("scot_slowest_page_queue_bytes", "Bytes for the slowest page.", lambda h: h.slowest_bytes),
+    ("scot_forwarded_samples_total", "Samples the broker forwarded.", lambda h: h.forwarded),
     ("scot_refused_total", "Requests, or connections, refused.", lambda h: h.refused),
     ("scot_admitted_total", "Connections with a key of the room.", lambda h: h.admitted),
     ("scot_misasked_total", "Requests to the desk refused.", lambda h: h.misasked),
@@ -210,13 +211,12 @@ def _counts(fresh: dict[str, Health]) -> Iterator[Family]:
     denied = [((key,), n) for health in fresh.values() for key, n in health.denied_of.items()]
     text = "Samples and subscriptions that no grant of the key holds."
     yield from _family("scot_denied_total", text, ["key"], denied)
-    probes: dict[str, int] = {}
-    for health in fresh.values():
-        for source, count in health.probes_refused_of.items():
-            key = source.rpartition("-")[0] or source
-            probes[key] = probes.get(key, 0) + count
-    refused = [((key,), count) for key, count in probes.items()]
-    yield from _family("scot_probes_refused_total", "Clock probes refused.", ["key"], refused)
+    probes = [
+        ((key,), count)
+        for health in fresh.values()
+        for key, count in health.probes_refused_of.items()
+    ]
+    yield from _family("scot_probes_refused_total", "Clock probes refused.", ["key"], probes)
 
 
 def token_of(state: Path) -> str:

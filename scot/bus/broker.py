@@ -29,6 +29,7 @@ from scot.clock.clock import Clock
 from scot.clock.service import ClockService
 from scot.command import COMMANDS
 from scot.errors import ClockError, RoomError, ScotError
+from scot.health import Flow, declare_broker
 from scot.timestamp import ClockState, Timestamp
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ KIND = {
 
 CATALOGUE = Event("catalogue", label={"en": "Catalogue versions"}, latched=True)
 CLOCK = Event("clock", label={"en": "Clock probes and maps"})
+HEALTH = declare_broker()
+HEALTH_NS = 1_000_000_000
 
 
 class Broker:
@@ -104,7 +107,7 @@ class Broker:
             label={"en": "Room", "ja": "部屋"},
             state=Lifecycle.RUNNING,
             epoch=self.epoch,
-            channels={one.name: one for one in (CATALOGUE, CLOCK, COMMANDS)},
+            channels={one.name: one for one in (CATALOGUE, CLOCK, COMMANDS, HEALTH)},
         )
         catalogue = catalogue.with_device(room)
         self._work: dict[str, Callable[[], None]] = {
@@ -117,6 +120,8 @@ class Broker:
         }
         self.desk = Desk(self.epoch, catalogue, grants, self._changed, self._refused)
         self._reported_ns: dict[str, int] = {}
+        self._forwarded = Flow(clock.read())
+        self._health_ns = 0
 
     def _bind(self, name: str, endpoints: Endpoints, pair: KeyPair) -> zmq.Socket[bytes]:
         sock = self._context.socket(KIND[name])
@@ -188,6 +193,27 @@ class Broker:
                 log.warning(text, effect.user, effect.times, effect.what)
             else:
                 self._credit(effect)
+        if now_ns >= self._health_ns:
+            self._health_ns = now_ns + HEALTH_NS
+            self._publish(HEALTH, self._health(now_ns))
+
+    def _health(self, now_ns: int) -> dict[str, Any]:
+        self._forwarded.reach(self.relay.forwarded)
+        return {
+            "state": Lifecycle.RUNNING.value,
+            "forwarded": self.relay.forwarded,
+            "forwarded_hz": self._forwarded.look(now_ns).get("samples_hz", 0.0),
+            "admitted": self._gate.admitted,
+            "refused": self._gate.refused,
+            "denied": self.relay.denied.total(),
+            "denied_of": dict(self.relay.denied),
+            "misasked": self.desk.refused,
+            "subscriptions": self.relay.subscriptions,
+            "questions": self.desk.questions,
+            "probes_refused": self._time.refused,
+            "probes_refused_of": dict(self._time.refused_of),
+            "faults": self.faults.total(),
+        }
 
     def _forward(self, name: str, budget: int) -> None:
         source, out, relay = self._sock[name], self._sock[OUT[name]], self.relay

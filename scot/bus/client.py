@@ -15,14 +15,15 @@ from scot.bus.filler import Ask, Filler
 from scot.bus.publisher import QUESTION, WINDOW, Lane
 from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Session
 from scot.bus.subscriber import Sink, Subscription
-from scot.channel import BULK, Catalogue, Channel, Device, Event
+from scot.channel import BULK, Catalogue, Channel, Device
+from scot.clock.busmap import BusMap
 from scot.codec import Frame, Header, decode, write
 from scot.errors import UNREADABLE, CodecError
+from scot.health import HEALTH, Head, Reports, clock, reception
 from scot.history import History, HistoryReply, HistoryRequest
 from scot.sample import Flags, Sample
 from scot.timestamp import Timestamp
 
-HEALTH = Event("health", label={"en": "Health", "ja": "状態"}, stale_after_s=3.0)
 FILL_WITHIN_NS = 5_000_000_000
 OUT = ("ctl_out", "bulk_out")
 MAX_ROUTES = 4_096
@@ -59,6 +60,7 @@ class Client:
         epoch: of the samples this client numbers itself (health): bus time when it joined.
         counters: extra numbers that ride along in a device's ``health``, by device name.
         history: what this process published lately.
+        reports: what each ``health`` says of samples, links and this process.
         malformed: messages that could not be read.
     """
 
@@ -67,13 +69,14 @@ class Client:
         self.epoch = 0
         self.counters: dict[str, dict[str, Any]] = {}
         self.history = History()
+        self.reports = Reports()
         self.malformed = 0
         self.session = Session(workspace, where)
         self.lanes = {name: Lane(name) for name in WINDOW}
         self.subscriptions: list[Subscription] = []
         self.filler = Filler(self.subscriptions)
         self._with_health: dict[str, Device] = {}
-        self._heads: dict[str, dict[str, tuple[int, int]]] = {}
+        self._heads: dict[bytes, Head] = {}  # by topic
         self._health_seq: dict[str, int] = {}
         self._serving = False
         self._fills: dict[bytes, int] = {}
@@ -102,6 +105,8 @@ class Client:
         """Take what came from one of the broker's sockets, in order."""
         self._now_ns = now_ns
         if socket in OUT:
+            size = sum(sum(map(len, parts)) for parts in messages)
+            self.reports.heard[socket.removesuffix("_out")].add(size, len(messages))
             return self._on_frames(messages, now_ns)
         effects: list[Effect] = []
         if socket == "query":
@@ -126,7 +131,8 @@ class Client:
             health: publish its ``health``; False for a player's devices.
         """
         if health:
-            channels = {**device.channels, HEALTH.name: HEALTH}
+            channels = {**device.channels}
+            channels.setdefault(HEALTH.name, HEALTH)  # it may declare fields of its own
             device = msgspec.structs.replace(device, channels=channels)
             self._with_health[device.name] = device
         request_id, effects = self.session.announce(device, now_ns)
@@ -135,8 +141,11 @@ class Client:
     def publish(self, frame: Frame, header: Header, channel: Channel, now_ns: int) -> list[Effect]:
         """Send a frame now, or as soon as there is credit; it is also kept in our History."""
         self.history.add(frame, header)
-        _, device, name = frame.address.split("/")
-        self._heads.setdefault(device, {})[name] = (header.epoch, header.seq + 1)
+        head = self._heads.get(frame.topic)
+        if head is None:
+            device = frame.address.split("/")[1]
+            head = self._heads[frame.topic] = self.reports.head(device, channel, header)
+        head.published(channel, header, frame.size)
         lane = self.lanes["bulk_in" if channel.kind in BULK else "ctl_in"]
         return _publish(lane.name, lane.put(frame, now_ns))
 
@@ -144,21 +153,34 @@ class Client:
         """Take back what a socket had no room for: all but the first `sent` frames wait again."""
         self.lanes[publish.socket].back(publish.frames[sent:])
 
-    def health(self, time: Timestamp, now_ns: int) -> list[Effect]:
-        """Publish how each device fares, and how far its channels have come; once a second."""
+    def health(self, time: Timestamp, now_ns: int, known: BusMap | None = None) -> list[Effect]:
+        """Publish how each device fares, and how far its channels have come; once a second.
+
+        Args:
+            time: now.
+            now_ns: monotonic.
+            known: the map that `time` is by.
+        """
         effects: list[Effect] = []
+        lanes = {
+            name.removesuffix("_in"): {"waiting": lane.held, "dropped": sum(lane.dropped.values())}
+            for name, lane in self.lanes.items()
+        }
+        missed = self._missed()
+        age_s = 0.0 if known is None else (now_ns - known.local_ns) / 1e9
+        self.reports.rejoined = self.session.rejoined
+        common = {
+            "held": self.held,
+            "dropped": self.dropped,
+            "clock": clock(time, 0 if known is None else known.epoch, age_s),
+        }
         for name, device in self._with_health.items():
             value = {
                 "state": device.state.value,
                 "reason": device.reason,
-                "held": self.held,
-                "dropped": self.dropped,
-                "clock": {
-                    "state": time.state.label,
-                    "bound_ns": time.bound_ns,
-                    "err_ns": time.err_ns,
-                },
-                "heads": {one: list(head) for one, head in self._heads.get(name, {}).items()},
+                **common,
+                "heads": self.reports.heads(name),
+                **self.reports.say(name, now_ns, time.bus_ns, lanes, missed),
                 **self.counters.get(name, {}),
             }
             seq = self._health_seq.get(name, 0)
@@ -167,6 +189,15 @@ class Client:
             sample = Sample(address, self.epoch, seq, time, Flags(0), value)
             effects += self.publish(*write(sample, HEALTH.kind), HEALTH, now_ns)
         return effects
+
+    def _missed(self) -> dict[str, int] | None:
+        """Return what this process misses; None when it does not listen."""
+        if not self.subscriptions:
+            return None
+        malformed = self.malformed + self.session.malformed
+        malformed += sum(one.malformed for one in self.subscriptions)
+        filled = sum(self.filler.backfilled.values())
+        return reception([one.gaps for one in self.subscriptions], filled, malformed)
 
     @property
     def idle(self) -> bool:

@@ -23,6 +23,7 @@ from scot.channel import Catalogue, Channel, Device
 from scot.clock.clock import Clock
 from scot.codec import Frame, Header, read_header, write
 from scot.errors import UNREADABLE, BusError, BusTimeoutError, ScotError
+from scot.health import Reports
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Sample
 
@@ -223,6 +224,11 @@ class Connection:
         return self.client.counters
 
     @property
+    def reports(self) -> Reports:
+        """What its devices' ``health`` says of samples, links and this process."""
+        return self.client.reports
+
+    @property
     def lost(self) -> dict[str, int]:
         """Samples that are missing now, by address; the worst of all subscriptions."""
         return self.client.lost
@@ -324,6 +330,7 @@ class Connection:
         while True:
             await asyncio.sleep(HEALTH_S)
             self._idle.clear()
-            self._do(self.client.health(self.clock.stamp(), self.clock.read()))
+            local_ns = self.clock.read()
+            self._do(self.client.health(self.clock.stamp(local_ns), local_ns, self.clock.map))
             if self.client.idle:
                 self._idle.set()

@@ -87,6 +87,11 @@ class Desk:
         self._pending: dict[bytes, _Pending] = {}
         self._count = 0
 
+    @property
+    def questions(self) -> int:
+        """How many wait for an answer of their holder."""
+        return len(self._pending)
+
     def on(self, identity: bytes, user: str, parts: list[bytes], now_ns: int) -> list[Out]:
         """Take one message from a client and return what to send."""
         if len(parts) < 3 or len(parts[0]) > 16:

@@ -142,6 +142,11 @@ class Relay:
 
     # -- subscriptions
 
+    @property
+    def subscriptions(self) -> int:
+        """How many are held, of all keys on both sockets."""
+        return sum(held.total() for held in self._held.values())
+
     def subscribe(self, name: str, user: str, message: bytes) -> Listen | None:
         """Take what an XPUB says, a 1 or 0 and the prefix; return what to do about it."""
         prefix = message[1:]

@@ -84,6 +84,7 @@ class Session:
     Attributes:
         catalogue: the newest known.
         broker: start of the broker that last answered, bus ns; 0 before the first answer.
+        rejoined: how often another broker answered than before.
         met: the first catalogue has come.
         malformed: messages of the broker that could not be read.
         due_ns: when `tick` has something to do.
@@ -92,6 +93,7 @@ class Session:
     def __init__(self, workspace: str, where: str = "the broker") -> None:
         self.catalogue = Catalogue(workspace=workspace)
         self.broker = 0
+        self.rejoined = 0
         self.met = False
         self.malformed = 0
         self.due_ns = 0
@@ -214,6 +216,7 @@ class Session:
     def _on_welcome(self, welcome: Welcome, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
         new = welcome.broker != self.broker
+        self.rejoined += new and self.broker != 0
         self.broker = welcome.broker
         if welcome.broker != self._told:
             self._told = welcome.broker

@@ -121,10 +121,12 @@ def kernel(scope: Scope, proc: Path = PROC, shared: Path = SHARED) -> Iterator[F
         proc: where the kernel tells of itself.
         shared: where shared memory is.
     """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < MIN_FILES:
-        what = f"a process may open {soft} files (limit {MIN_FILES})"
-        yield Finding("warning", what, f"ulimit -n {4 * MIN_FILES}, or LimitNOFILE= of the service")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a room's processes take all they may
+    if 0 <= most < MIN_FILES:
+        what = f"a process may open {most} files ({MIN_FILES} are wanted)"
+        yield Finding(
+            "warning", what, f"ulimit -Hn {16 * MIN_FILES}, or LimitNOFILE= of the service"
+        )
     try:
         size = shutil.disk_usage(shared).free
         if size < MIN_SHARED_BYTES:

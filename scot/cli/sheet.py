@@ -190,6 +190,8 @@ def _device_line(row: DeviceRow, width: int) -> Text:
         sign, style = "✗", "bold red"
     sent = None if health is None else (health.received or health.sent)
     rate = None if sent is None else sent.ctl.samples_hz + sent.bulk.samples_hz
+    if health is not None and health.forwarded_hz is not None:
+        rate, sent = health.forwarded_hz, None  # the broker counts no bytes
     size = None if sent is None else sent.ctl.bytes_hz + sent.bulk.bytes_hz
     times = None if health is None else (health.times or health.clock)
     lost = filled = queue = None

@@ -170,9 +170,9 @@ def _broker(room: Room, health: Health) -> Iterator[Finding]:
         what = f"{refused} connections without a key of this room were refused {room.lately}"
         fix = "a process of an older start of this room, or a stranger: the log has the address"
         yield Finding("warning", what, fix + log)
-    for source in sorted(health.probes_refused_of):
-        if refused := room.rise(BROKER, f"probes_refused_of.{source}"):
-            what = f"{refused} clock probes of {source} refused {room.lately}"
+    for key in sorted(health.probes_refused_of):
+        if refused := room.rise(BROKER, f"probes_refused_of.{key}"):
+            what = f"{refused} clock probes of {key or 'nobody'} refused {room.lately}"
             fix = "its times are not our answers to it: two processes with one key, or a client "
             fix += "that makes them up; its own clock alone is concerned"
             yield Finding("warning", what, fix + log)

@@ -13,12 +13,13 @@ from scot.health.fields import (
     declare_broker,
     read,
 )
-from scot.health.report import Flow, Reports, clock, reception
+from scot.health.report import Flow, Head, Reports, clock, reception
 from scot.health.watch import HealthWatch, Known
 
 __all__ = [
     "HEALTH",
     "Flow",
+    "Head",
     "Health",
     "HealthWatch",
     "Known",

@@ -84,10 +84,8 @@ DASHBOARD: dict[str, _Field] = {
     "slowest_bytes": ("By", "waiting for the slowest page", "最遅の送信待ち"),
 }
 BROKER: dict[str, _Field] = {
-    "sent.ctl.samples": ("{sample}", "signals forwarded", "中継した信号"),
-    "sent.ctl.samples_hz": ("{sample}/s", "signals forwarded, rate", "中継 信号 毎秒"),
-    "sent.bulk.samples": ("{sample}", "pictures forwarded", "中継した映像"),
-    "sent.bulk.samples_hz": ("{sample}/s", "pictures forwarded, rate", "中継 映像 毎秒"),
+    "forwarded": ("{sample}", "forwarded", "中継"),
+    "forwarded_hz": ("{sample}/s", "forwarded, rate", "中継 毎秒"),
     "admitted": ("{connection}", "connections with a key of the room", "接続許可"),
     "refused": ("{connection}", "connections without one", "接続拒否"),
     "denied": ("{message}", "samples and subscriptions no grant holds", "権限外"),
@@ -139,7 +137,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process has published of a device; what the broker has forwarded."""
+    """What a process has published of a device."""
 
     ctl: Lane = Lane()
     bulk: Lane = Lane()
@@ -182,7 +180,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         silent: age in s of each channel that is older than it may be.
         denied_of: of the broker: what was denied, by key.
-        probes_refused_of: of the broker: refused clock probes, by source.
+        probes_refused_of: of the broker: refused clock probes, by key.
         counts: every other count at its top level, such as a provider's own.
     """
 
@@ -213,6 +211,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     left_out: _Count | None = None
     queued_bytes: _Count | None = None
     slowest_bytes: _Count | None = None
+    forwarded: _Count | None = None
+    forwarded_hz: _Amount | None = None
     admitted: _Count | None = None
     denied: _Count | None = None
     denied_of: _Counts = {}

@@ -12,6 +12,7 @@ from scot.gap import GapDetector
 from scot.timestamp import ClockState, Timestamp
 
 AGING = frozenset({Kind.NUMERIC, Kind.WAVEFORM, Kind.POSE, Kind.VIDEO})
+NAME = "health"
 MAX_SILENT = 64
 LOOKS = 3  # so that a channel of 1 Hz does not read 0 and 2 in turn
 RECENT_NS = 5_000_000_000
@@ -49,6 +50,10 @@ class Flow:
         self.samples += samples
         self.bytes += size
 
+    def reach(self, samples: int, size: int = 0) -> None:
+        """Take counts that somebody else keeps, since start."""
+        self.samples, self.bytes = samples, size
+
     def look(self, now_ns: int) -> dict[str, Any]:
         """Return counts, and rates over the last `LOOKS` looks; nothing while nothing came.
 
@@ -71,23 +76,43 @@ class Flow:
         }
 
 
+class Head:
+    """How far one channel has come: its last sample, and how many and how large they were.
+
+    Attributes:
+        channel: as it was published last.
+        header: of the last sample.
+        samples, bytes: since start; bytes of whole frames.
+    """
+
+    __slots__ = ("bytes", "channel", "header", "samples")
+
+    def __init__(self, channel: Channel, header: Header) -> None:
+        self.channel = channel
+        self.header = header
+        self.samples = 0
+        self.bytes = 0
+
+    def published(self, channel: Channel, header: Header, size: int) -> None:
+        """Note one sample; `size` is of its whole frame, B."""
+        self.channel = channel
+        self.header = header
+        self.samples += 1
+        self.bytes += size
+
+
 class Report:
     """What one process has published of one device.
 
     Its own ``health`` is no sample of the device and does not count.
+
+    Attributes:
+        heads: of each channel, by name.
     """
 
     def __init__(self) -> None:
-        self.ctl = Flow()
-        self.bulk = Flow()
-        self._newest: dict[str, tuple[Channel, Header]] = {}
-
-    def published(self, channel: Channel, header: Header, size: int) -> None:
-        """Note one sample; `size` is of its whole frame, B."""
-        (self.bulk if channel.kind in BULK else self.ctl).add(size)
-        newest = self._newest.get(channel.name)
-        if newest is None or newest[1].bus_ns <= header.bus_ns:
-            self._newest[channel.name] = channel, header
+        self.heads: dict[str, Head] = {}
+        self._flows = {"ctl": Flow(), "bulk": Flow()}
 
     def say(self, now_ns: int, bus_ns: int) -> dict[str, Any]:
         """Return the part of ``health`` that tells of the device's samples.
@@ -96,7 +121,8 @@ class Report:
             now_ns: the local monotonic clock.
             bus_ns: bus time now.
         """
-        newest = list(self._newest.values())
+        heads = [head for name, head in self.heads.items() if name != NAME]
+        newest = [(head.channel, head.header) for head in heads]
         age_s = None
         if newest:
             age_s = round((bus_ns - max(header.bus_ns for _, header in newest)) / 1e9, 3)
@@ -107,9 +133,7 @@ class Report:
             and not channel.latched
             and (old_s := (bus_ns - header.bus_ns) / 1e9) > channel.stale_after_s
         }
-        flows = {"ctl": self.ctl, "bulk": self.bulk}
-        sent = {name: look for name, flow in flows.items() if (look := flow.look(now_ns))}
-        said: dict[str, Any] = {"age_s": age_s, "sent": sent}
+        said: dict[str, Any] = {"age_s": age_s, "sent": self._sent(heads, now_ns)}
         if silent:
             said["silent"] = dict(sorted(silent.items())[:MAX_SILENT])
         aging = [header for channel, header in newest if channel.kind in AGING]
@@ -117,6 +141,15 @@ class Report:
             last_ns = max(header.bus_ns for header in aging)
             said["times"] = _worst(h.time for h in aging if h.bus_ns >= last_ns - RECENT_NS)
         return said
+
+    def _sent(self, heads: list[Head], now_ns: int) -> dict[str, Any]:
+        sent: dict[str, Any] = {}
+        for name, flow in self._flows.items():
+            mine = [head for head in heads if (head.channel.kind in BULK) == (name == "bulk")]
+            flow.reach(sum(head.samples for head in mine), sum(head.bytes for head in mine))
+            if look := flow.look(now_ns):
+                sent[name] = look
+        return sent
 
 
 class Reports:
@@ -136,12 +169,23 @@ class Reports:
         self.accuracy_ns: dict[str, int | None] = {}
         self._devices: dict[str, Report] = {}
 
+    def head(self, device: str, channel: Channel, header: Header) -> Head:
+        """Return what is kept of a channel; whoever publishes often keeps hold of it."""
+        heads = self._devices.setdefault(device, Report()).heads
+        found = heads.get(channel.name)
+        if found is None:
+            found = heads[channel.name] = Head(channel, header)
+        return found
+
     def published(self, device: str, channel: Channel, header: Header, size: int) -> None:
         """Note one sample of a device; `size` is of its whole frame, B."""
+        self.head(device, channel, header).published(channel, header, size)
+
+    def heads(self, device: str) -> dict[str, list[int]]:
+        """Return epoch and next seq of each channel of a device: they tell of a lost tail."""
         report = self._devices.get(device)
-        if report is None:
-            report = self._devices[device] = Report()
-        report.published(channel, header, size)
+        heads = {} if report is None else report.heads
+        return {n: [head.header.epoch, head.header.seq + 1] for n, head in heads.items()}
 
     def say(
         self,

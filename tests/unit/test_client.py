@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from scot.access import Grant
-from scot.bus.client import HEALTH, Client, Effect, Listen, Publish, read_reply
+from scot.bus.client import Client, Effect, Listen, Publish, read_reply
 from scot.bus.desk import Desk
 from scot.bus.filler import AGAIN_NS, HOLDERS, SETTLE_NS, Ask
 from scot.bus.relay import Credit, Relay
@@ -21,6 +21,7 @@ from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Device, Lifecycle, Numeric
 from scot.codec import write
 from scot.errors import BusError, BusTimeoutError
+from scot.health import HEALTH
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Flags, NumericValue, Sample
 from scot.timestamp import ClockState, Timestamp
