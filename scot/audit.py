@@ -87,9 +87,13 @@ class Audit:
         self._allowance = float(BURST)
         self._filled_ns = 0
 
-    def acted(self, what: str, now_ns: int, **fields: Any) -> list[Row]:
+    def acted(self, what: str, now_ns: int, count: int = 1, **fields: Any) -> list[Row]:
         """Return the row of something that was done; these are never held back."""
-        return [self._row(what, Outcome.SUCCESS, now_ns, fields)]
+        return [self._row(what, Outcome.SUCCESS, now_ns, fields, count)]
+
+    def failed(self, what: str, now_ns: int, **fields: Any) -> list[Row]:
+        """Return the row of a fault of the room's own; these are never held back either."""
+        return [self._row(what, Outcome.FAILURE, now_ns, fields)]
 
     def refused(self, what: str, now_ns: int, count: int = 1, **fields: Any) -> list[Row]:
         """Return the rows to write for a refused try; none while it is only counted.

@@ -21,10 +21,12 @@ from typing import Any
 import msgspec
 
 from scot import plugin
-from scot.access import Roster
+from scot.access import Access, Roster
+from scot.bus.authority import Posted
 from scot.bus.broker import Broker
 from scot.bus.connection import Connection
-from scot.bus.keys import Endpoints, KeyPair, Link
+from scot.bus.keys import OWN, Endpoints, KeyPair, Link
+from scot.bus.trail import TRAIL, Trail
 from scot.channel import Catalogue, Lifecycle
 from scot.clock import machine
 from scot.clock.busmap import BusMap
@@ -243,7 +245,16 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
         case=room.room.case,
         volumes={volume.frame: volume.file for volume in room.volume},
     )
-    broker = Broker(endpoints, pair, Roster.load(state / "roster.json"), Clock(session), catalogue)
+    own = Roster.parse((state / OWN).read_bytes(), state / OWN)
+    broker = Broker(
+        endpoints,
+        pair,
+        Access(own, now_ns=machine.utc_ns()),
+        Clock(session),
+        catalogue,
+        posted=Posted.at(state, room.room.workspace),
+        trail=Trail(state / TRAIL),
+    )
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: stopped.append(got))

@@ -19,7 +19,7 @@ from benchmarks.bed.bent import Bent
 from benchmarks.bed.wire import die_with_parent
 from scot.access import Roster
 from scot.bus.broker import Broker
-from scot.bus.keys import Endpoints, KeyPair, Link
+from scot.bus.keys import OWN, Endpoints, KeyPair, Link
 from scot.bus.probing import Probing
 from scot.bus.socket import context
 from scot.channel import Catalogue
@@ -65,7 +65,7 @@ def broker(plan: Plan, _log: Path) -> None:
     state = Path(plan.state)
     endpoints = msgspec.json.decode((state / "endpoints.json").read_bytes(), type=Endpoints)
     pair = msgspec.json.decode((state / "keys" / "broker.json").read_bytes(), type=KeyPair)
-    roster = Roster.load(state / "roster.json")
+    roster = Roster.parse((state / OWN).read_bytes(), state / OWN)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     catalogue = Catalogue(workspace=endpoints.workspace)

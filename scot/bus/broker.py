@@ -9,7 +9,9 @@ from typing import Any
 
 import zmq
 
-from scot.access import Roster
+from scot.access import Access, Roster
+from scot.audit import Audit
+from scot.bus.authority import Posted
 from scot.bus.desk import Desk, Out
 from scot.bus.keys import PORTS, Endpoints, KeyPair
 from scot.bus.relay import Credit, Denied, Relay
@@ -23,6 +25,7 @@ from scot.bus.socket import (
     rank,
     serve,
 )
+from scot.bus.trail import Trail
 from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
@@ -69,9 +72,11 @@ class Broker:
     Args:
         endpoints: where to bind.
         pair: the broker's keys.
-        roster: who may enter, and what for.
+        access: who may enter, and what for.
         clock: the session's clock.
         catalogue: workspace, title, case and volumes, without devices.
+        posted: the signed roster that `access` follows; None for none.
+        trail: where the audit's rows go; None for nowhere.
 
     Attributes:
         faults: messages whose handling failed, by the name of the socket; the broker goes on.
@@ -85,9 +90,12 @@ class Broker:
         self,
         endpoints: Endpoints,
         pair: KeyPair,
-        roster: Roster,
+        access: Access | Roster,
         clock: Clock,
         catalogue: Catalogue,
+        *,
+        posted: Posted | None = None,
+        trail: Trail | None = None,
     ) -> None:
         if clock.map is None:
             raise ClockError("a broker needs the session's own clock")
@@ -95,10 +103,11 @@ class Broker:
         self._session = clock.map
         self.epoch = clock.now()
         self.faults: Counter[str] = Counter()
-        grants = roster.by_name()
-        self.relay = Relay(self.epoch, grants)
         self._context = context()
-        self._gate = Gate(self._context, roster)
+        audit = Audit(catalogue.workspace, "broker")
+        self._gate = Gate(self._context, access, posted, audit, trail)
+        self._gate.tick()  # the roster is read before anybody can ask
+        self.relay = Relay(self.epoch, self._gate.grants)
         self._sock = {name: self._bind(name, endpoints, pair) for name in PORTS}
         self._time = ClockService(clock, lambda row: self._publish(CLOCK, row))
         room = Device(
@@ -118,7 +127,8 @@ class Broker:
             "query": self._query,
             "bulk_in": lambda: self._forward("bulk_in", BULK_BUDGET),
         }
-        self.desk = Desk(self.epoch, catalogue, grants, self._changed, self._refused)
+        self.desk = Desk(self.epoch, catalogue, self._gate.grants, self._changed, self._refused)
+        self._learnt: dict[str, set[bytes]] = {name: set() for name in OUT}  # since the last tick
         self._reported_ns: dict[str, int] = {}
         self._forwarded = Flow(clock.read())
         self._health_ns = 0
@@ -132,6 +142,7 @@ class Broker:
         if KIND[name] == zmq.XPUB:
             sock.setsockopt(zmq.XPUB_MANUAL, 1)
             sock.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self._gate.watch(name, sock)
         try:
             sock.bind(endpoints.url(name))
         except zmq.ZMQError as error:
@@ -150,14 +161,13 @@ class Broker:
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()`; it is asked at least every 100 ms."""
         poller = zmq.Poller()
-        poller.register(self._gate.sock, zmq.POLLIN)
-        for sock in self._sock.values():
+        for sock in (*self._gate.socks, *self._sock.values()):
             poller.register(sock, zmq.POLLIN)
         tick_ns = 0
         while not stop():
             ready = dict(poller.poll(TICK_MS))
-            if self._gate.sock in ready:
-                self._guard("gate", self._gate.answer)
+            if not ready.keys().isdisjoint(self._gate.socks):
+                self._guard("gate", self._enter)
             for name, work in self._work.items():  # the clock first, then signals, then pictures
                 if self._sock[name] in ready:
                     self._guard(name, work)
@@ -169,7 +179,8 @@ class Broker:
 
     def close(self) -> None:
         """Close every socket."""
-        for sock in (*self._sock.values(), self._gate.sock):
+        self._gate.close()
+        for sock in self._sock.values():
             sock.close(linger=0)
         self._context.term()
 
@@ -184,13 +195,28 @@ class Broker:
                 self._reported_ns[name] = now_ns
                 log.exception("a message on %s failed; %d so far", name, self.faults[name])
 
+    def _enter(self) -> None:
+        self._gate.answer()
+        self._regrant()
+
+    def _regrant(self) -> None:
+        if self._gate.regranted():
+            self.desk.grants = self._gate.grants
+            self.relay.regrant(self._gate.grants)
+
     def _tick(self) -> None:
         now_ns = self.clock.read()
+        self._gate.tick()
+        self._regrant()
+        for learnt in self._learnt.values():
+            learnt.clear()
         self._send(self.desk.tick(now_ns))
         for effect in self.relay.tick(now_ns):
             if isinstance(effect, Denied):
                 text = "denied %r %d times; the last was %r"
                 log.warning(text, effect.user, effect.times, effect.what)
+                what = effect.what.rstrip(b"\0").decode("ascii", "replace")
+                self._gate.denied(effect.verb, effect.user, what, count=effect.times)
             else:
                 self._credit(effect)
         if now_ns >= self._health_ns:
@@ -213,10 +239,12 @@ class Broker:
             "probes_refused": self._time.refused,
             "probes_refused_of": dict(self._time.refused_of),
             "faults": self.faults.total(),
+            **self._gate.health(),
         }
 
     def _forward(self, name: str, budget: int) -> None:
         source, out, relay = self._sock[name], self._sock[OUT[name]], self.relay
+        gate, learnt = self._gate, self._learnt[name]
         for _ in range(budget):
             try:
                 identity = source.recv(zmq.NOBLOCK)
@@ -225,7 +253,10 @@ class Broker:
             parts = rest(source)
             if not parts:
                 continue
-            user, topic = user_id(parts[0]), parts[0].bytes
+            if identity not in learnt:
+                learnt.add(identity)
+                gate.learn(parts[0])
+            user, topic = gate.user(parts[0]), parts[0].bytes
             if not topic:
                 self._credit(relay.asked(name, identity))
             elif len(parts) != 3:
@@ -249,7 +280,7 @@ class Broker:
                 frame = sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            listen = self.relay.subscribe(name, user_id(frame), frame.bytes)
+            listen = self.relay.subscribe(name, self._gate.learn(frame), frame.bytes)
             if listen is not None:
                 option = zmq.SUBSCRIBE if listen.begins else zmq.UNSUBSCRIBE
                 sock.setsockopt(option, listen.prefix)
@@ -265,11 +296,11 @@ class Broker:
             parts = rest(sock)
             if not parts:
                 continue
-            user = user_id(parts[0])
+            user = self._gate.learn(parts[0])
             try:
                 reply = self._time.on_request(user, identity.hex(), parts[0].bytes, received_ns)
             except ScotError as error:
-                self.relay.deny(user, f"a probe: {error}".encode())
+                self.relay.deny(user, str(error).encode(), "probe")
                 continue
             sock.send_multipart([identity, reply], zmq.NOBLOCK)
 
@@ -282,9 +313,12 @@ class Broker:
                 return
             parts = rest(sock)
             if parts:
-                user = user_id(parts[0])
+                user = self._gate.learn(parts[0])
                 message = [part.bytes for part in parts]
                 self._send(self.desk.on(identity, user, message, self.clock.read()))
+        refusals, self.desk.refusals = self.desk.refusals, []
+        for refusal in refusals:
+            self._gate.denied(refusal.verb, refusal.user, "", refusal.text)
 
     def _send(self, out: list[Out]) -> None:
         for identity, parts in out:
@@ -312,11 +346,3 @@ def rest(sock: zmq.Socket[bytes]) -> list[zmq.Frame]:
     while sock.getsockopt(zmq.RCVMORE):
         parts.append(sock.recv(copy=False))
     return parts
-
-
-def user_id(frame: zmq.Frame) -> str:
-    """Return whose frame it is: the grant's name our gate gave; empty when nobody's."""
-    try:
-        return str(frame.get("User-Id"))
-    except zmq.ZMQError:
-        return ""

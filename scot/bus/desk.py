@@ -24,6 +24,7 @@ SILENT_NS = 1_800_000_000  # with a tick and the way there: two seconds (P5)
 ANSWER_WITHIN_NS = 15_000_000_000
 MAX_PENDING = 1_000
 OWN_BYTES = 8 << 20
+VERBS = frozenset((b"announce", b"history", b"serve", b"answer", b"command"))
 MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
 
 
@@ -39,6 +40,14 @@ class Out(NamedTuple):
 
     identity: bytes
     parts: list[bytes]
+
+
+class Refusal(NamedTuple):
+    """What a client was refused, for the audit."""
+
+    user: str
+    verb: str
+    text: str
 
 
 class _Pending(NamedTuple):
@@ -77,6 +86,7 @@ class Desk:
         self.grants = grants
         self.refused = 0
         self.routes = Routes(catalogue.workspace, catalogue.replay, refused)
+        self.refusals: list[Refusal] = []  # since whoever writes the audit took them
         self._own = History(keep_bytes=OWN_BYTES)
         self._seq: dict[str, int] = {}
         self._changed = changed
@@ -95,7 +105,7 @@ class Desk:
     def on(self, identity: bytes, user: str, parts: list[bytes], now_ns: int) -> list[Out]:
         """Take one message from a client and return what to send."""
         if len(parts) < 3 or len(parts[0]) > 16:
-            self.refused += 1
+            self._refuse(user, b"query", f"no question: {len(parts)} parts")
             return []
         request_id, verb, body, *frames = parts
         self._hear(identity, user, now_ns)
@@ -105,7 +115,7 @@ class Desk:
             check_bounds(body, MAX_ITEMS)
             return self._request(identity, user, request_id, verb, body, now_ns)
         except (ScotError, *UNREADABLE) as error:
-            self.refused += 1
+            self._refuse(user, verb, str(error))
             return [Out(identity, [request_id, b"no", _encode(str(error))])]
 
     def tick(self, now_ns: int) -> list[Out]:
@@ -136,6 +146,12 @@ class Desk:
         )
         self._own.add(frame, header)
         return frame
+
+    def _refuse(self, user: str, verb: bytes, text: str) -> None:
+        self.refused += 1
+        if len(self.refusals) < MAX_PENDING:
+            known = verb.decode("ascii", "replace") if verb in VERBS else "query"
+            self.refusals.append(Refusal(user, known, text))
 
     def _hear(self, identity: bytes, user: str, now_ns: int) -> None:
         was_ns = self._seen_ns.get(user, now_ns)
@@ -249,7 +265,7 @@ class Desk:
     def _route_answer(self, user: str, key: bytes, body: bytes, frames: list[bytes]) -> list[Out]:
         pending = self._pending.get(key)
         if pending is None or pending.holder != user:
-            self.refused += 1
+            self._refuse(user, b"answer", "nobody asked for this answer")
             return []
         del self._pending[key]
         return [Out(pending.client, [pending.request_id, b"ok", body, *frames])]

@@ -35,11 +35,13 @@ class Denied(NamedTuple):
         user: the grant's name; empty for nobody's.
         what: the last address or prefix it tried, as it was sent.
         times: refusals since the last report.
+        verb: publish, subscribe or probe.
     """
 
     user: str
     what: bytes
     times: int
+    verb: str = "publish"
 
 
 class Listen(NamedTuple):
@@ -82,8 +84,8 @@ class Relay:
         self._publishers: dict[str, dict[bytes, _Publisher]] = {lane: {} for lane in CREDIT_EVERY}
         self._owed: dict[tuple[str, bytes], _Publisher] = {}
         self._held: dict[tuple[str, str], Counter[bytes]] = {}
-        self._refused: dict[str, tuple[int, bytes]] = {}
-        self._reported_ns: dict[str, int] = {}
+        self._refused: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._reported_ns: dict[tuple[str, str], int] = {}
 
     def regrant(self, grants: Mapping[str, Grant]) -> None:
         """Judge by another roster from now on."""
@@ -133,11 +135,12 @@ class Relay:
         effects: list[Credit | Denied] = [
             self._credit(*key, publisher) for key, publisher in list(self._owed.items())
         ]
-        for user, (count, what) in list(self._refused.items()):
-            if now_ns - self._reported_ns.get(user, now_ns - REPORT_NS) >= REPORT_NS:
-                self._reported_ns[user] = now_ns
-                del self._refused[user]
-                effects.append(Denied(user, what, count))
+        for key, (count, what) in list(self._refused.items()):
+            if now_ns - self._reported_ns.get(key, now_ns - REPORT_NS) >= REPORT_NS:
+                self._reported_ns[key] = now_ns
+                del self._refused[key]
+                user, verb = key
+                effects.append(Denied(user, what, count, verb))
         return effects
 
     # -- subscriptions
@@ -160,7 +163,7 @@ class Relay:
         sound = prefix.isascii() and len(prefix) <= MAX_TOPIC
         readable = sound and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
         if not readable or held.total() >= MAX_SUBSCRIPTIONS:
-            self.deny(user, prefix)
+            self.deny(user, prefix, "subscribe")
             return None
         held[prefix] += 1
         return Listen(name, prefix, True)
@@ -189,11 +192,11 @@ class Relay:
             known[topic] = verdict
         return verdict
 
-    def deny(self, user: str, what: bytes) -> None:
-        """Count a refusal; `tick` tells of it, at most once a second for each key."""
+    def deny(self, user: str, what: bytes, verb: str = "publish") -> None:
+        """Count a refusal; `tick` tells of it, at most once a second for each key and verb."""
         self.denied[user] += 1
-        count, _ = self._refused.get(user, (0, b""))
-        self._refused[user] = (count + 1, what[:MAX_TOPIC])
+        count, _ = self._refused.get((user, verb), (0, b""))
+        self._refused[user, verb] = (count + 1, what[:MAX_TOPIC])
 
     def _count(self, lane: str, identity: bytes) -> None:
         publisher = self._publisher(lane, identity)

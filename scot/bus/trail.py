@@ -11,6 +11,7 @@ from scot.audit import Row, append
 
 log = logging.getLogger(__name__)
 
+TRAIL = "audit.jsonl"  # in the workspace's folder
 WAITING = 1_000
 CLOSE_S = 2.0
 

@@ -1,38 +1,109 @@
-"""Who may enter: our own ZAP handler (RFC 27), default deny, which no exception can stop."""
+"""Who may enter, and who must go: our own ZAP handler (RFC 27), default deny, live.
+
+No exception can stop it. The User-Id it gives each connection is the public key itself, which
+libzmq then attaches to each frame: names are for people, and two keys of one name stay two.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import zmq
 from zmq.utils import z85
 
-from scot.access import Roster
+from scot.access import SHOWN, STRANGER, Access, Grant, Roster
+from scot.audit import Audit
+from scot.bus.authority import Posted
+from scot.bus.connections import Connections
+from scot.bus.handshakes import Handshakes
 from scot.bus.socket import DOMAIN
+from scot.bus.trail import Trail
+from scot.clock import machine
 
 log = logging.getLogger(__name__)
 
+LOOK_NS = 200_000_000
+
+
+class _Question(NamedTuple):
+    public: str
+    address: str
+    why_not: str
+
 
 class Gate:
-    """Answers libzmq's question about every handshake.
+    """Answers libzmq's question about every handshake, and ends what is no longer granted.
 
-    The User-Id it returns is the grant's name, which libzmq attaches to each frame of the
-    connection.
+    Args:
+        context: the broker's.
+        access: which keys may enter.
+        posted: the signed roster, looked at while this runs; None for none.
+        audit: which rows are written; None for none.
+        trail: where they go.
+        utc_ns: wall-clock time, for keys that end.
 
     Attributes:
-        admitted, refused: counts since start.
+        admitted: handshakes since start.
+        refusals: handshakes refused since start, by reason.
+        cuts: live connections ended because their key was no longer valid.
+        faults: questions that could not be judged.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], roster: Roster) -> None:
-        self.roster = roster
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        access: Access | Roster,
+        posted: Posted | None = None,
+        audit: Audit | None = None,
+        trail: Trail | None = None,
+        utc_ns: Callable[[], int] = machine.utc_ns,
+    ) -> None:
+        self.access = access if isinstance(access, Access) else Access(access)
+        self.audit = audit or Audit("", "broker")
+        self.trail = trail or Trail(None)
         self.admitted = 0
-        self.refused = 0
+        self.refusals: Counter[str] = Counter()
+        self.cuts = 0
+        self.faults = 0
+        self.connections = Connections()
+        self._posted = posted
+        self._told = ""
+        self._utc_ns = utc_ns
+        self._look_ns = 0
+        self._changed = False
+        self._handshakes: list[Handshakes] = []
         self.sock = context.socket(zmq.ROUTER)
         self.sock.setsockopt(zmq.LINGER, 0)
         self.sock.bind("inproc://zeromq.zap.01")
 
+    @property
+    def refused(self) -> int:
+        """Handshakes refused since start."""
+        return self.refusals.total()
+
+    @property
+    def grants(self) -> dict[str, Grant]:
+        """What each holder may."""
+        return self.access.grants
+
+    # -- entering
+
+    def watch(self, name: str, sock: zmq.Socket[bytes]) -> None:
+        """Watch the handshakes of a socket that is about to be bound."""
+        self._handshakes.append(Handshakes(name, sock))
+
+    @property
+    def socks(self) -> list[zmq.Socket[bytes]]:
+        """What to poll; `answer` takes what they have."""
+        return [self.sock, *(one.monitor for one in self._handshakes)]
+
     def answer(self) -> None:
-        """Answer every waiting question."""
+        """Answer every waiting question, and hear of handshakes that failed."""
+        for handshakes in self._handshakes:
+            self._hear(handshakes)
         while True:
             try:
                 parts = self.sock.recv_multipart(zmq.NOBLOCK)
@@ -44,17 +115,182 @@ class Gate:
                 verdict = self._judge(question)
             except Exception:
                 log.exception("refused a handshake that could not be judged")
+                self.faults += 1
+                self.refusals["unjudged"] += 1
                 verdict = [b"500", b"internal error", b"", b""]
             request_id = question[1] if len(question) > 1 else b""
             self.sock.send_multipart([*envelope, b"1.0", request_id, *verdict])
 
     def _judge(self, question: list[bytes]) -> list[bytes]:
-        version, _, domain, address, _, mechanism, *credentials = question
-        if version == b"1.0" and domain == DOMAIN and mechanism == b"CURVE" and credentials:
-            grant = self.roster.keys.get(z85.encode(credentials[0]).decode())
-            if grant is not None:
-                self.admitted += 1
-                return [b"200", b"OK", grant.name.encode(), b""]
-        self.refused += 1
-        log.warning("refused a stranger from %s", address.decode("ascii", "replace"))
-        return [b"400", b"not on the roster", b"", b""]
+        asked = _read(question)
+        now_ns = self._utc_ns()
+        why_not = asked.why_not or self.access.why_not(asked.public, now_ns)
+        if why_not == STRANGER:  # it may have been put on the roster a moment ago
+            self._look(now_ns)
+            why_not = self.access.why_not(asked.public, now_ns)
+        if not why_not:
+            self.admitted += 1
+            return [b"200", b"OK", asked.public.encode(), b""]
+        self.refusals[why_not] += 1
+        key = self.access.standing.keys.get(asked.public)
+        who = {"key": asked.public[:SHOWN]} if asked.public else {}
+        if key is not None:
+            who["id"] = key.holder
+        rows = self.audit.refused("enter", now_ns, who=who, came=asked.address, detail=why_not)
+        if rows:
+            whose = f"{key.holder}'s key ({why_not})" if key is not None else f"a peer ({why_not})"
+            log.warning(
+                "refused %s from %s", "a stranger" if why_not == STRANGER else whose, asked.address
+            )
+        self.trail.put(rows)
+        # 400 ends the client's tries; without a roster nobody can know, and 300 lets it try again
+        passing = why_not == STRANGER and self._posted is not None and self._posted.fault
+        return [b"300" if passing else b"400", why_not.encode(), b"", b""]
+
+    # -- being inside
+
+    def user(self, frame: zmq.Frame) -> str:
+        """Return the holder whose frame it is; empty when nobody's, or no longer valid."""
+        try:
+            return self.access.valid.get(str(frame.get("User-Id")), "")
+        except zmq.ZMQError:
+            return ""
+
+    def learn(self, frame: zmq.Frame) -> str:
+        """Note whose the frame's connection is, and return the holder as `user` does.
+
+        A connection over which a key speaks that is no longer valid ends at once.
+        """
+        public = public_key(frame)
+        holder = self.access.holder(public)
+        if public:
+            self.connections.learn(frame, public)
+            if not holder:
+                self._cut({public}, self._utc_ns())
+        return holder
+
+    def denied(self, what: str, user: str, entity: str, detail: str = "", count: int = 1) -> None:
+        """Put what a holder may not do into the audit."""
+        who = {"id": user or "nobody"}
+        now_ns = self._utc_ns()
+        rows = self.audit.refused(
+            what, now_ns, count=count, who=who, entity=entity, detail=detail or "not granted"
+        )
+        self.trail.put(rows)
+
+    def tick(self) -> None:
+        """Do what is due.
+
+        At least twice a second the roster is looked at; keys that were revoked, replaced or have
+        expired lose their live connections.
+        """
+        now_ns = self._utc_ns()
+        self.trail.put(self.audit.tick(now_ns))
+        self._end(self.access.tick(now_ns), now_ns)
+        if not 0 <= now_ns - self._look_ns < LOOK_NS:
+            self._look(now_ns)
+
+    def regranted(self) -> bool:
+        """Whether the grants are others since this was last asked."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def health(self) -> dict[str, Any]:
+        """Return what a person must know of keys, as fields of the broker's ``health``."""
+        return {
+            "reason": self._told,
+            "roster": self.access.standing.serial,
+            "refused_of": dict(self.refusals),
+            "cuts": self.cuts,
+            "unjudged": self.faults,
+            "audit_lost": self.trail.unwritten,
+        }
+
+    def close(self) -> None:
+        """Close the sockets; before the watched ones are closed."""
+        for handshakes in self._handshakes:
+            handshakes.close()
+        self.sock.close()
+        self.trail.close()
+
+    def _hear(self, handshakes: Handshakes) -> None:
+        for failed in handshakes.failures():
+            self.refusals[failed.why] += 1
+            rows = self.audit.refused(
+                "handshake",
+                self._utc_ns(),
+                came=failed.came,
+                entity=failed.name,
+                detail=failed.why,
+            )
+            self.trail.put(rows)
+
+    def _look(self, now_ns: int) -> None:
+        """Look whether there is a new roster, and take it."""
+        self._look_ns = now_ns
+        if self._posted is None:
+            return
+        roster = self._posted.look()
+        if roster is not None:
+            gone = self.access.replace(roster, now_ns)
+            self._changed = True
+            self._end(gone, now_ns)
+        self._tell(roster, now_ns)
+
+    def _end(self, publics: set[str], now_ns: int) -> None:
+        if publics:
+            self._changed = True
+            self._cut(publics, now_ns)
+
+    def _cut(self, publics: set[str], now_ns: int) -> None:
+        count = self.connections.cut(publics)
+        self.cuts += count
+        for public in publics if count else ():
+            key = self.access.standing.keys.get(public)
+            name = key.holder if key is not None else "nobody"
+            why = (key.why_not(now_ns) if key is not None else "") or "no longer on the roster"
+            log.warning("cut %s (key %s): %s", name, public[:SHOWN], why)
+            who = {"id": name, "key": public[:SHOWN]}
+            self.trail.put(self.audit.acted("cut", now_ns, who=who, detail=why, count=count))
+
+    def _tell(self, roster: Roster | None, now_ns: int) -> None:
+        """Say in log and audit that a roster is in force, or why it is not."""
+        if roster is not None:
+            shadowed = ", ".join(self.access.shadowed)
+            detail = f"serial {roster.serial}, {len(roster.keys)} keys"
+            if shadowed:
+                detail += f"; left out, because the room has its own: {shadowed}"
+                log.warning("the roster's %s are left out: the room has its own", shadowed)
+            self.trail.put(self.audit.acted("roster", now_ns, detail=detail))
+        fault = self._posted.fault if self._posted is not None else ""
+        if fault and fault != self._told:
+            log.error("%s; the roster before it stays in force", fault)
+            self.trail.put(self.audit.failed("roster", now_ns, detail=fault))
+        self._told = fault
+
+
+def public_key(frame: zmq.Frame) -> str:
+    """Return the public key whose frame it is; empty when nobody's."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""
+
+
+def _read(question: list[bytes]) -> _Question:
+    """Return what a question asks.
+
+    Raises:
+        ValueError: it is none.
+    """
+    version, _, domain, address, _, mechanism, *credentials = question
+    came = address.decode("ascii", "replace")
+    if version != b"1.0":
+        return _Question("", came, "version")
+    if domain != DOMAIN:
+        return _Question("", came, "domain")
+    if mechanism != b"CURVE":
+        return _Question("", came, "mechanism")
+    if len(credentials) != 1 or len(credentials[0]) != 32:
+        return _Question("", came, "malformed")
+    return _Question(z85.encode(credentials[0]).decode(), came, "")

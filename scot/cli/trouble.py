@@ -160,6 +160,9 @@ def _pages(room: Room, name: str, health: Health) -> Iterator[Finding]:
 
 def _broker(room: Room, health: Health) -> Iterator[Finding]:
     log = room.log(BROKER)
+    if health.reason:  # the roster is not in force
+        what, _, fix = health.reason.partition("; ")
+        yield Finding("problem", what, (fix or "`scot keys doctor` says more") + log)
     for key in sorted(health.denied_of):
         if denied := room.rise(BROKER, f"denied_of.{key}"):
             what = f"key {key or '(none)'}: {denied} samples or subscriptions denied {room.lately}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scot.access import Grant, Roster, write_private
+from scot.access import Access, Grant, Key, Roster, read_private, write_private
 from scot.errors import AccessError
 
 MONITOR = Grant(
@@ -77,21 +77,100 @@ def test_devices_are_announced_by_their_whole_name() -> None:
     assert Grant(name="player", devices=["*"]).may_announce("anything")
 
 
-def test_a_roster_is_found_by_key_and_by_name_and_is_private(tmp_path: Path) -> None:
-    roster = Roster(keys={"k" * 40: MONITOR, "n" * 40: NOBODY})
-    roster.save(tmp_path / "roster.json")
-    assert Roster.load(tmp_path / "roster.json") == roster
-    assert roster.by_name() == {"monitor": MONITOR, "nobody": NOBODY}
-    assert stat.S_IMODE((tmp_path / "roster.json").stat().st_mode) == 0o600
+ROSTER = Roster.of({"k" * 40: MONITOR, "n" * 40: NOBODY})
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b'{"keys": []}', b'{"keys": {"k": {}}}'])
-def test_a_roster_that_cannot_be_read_admits_nobody(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "roster.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(AccessError, match=r"roster.json: not a roster of keys"):
-        Roster.load(path)
+def test_the_same_roster_is_the_same_bytes_and_comes_back_whole() -> None:
+    text = ROSTER.text()
+    turned = Roster(holders=dict(reversed(ROSTER.holders.items())), keys=ROSTER.keys)
+    assert turned.text() == text
+    assert b"\n\n" not in text, "a blank line would end the signed text"
+    assert Roster.parse(text, "here") == ROSTER
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"keys": []}',
+        b'{"keys": {"k": {}}}',
+        b'{"keys": {"k": {"holder": "nobody"}}}',
+        b'{"holders": {"a": {"name": "b"}}}',
+        b'{"holders": {"A b": {"name": "A b"}}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_roster_that_contradicts_itself_is_none(content: bytes) -> None:
+    with pytest.raises(AccessError, match=r"^here: "):
+        Roster.parse(content, "here")
+
+
+def test_each_change_has_a_serial_of_its_own_and_leaves_the_old_roster_alone() -> None:
+    first = Roster(workspace="or1", serial=7)
+    second = first.with_holder(MONITOR)
+    third = second.with_key("k", Key(holder="monitor"))
+    assert [first.serial, second.serial, third.serial] == [7, 8, 9]
+    assert (first.holders, second.keys) == ({}, {})
+    with pytest.raises(AccessError, match="on the roster already"):
+        third.with_key("k", Key(holder="monitor"))
+    with pytest.raises(AccessError, match="scot keys add nobody"):
+        third.with_key("n", Key(holder="nobody"))
+
+
+def test_a_revoked_key_stays_on_the_roster_and_cannot_come_back() -> None:
+    roster = Roster().with_holder(MONITOR).with_key("k", Key(holder="monitor"))
+    gone = roster.revoking(["k"], 5, "lost")
+    assert gone.keys["k"].why_not(0) == "revoked"
+    assert gone.valid("monitor", 0) == []
+    with pytest.raises(AccessError, match="on the roster already"):
+        gone.with_key("k", Key(holder="monitor"))
+
+
+def test_in_the_grace_of_a_rotation_both_keys_are_the_same_holder_and_then_one() -> None:
+    roster = Roster().with_holder(MONITOR).with_key("old", Key(holder="monitor"))
+    roster = roster.ending(["old"], 100).with_key("new", Key(holder="monitor", until_ns=1_000))
+    access = Access(Roster(), roster, 0)
+    assert access.valid == {"old": "monitor", "new": "monitor"}
+    assert access.tick(99) == set()
+    assert access.tick(100) == {"old"}
+    assert access.why_not("old", 100) == "expired"
+    assert access.tick(1_000) == {"new"}
+    assert access.valid == {}
+
+
+def test_a_key_that_ends_sooner_than_the_grace_ends_when_it_would_have() -> None:
+    roster = Roster().with_holder(MONITOR).with_key("old", Key(holder="monitor", until_ns=50))
+    assert roster.ending(["old"], 100).keys["old"].until_ns == 50
+
+
+def test_a_new_roster_says_which_keys_are_gone() -> None:
+    own = Roster.of({"o": Grant(name="recorder")})
+    both = Roster.of({"a": MONITOR, "b": NOBODY})
+    access = Access(own, both, 0)
+    assert access.replace(both.revoking(["a"], 1, ""), 1) == {"a"}
+    assert access.valid == {"b": "nobody", "o": "recorder"}
+    assert access.replace(Roster(), 2) == {"b"}
+    assert access.grants == own.holders
+    assert access.why_not("a", 3) == "stranger"
+
+
+def test_nobody_from_elsewhere_is_taken_for_a_part_of_the_room() -> None:
+    own = Roster.of({"o": Grant(name="recorder", subscribe=["or1/"])})
+    false = Grant(name="recorder", publish=["or1/"], command=["or1/"])
+    access = Access(own, Roster.of({"f": false, "b": NOBODY}), 0)
+    assert access.shadowed == ["recorder"]
+    assert (access.holder("f"), access.why_not("f", 0)) == ("", "shadowed")
+    assert access.grants["recorder"] == own.holders["recorder"]
+    assert access.holder("b") == "nobody"
+
+
+def test_a_clock_that_is_set_back_or_forth_is_followed() -> None:
+    key = Key(holder="monitor", until_ns=100)
+    access = Access(Roster(), Roster().with_holder(MONITOR).with_key("k", key), 0)
+    assert access.tick(200) == {"k"}
+    assert access.tick(50) == set()
+    assert access.holder("k") == "monitor"
 
 
 def test_a_private_file_is_replaced_whole_and_stays_private(tmp_path: Path) -> None:
@@ -110,3 +189,15 @@ def test_a_leftover_of_an_interrupted_write_does_not_leak(tmp_path: Path) -> Non
     leftover.chmod(0o666)
     write_private(tmp_path / "secret", b"whole")
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o622])
+def test_a_file_that_others_can_use_is_not_read_and_the_fix_is_named(
+    tmp_path: Path, mode: int
+) -> None:
+    path = tmp_path / "secret"
+    write_private(path, b"x")
+    assert read_private(path) == b"x"
+    path.chmod(mode)
+    with pytest.raises(AccessError, match=rf"mode {mode:o}, others can use it; chmod 600 "):
+        read_private(path)

@@ -25,7 +25,7 @@ class Room:
         server, pair = KeyPair.new(), KeyPair.new()
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         endpoints = Endpoints(workspace="or1", host="127.0.0.1", ports=ports, server=server.public)
-        roster = Roster(keys={pair.public: Grant(name="monitor", publish=["or1/monitor/"])})
+        roster = Roster.of({pair.public: Grant(name="monitor", publish=["or1/monitor/"])})
         self.link = Link(endpoints=endpoints, name="monitor", pair=pair)
         self.broker = Broker(endpoints, server, roster, Clock.session(), Catalogue(workspace="or1"))
         self._stop = threading.Event()

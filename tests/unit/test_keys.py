@@ -24,6 +24,10 @@ def issued(folder: Path) -> Path:
     return state
 
 
+def own(state: Path) -> Roster:
+    return Roster.parse((state / "own.json").read_bytes(), "own.json")
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -36,8 +40,12 @@ def test_folders_are_0700_and_files_0600(tmp_path: Path) -> None:
         "broker.json",
         "monitor.json",
         "console.json",
-        "roster.json",
+        "own.json",
         "endpoints.json",
+        "authority.key",
+        "authority.pub",
+        "roster.note",
+        "roster.lock",
     }
     assert {mode(path) for path in files} == {0o600}
 
@@ -49,24 +57,27 @@ def test_every_holder_joins_with_its_own_pair_and_the_brokers_public_key(tmp_pat
     assert monitor.endpoints == console.endpoints
     assert monitor.endpoints.server == broker.public
     assert len({monitor.pair.secret, console.pair.secret, broker.secret}) == 3
-    roster = Roster.load(state / "roster.json")
-    assert roster.keys[monitor.pair.public] == GRANTS[0]
+    roster = own(state)
+    assert roster.holders[roster.keys[monitor.pair.public].holder] == GRANTS[0]
     assert broker.public not in roster.keys
 
 
-def test_a_new_room_has_new_keys_and_forgets_the_old(tmp_path: Path) -> None:
+def test_the_rooms_own_keys_are_new_at_each_start_and_the_brokers_stays(tmp_path: Path) -> None:
     state = issued(tmp_path)
-    old = Link.load(state, "monitor").pair
+    old, broker = Link.load(state, "monitor").pair, Link.load(state, "monitor").endpoints.server
     (state / "keys" / "gone.json").write_text("{}")
     issued(tmp_path)
     assert Link.load(state, "monitor").pair.public != old.public
-    assert old.public not in Roster.load(state / "roster.json").keys
+    assert old.public not in own(state).keys
     assert not (state / "keys" / "gone.json").exists()
+    assert Link.load(state, "monitor").endpoints.server == broker
 
 
 def test_no_secret_is_where_it_need_not_be(tmp_path: Path) -> None:
     state = issued(tmp_path)
-    shared = (state / "roster.json").read_text() + (state / "endpoints.json").read_text()
+    shared = "".join(
+        (state / name).read_text() for name in ("own.json", "roster.note", "endpoints.json")
+    )
     for name in ("broker", "monitor", "console"):
         pair = msgspec.json.decode((state / "keys" / f"{name}.json").read_bytes(), type=KeyPair)
         assert pair.secret not in shared
