@@ -6,6 +6,7 @@ Every message is ``[request id, verb, body, *frames]``; every answer ``[request 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import msgspec
 from scot.access import Grant
 from scot.bus.routes import Routes
 from scot.channel import Catalogue, Channel, Device, Lifecycle
-from scot.codec import Frame, check_bounds, write
+from scot.codec import Frame, check_bounds, check_plain, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
 from scot.sample import Flags, Sample, Value
@@ -23,6 +24,13 @@ from scot.timestamp import Timestamp
 SILENT_NS = 1_800_000_000  # with a tick and the way there: two seconds (P5)
 ANSWER_WITHIN_NS = 15_000_000_000
 MAX_PENDING = 1_000
+MAX_PENDING_OF_KEY = 64
+MAX_ADDRESSES = 4_096  # of one question
+MAX_ANSWER_BYTES = 32 << 20
+MAX_DEVICE_BYTES = 256 << 10
+MAX_CATALOGUE_BYTES = 3 << 20  # every client must be able to take it in one message
+CHANGES_AT_ONCE = 200  # of the catalogue, by one key
+CHANGE_EVERY_NS = 50_000_000
 OWN_BYTES = 8 << 20
 VERBS = frozenset((b"announce", b"history", b"serve", b"answer", b"command"))
 MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
@@ -52,6 +60,7 @@ class Refusal(NamedTuple):
 
 class _Pending(NamedTuple):
     client: bytes
+    asker: str
     request_id: bytes
     holder: str
     due_ns: int
@@ -91,6 +100,8 @@ class Desk:
         self._seq: dict[str, int] = {}
         self._changed = changed
         self._announced: dict[str, tuple[str, Device]] = {}
+        self._bytes: dict[str, int] = {}  # of each announcement
+        self._changes_ns: dict[str, int] = {}  # up to here a key's share of changes is used
         self._seen_ns: dict[str, int] = {}
         self._place: dict[str, bytes] = {}
         self._servers: dict[str, None] = {}  # who offered to answer, the newest last
@@ -176,7 +187,7 @@ class Desk:
         elif verb == b"catalogue":
             answer = self.catalogue
         elif verb == b"announce":
-            answer = self._announce(user, grant, _device.decode(body))
+            answer = self._announce(user, grant, body, now_ns)
         elif verb == b"serve":
             if not grant.serve:
                 raise AccessError(f"key {user!r} may not answer History for others")
@@ -207,12 +218,36 @@ class Desk:
 
         return host
 
-    def _announce(self, user: str, grant: Grant, device: Device) -> int:
+    def _announce(self, user: str, grant: Grant, body: bytes, now_ns: int) -> int:
+        if len(body) > MAX_DEVICE_BYTES:
+            raise CodecError(f"a device of {len(body)} B exceeds {MAX_DEVICE_BYTES} B")
+        device = _device.decode(body)
         if not grant.may_announce(device.name):
             raise AccessError(f"key {user!r} may not announce device {device.name!r}")
+        check_device(device)
+        others = sum(size for name, size in self._bytes.items() if name != device.name)
+        if others + len(body) > MAX_CATALOGUE_BYTES:
+            raise BusError(
+                f"{device.name!r} would make the catalogue larger than {MAX_CATALOGUE_BYTES} B; "
+                "announce fewer or shorter channels"
+            )
+        if self.catalogue.devices.get(device.name) != device:
+            self._spend(user, now_ns)
+        self._bytes[device.name] = len(body)
         self._announced[device.name] = (user, device)
         self._show(device)
         return self.catalogue.version
+
+    def _spend(self, user: str, now_ns: int) -> None:
+        """Count a change of the catalogue, which everybody then fetches.
+
+        Raises:
+            BusError: this key changes it too often.
+        """
+        used_ns = max(self._changes_ns.get(user, 0), now_ns) + CHANGE_EVERY_NS
+        if used_ns > now_ns + CHANGES_AT_ONCE * CHANGE_EVERY_NS:
+            raise BusError(f"key {user!r} changes its devices too often; announce again later")
+        self._changes_ns[user] = used_ns
 
     def _show(self, device: Device) -> None:
         if self.catalogue.devices.get(device.name) != device:
@@ -223,6 +258,13 @@ class Desk:
         self, client: bytes, grant: Grant, request_id: bytes, body: bytes, now_ns: int
     ) -> list[Out]:
         ask = _ask.decode(body)
+        if len(ask.addresses) > MAX_ADDRESSES:
+            raise CodecError(f"{len(ask.addresses)} addresses in one question, of {MAX_ADDRESSES}")
+        ask = msgspec.structs.replace(
+            ask,
+            addresses=list(dict.fromkeys(ask.addresses)),
+            max_bytes=min(ask.max_bytes, MAX_ANSWER_BYTES),
+        )
         for address in ask.addresses:
             if not grant.may_read(address):
                 raise AccessError(f"key {grant.name!r} may not read {address!r}")
@@ -238,10 +280,16 @@ class Desk:
         holder, place = self._holder(ask, server)
         if len(self._pending) >= MAX_PENDING:
             raise BusError(f"{MAX_PENDING} questions are waiting for an answer; ask again later")
+        if sum(one.asker == grant.name for one in self._pending.values()) >= MAX_PENDING_OF_KEY:
+            raise BusError(
+                f"{MAX_PENDING_OF_KEY} questions of key {grant.name!r} are waiting; ask again later"
+            )
         self._count += 1
         key = self._count.to_bytes(8, "big")
-        self._pending[key] = _Pending(client, request_id, holder, now_ns + ANSWER_WITHIN_NS)
-        return [Out(place, [key, b"ask", body])]
+        self._pending[key] = _Pending(
+            client, grant.name, request_id, holder, now_ns + ANSWER_WITHIN_NS
+        )
+        return [Out(place, [key, b"ask", _encode(ask)])]
 
     def _server(self, now_ns: int) -> str | None:
         """Return who offered last to answer History, of those that are there."""
@@ -269,3 +317,20 @@ class Desk:
             return []
         del self._pending[key]
         return [Out(pending.client, [pending.request_id, b"ok", body, *frames])]
+
+
+def check_device(device: Device) -> None:
+    """Refuse a device whose channels could not be told apart, drawn or written down.
+
+    Raises:
+        CodecError: a channel stands under another name than its own, has a number that is none, or
+            attributes that are not plain.
+    """
+    for key, channel in device.channels.items():
+        where = f"{device.name}/{key}"
+        if key != channel.name:
+            raise CodecError(f"{where}: the channel there is called {channel.name!r}")
+        for name, value in msgspec.structs.asdict(channel).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise CodecError(f"{where}: {name} is {value}, which is no number")
+        check_plain(channel.attrs)

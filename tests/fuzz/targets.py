@@ -174,18 +174,20 @@ def h264_units(data: bytes) -> None:
 
 
 def journal_file(data: bytes) -> None:
-    """Records follow one another from the start to the tail, and each reads or is refused."""
+    """Records and damage follow one another up to the tail; each record reads or is refused."""
     try:
         reader = journal.JournalReader(data)
     except RecordingError:
         return
-    at = reader.tail.at
+    at, places = reader.tail.at, []
     for record in reader.records():
-        assert record.start == at
-        at = record.end
+        places.append((record.start, record.end))
         for read in (journal.decode_frame, journal.decode_head, journal.decode_catalogue):
             with contextlib.suppress(CodecError):
                 read(record.body)
+    for begin, end in sorted([*places, *reader.damaged]):
+        assert begin == at < end
+        at = end
     assert reader.tail.at == at
     assert reader.tail.at + reader.tail.left == len(data)
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 import pytest
 
 from scot.access import Grant
-from scot.bus.desk import ANSWER_WITHIN_NS, MAX_PENDING, SILENT_NS, Desk, Out, Welcome
+from scot.bus.desk import (
+    ANSWER_WITHIN_NS,
+    CHANGE_EVERY_NS,
+    CHANGES_AT_ONCE,
+    MAX_ADDRESSES,
+    MAX_ANSWER_BYTES,
+    MAX_CATALOGUE_BYTES,
+    MAX_DEVICE_BYTES,
+    MAX_PENDING,
+    MAX_PENDING_OF_KEY,
+    SILENT_NS,
+    Desk,
+    Out,
+    Welcome,
+)
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle, Numeric
 from scot.codec import read_header
 from scot.command import Ask, Outcome, State
@@ -24,6 +39,7 @@ GRANTS = [
     Grant(name="nurse", command=["or1/monitor/"], role="or_staff"),
     Grant(name="numerics", subscribe=["or1/monitor/hr"]),
     Grant(name="player", devices=["*"], subscribe=["or1/"], serve=True),
+    *(Grant(name=f"reader{n}", subscribe=["or1/"]) for n in range(20)),
 ]
 MONITOR = Device(
     name="monitor",
@@ -102,6 +118,53 @@ def test_a_device_is_announced_by_the_key_that_may(room: Room) -> None:
     assert answer(room.send("monitor", b"announce", MONITOR), "monitor") == 1
     assert room.desk.catalogue.devices["monitor"] == MONITOR
     assert room.versions == [1]
+
+
+def large(name: str, size: int) -> Device:
+    """A device whose announcement takes about so many bytes."""
+    return Device(name=name, provider="x", reason="y" * (size - 100))
+
+
+def test_no_device_makes_a_catalogue_that_nobody_can_take(room: Room) -> None:
+    text = refusal(room.send("player", b"announce", large("a", MAX_DEVICE_BYTES + 200)), "player")
+    assert f"exceeds {MAX_DEVICE_BYTES} B" in text
+    count = MAX_CATALOGUE_BYTES // MAX_DEVICE_BYTES
+    for number in range(count):
+        answer(room.send("player", b"announce", large(f"d{number}", MAX_DEVICE_BYTES)), "player")
+    text = refusal(room.send("player", b"announce", large("more", MAX_DEVICE_BYTES)), "player")
+    assert text.startswith(f"'more' would make the catalogue larger than {MAX_CATALOGUE_BYTES} B")
+    assert set(room.desk.catalogue.devices) == {f"d{number}" for number in range(count)}
+    answer(room.send("player", b"announce", large("d0", MAX_DEVICE_BYTES - 1)), "player")
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"),
+    [
+        ({"name": "other", "kind": "numeric"}, "the channel there is called 'other'"),
+        ({"name": "hr", "kind": "numeric", "rate_hz": math.nan}, "rate_hz is nan"),
+        ({"name": "hr", "kind": "numeric", "stale_after_s": math.inf}, "stale_after_s is inf"),
+        ({"name": "hr", "kind": "numeric", "attrs": {"a": {1: 2}}}, "key 1 is not a string"),
+    ],
+)
+def test_a_channel_that_makes_no_sense_is_refused(
+    room: Room, channel: dict[str, Any], why: str
+) -> None:
+    device = {"name": "monitor", "provider": "sdc", "channels": {"hr": channel}}
+    assert why in refusal(room.send("monitor", b"announce", device), "monitor")
+    assert room.desk.catalogue.devices == {}
+
+
+def test_a_key_that_changes_the_catalogue_all_the_time_has_to_wait(room: Room) -> None:
+    """Each change is fetched by everybody; saying the same again changes nothing."""
+    for number in range(CHANGES_AT_ONCE):
+        changed = msgspec.structs.replace(MONITOR, reason=f"{number}")
+        answer(room.send("monitor", b"announce", changed), "monitor")
+    text = refusal(room.send("monitor", b"announce", MONITOR), "monitor")
+    assert text == "key 'monitor' changes its devices too often; announce again later"
+    answer(room.send("monitor", b"announce", changed), "monitor")
+    answer(room.send("tracker", b"announce", TRACKER), "tracker")
+    room.now_ns += CHANGE_EVERY_NS
+    answer(room.send("monitor", b"announce", MONITOR), "monitor")
 
 
 @pytest.mark.parametrize("user", ["tracker", "console", "recorder"])
@@ -278,12 +341,32 @@ def test_of_what_an_earlier_broker_published_the_recorder_is_asked(room: Room) -
 
 def test_a_flood_of_questions_is_bounded(room: Room) -> None:
     served(room)
-    for _ in range(MAX_PENDING):
-        assert room.ask("console")[0].parts[1] == b"ask"
+    for number in range(MAX_PENDING):
+        assert room.ask(f"reader{number // MAX_PENDING_OF_KEY}")[0].parts[1] == b"ask"
     assert "1000 questions are waiting" in refusal(room.ask("console"), "console")
     room.wait(ANSWER_WITHIN_NS + 1)
     room.send("recorder", b"serve", request=b"s2")
     assert room.ask("console")[0].parts[1] == b"ask"
+
+
+def test_one_key_s_flood_of_questions_leaves_room_for_others(room: Room) -> None:
+    served(room)
+    for _ in range(MAX_PENDING_OF_KEY):
+        assert room.ask("console")[0].parts[1] == b"ask"
+    assert "64 questions of key 'console' are waiting" in refusal(room.ask("console"), "console")
+    assert room.ask("numerics")[0].parts[1] == b"ask"
+
+
+def test_a_question_is_handed_on_in_bounds(room: Room) -> None:
+    """A holder would read the whole case into memory, or the same channel 4,000 times."""
+    served(room)
+    many = ["or1/monitor/hr", "or1/monitor/rr"] * (MAX_ADDRESSES // 2)
+    (out,) = room.ask("console", addresses=many, max_bytes=2**62)
+    asked = msgspec.msgpack.decode(out.parts[2], type=HistoryRequest)
+    assert asked.addresses == ["or1/monitor/hr", "or1/monitor/rr"]
+    assert asked.max_bytes == MAX_ANSWER_BYTES
+    text = refusal(room.ask("console", addresses=[*many, "or1/monitor/hr"]), "console")
+    assert text == f"{MAX_ADDRESSES + 1} addresses in one question, of {MAX_ADDRESSES}"
 
 
 def test_what_the_broker_published_itself_it_answers_itself(room: Room) -> None:
