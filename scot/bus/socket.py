@@ -20,6 +20,14 @@ HANDSHAKE_MS = 5_000  # four round trips; a link of 400 ms that loses packets ne
 HEARTBEAT_MS = 500
 CONNECT_MS = 2_000  # else a SYN into a cut link is tried after 1, 3, 7, 15, 31 and 63 s only
 BATCH = 256
+BOUNDS = (  # option, least, most; 0 and -1 mean without limit
+    (zmq.SocketOption.MAXMSGSIZE, 1, BULK_BYTES),
+    (zmq.SocketOption.SNDHWM, 1, 100_000),
+    (zmq.SocketOption.RCVHWM, 1, 100_000),
+    (zmq.SocketOption.HANDSHAKE_IVL, 1, 10_000),
+    (zmq.SocketOption.HEARTBEAT_IVL, 1, 10_000),
+    (zmq.SocketOption.HEARTBEAT_TIMEOUT, 1, 60_000),
+)
 BULK_SNDBUF = 32 << 10
 LOW_DELAY = 0x90  # DSCP AF42 (RFC 4594); its low-delay bit is what Linux's default queue sorts by
 MINIMUM = (4, 3, 5)
@@ -87,13 +95,26 @@ def serve(sock: zmq.Socket[bytes], pair: KeyPair, max_bytes: int, hwm: int) -> N
 
 
 def assert_secure(sock: zmq.Socket[bytes], name: str) -> None:
-    """Check what libzmq made of it.
+    """Check, after it was bound, that a socket has the profile of DESIGN §4.
 
     Raises:
-        BusError: a bound socket would admit somebody without a key.
+        BusError: it would admit somebody without a key, or let one peer take without bound.
     """
-    if sock.getsockopt(zmq.MECHANISM) != zmq.CURVE or not sock.getsockopt(zmq.ZAP_DOMAIN):
+    if sock.getsockopt(zmq.MECHANISM) != zmq.CURVE or not sock.getsockopt(zmq.CURVE_SERVER):
         raise BusError(f"socket {name} is not protected by CURVE; refusing to start")
+    if sock.getsockopt(zmq.ZAP_DOMAIN) != DOMAIN or not sock.getsockopt(zmq.ZAP_ENFORCE_DOMAIN):
+        raise BusError(
+            f"socket {name} is not protected by our gate (ZAP domain "
+            f"{sock.getsockopt(zmq.ZAP_DOMAIN)!r}, must be {DOMAIN!r} and enforced); "
+            "refusing to start"
+        )
+    for option, least, most in BOUNDS:
+        value = int(sock.getsockopt(option))
+        if not least <= value <= most:
+            raise BusError(
+                f"socket {name}: {option.name} is {value}, must be {least} to {most}; "
+                "refusing to start"
+            )
 
 
 def connect(sock: zmq.Socket[bytes], link: Link, socket: str, max_bytes: int, hwm: int) -> None:

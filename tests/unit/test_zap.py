@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
 from zmq.utils import z85
 
 from scot.access import Grant, Roster
-from scot.bus.keys import KeyPair
-from scot.bus.socket import DOMAIN, assert_secure, context, profile, serve
+from scot.bus import broker
+from scot.bus.keys import PORTS, Endpoints, KeyPair
+from scot.bus.socket import DOMAIN, assert_secure, context, serve
 from scot.bus.zap import Gate
+from scot.channel import Catalogue
+from scot.clock.clock import Clock
 from scot.errors import BusError
+from scot.room import free_ports
 
 PAIR = KeyPair.new()
 ROSTER = Roster.of({PAIR.public: Grant(name="monitor")})
@@ -136,10 +140,39 @@ def test_a_served_socket_is_protected_and_bounded() -> None:
         assert sock.getsockopt(zmq.ZAP_DOMAIN) == DOMAIN
 
 
-def test_a_socket_that_anybody_could_use_stops_the_start() -> None:
+Wrong = Callable[[zmq.Socket[bytes]], object]
+WRONG: dict[str, tuple[Wrong, str]] = {
+    "no mechanism": (lambda s: setattr(s, "curve_server", False), "not protected by CURVE"),
+    "a client's side of CURVE": (
+        lambda s: setattr(s, "curve_serverkey", PAIR.public.encode()),
+        "not protected by CURVE",
+    ),
+    "a name and a password": (lambda s: setattr(s, "plain_server", True), "not protected by CURVE"),
+    "another domain": (lambda s: s.setsockopt(zmq.ZAP_DOMAIN, b"x"), "not protected by our gate"),
+    "a domain that is not enforced": (
+        lambda s: s.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 0),
+        "not protected by our gate",
+    ),
+    "messages of any size": (lambda s: s.setsockopt(zmq.MAXMSGSIZE, -1), "MAXMSGSIZE is -1"),
+    "messages too big": (lambda s: s.setsockopt(zmq.MAXMSGSIZE, 1 << 30), "MAXMSGSIZE is 1073"),
+    "an endless queue out": (lambda s: s.setsockopt(zmq.SNDHWM, 0), "SNDHWM is 0, must be 1 to"),
+    "an endless queue in": (lambda s: s.setsockopt(zmq.RCVHWM, 0), "RCVHWM is 0"),
+    "an endless handshake": (lambda s: s.setsockopt(zmq.HANDSHAKE_IVL, 0), "HANDSHAKE_IVL is 0"),
+    "no heartbeat": (lambda s: s.setsockopt(zmq.HEARTBEAT_IVL, 0), "HEARTBEAT_IVL is 0"),
+    "a peer silent for ever": (
+        lambda s: s.setsockopt(zmq.HEARTBEAT_TIMEOUT, 0),
+        "HEARTBEAT_TIMEOUT is",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_socket_whose_profile_is_wrong_stops_the_start(what: str) -> None:
+    spoil, says = WRONG[what]
     with context() as zmq_context, zmq_context.socket(zmq.ROUTER) as sock:
-        profile(sock, 1_000, 64)
-        with pytest.raises(BusError, match="query is not protected by CURVE; refusing to start"):
+        serve(sock, PAIR, 1_000, 64)
+        spoil(sock)
+        with pytest.raises(BusError, match=rf"^socket query.*{says}.*; refusing to start$"):
             assert_secure(sock, "query")
 
 
@@ -147,8 +180,22 @@ def test_curve_without_a_domain_stops_the_start_too() -> None:
     with context() as zmq_context, zmq_context.socket(zmq.ROUTER) as sock:
         sock.curve_server = True
         sock.curve_secretkey = PAIR.secret.encode()
-        with pytest.raises(BusError, match="not protected"):
+        with pytest.raises(BusError, match="not protected by our gate"):
             assert_secure(sock, "query")
+
+
+def test_the_broker_refuses_to_start_with_a_wrong_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(broker.HWM, "bulk_out", 0)
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    endpoints = Endpoints(workspace="or1", host="127.0.0.1", ports=ports, server=PAIR.public)
+    with pytest.raises(BusError, match="socket bulk_out: SNDHWM is 0"):
+        broker.Broker(endpoints, PAIR, ROSTER, Clock.session(), Catalogue(workspace="or1"))
+
+
+def test_an_old_libzmq_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 4))
+    with pytest.raises(BusError, match=r"4\.3\.5 with CURVE is needed"):
+        context()
 
 
 ABANDON = """
