@@ -27,6 +27,8 @@ class Kind(StrEnum):
     ALARM = "alarm"
     ANNOTATION = "annotation"
 
+    __hash__ = str.__hash__  # an enum's own is Python code, and every sample looks its kind up
+
 
 BULK = frozenset({Kind.VIDEO, Kind.IMAGE})
 

@@ -26,6 +26,7 @@ from scot.sample import (
     PoseValue,
     Sample,
     Value,
+    flags_of,
 )
 from scot.timestamp import ClockState, Timestamp
 
@@ -61,7 +62,7 @@ class Frame(NamedTuple):
         return len(self.topic) + len(self.header) + len(self.payload)
 
 
-class Header(msgspec.Struct, frozen=True, array_like=True):
+class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What travels in front of every payload; times as in `Timestamp`."""
 
     version: Annotated[int, Meta(ge=1, le=255)]
@@ -110,7 +111,7 @@ def write(sample: Sample, kind: Kind) -> tuple[Frame, Header]:
         time.bound_ns,
         time.err_ns,
         time.state,
-        int(sample.flags.wire),
+        int(sample.flags) & 0xFFFF,
     )
     try:
         payload = _ENCODERS[kind](sample.value)
@@ -144,13 +145,16 @@ def read_header(frame: Frame) -> Header:
     return header
 
 
-def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Sample:
+def decode(
+    frame: Frame, channel: Channel, header: Header | None = None, flags: Flags | None = None
+) -> Sample:
     """Return the sample of a frame.
 
     Args:
         frame: as received.
         channel: from the catalogue; its kind says how to read the payload.
         header: when already read.
+        flags: in place of those that travelled.
 
     Raises:
         CodecError: the frame is malformed, too large, or not of the channel's kind.
@@ -163,7 +167,9 @@ def decode(frame: Frame, channel: Channel, header: Header | None = None) -> Samp
         value = _DECODERS[channel.kind](frame.payload)
     except (CodecError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"{frame.address}: bad {channel.kind} payload: {error}") from None
-    return Sample(frame.address, header.epoch, header.seq, header.time, Flags(header.flags), value)
+    if flags is None:
+        flags = flags_of(header.flags)
+    return Sample(frame.address, header.epoch, header.seq, header.time, flags, value)
 
 
 def _of(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:

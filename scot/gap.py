@@ -57,6 +57,10 @@ class GapDetector:
 
     def on(self, epoch: int, seq: int) -> Verdict:
         """Take one arrival and say what it means; a gap is then last in `missing`."""
+        if seq == self.next_seq and epoch == self.epoch:
+            self.next_seq = seq + 1
+            self.received += 1
+            return Verdict.NEXT
         awaited = any(m.epoch == epoch for m in (*self.missing, *self.earlier))
         if epoch != self.epoch and not awaited:
             if epoch < self.epoch:
@@ -71,13 +75,11 @@ class GapDetector:
                 self._miss(Missing(epoch, 0, seq - 1))
                 return Verdict.AFTER_GAP
             return Verdict.FIRST
-        if epoch == self.epoch and seq >= self.next_seq:
-            gap = seq > self.next_seq
-            if gap:
-                self._miss(Missing(epoch, self.next_seq, seq - 1))
+        if epoch == self.epoch and seq > self.next_seq:
+            self._miss(Missing(epoch, self.next_seq, seq - 1))
             self.next_seq = seq + 1
             self.received += 1
-            return Verdict.AFTER_GAP if gap else Verdict.NEXT
+            return Verdict.AFTER_GAP
         if _take(self.missing, epoch, seq) or _take(self.earlier, epoch, seq):
             self._forget()
             self.received += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from itertools import groupby, islice
+from operator import attrgetter
 
 import msgspec
 
@@ -57,7 +58,7 @@ class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
     first_ns: int | None = None
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """One sample in a History."""
 
     bus_ns: int
@@ -65,6 +66,19 @@ class Kept(msgspec.Struct, frozen=True):
     seq: int
     keyframe: bool
     frame: Frame
+
+
+class _Shelf:
+    """One channel in a History."""
+
+    __slots__ = ("bytes", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[Kept] = deque()
+        self.bytes = 0
+
+
+_bytes = attrgetter("bytes")
 
 
 class History:
@@ -79,38 +93,37 @@ class History:
         self.keep_ns = keep_ns
         self.keep_bytes = keep_bytes
         self.bytes = 0
-        self._kept: dict[str, deque[Kept]] = {}
-        self._bytes: dict[str, int] = {}
+        self._shelves: dict[bytes, _Shelf] = {}
 
     def add(self, frame: Frame, header: Header) -> None:
         """Take one sample; of one channel they come in order of seq."""
-        address = frame.address
-        queue = self._kept.setdefault(address, deque())
-        queue.append(Kept(header.bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame))
-        size = frame.size
-        self._bytes[address] = self._bytes.get(address, 0) + size
+        shelf = self._shelves.get(frame.topic)
+        if shelf is None:
+            shelf = self._shelves[frame.topic] = _Shelf()
+        queue, bus_ns, size = shelf.queue, header.bus_ns, frame.size
+        queue.append(Kept(bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame))
+        shelf.bytes += size
         self.bytes += size
-        while len(queue) > 1 and header.bus_ns - queue[0].bus_ns > self.keep_ns:
-            self._drop(address)
+        while bus_ns - queue[0].bus_ns > self.keep_ns and len(queue) > 1:
+            self._drop(shelf)
         while self.bytes > self.keep_bytes:
-            largest = max(self._bytes, key=self._bytes.__getitem__)
-            self._drop(largest)
+            self._drop(max(self._shelves.values(), key=_bytes))
 
     def answer(self, ask: HistoryRequest, kinds: dict[str, Kind] | None = None) -> HistoryReply:
         """Return what is held of what was asked for."""
         found: list[Kept] = []
-        first = [self._kept[a][0].bus_ns for a in ask.addresses if self._kept.get(a)]
+        first: list[int] = []
         for address in ask.addresses:
-            queue = self._kept.get(address)
-            if queue:
-                found += _select(queue, ask, (kinds or {}).get(address))
+            shelf = self._shelves.get(address.encode("ascii", "replace") + b"\0")
+            if shelf is not None and shelf.queue:
+                first.append(shelf.queue[0].bus_ns)
+                found += _select(shelf.queue, ask, (kinds or {}).get(address))
         found.sort(key=lambda kept: kept.bus_ns)
         return pack(found, ask, min(first, default=None))
 
-    def _drop(self, address: str) -> None:
-        kept = self._kept[address].popleft()
-        size = kept.frame.size
-        self._bytes[address] -= size
+    def _drop(self, shelf: _Shelf) -> None:
+        size = shelf.queue.popleft().frame.size
+        shelf.bytes -= size
         self.bytes -= size
 
 

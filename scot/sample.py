@@ -31,6 +31,19 @@ class Flags(IntFlag):
         return Flags(self & 0xFFFF)
 
 
+_known: dict[int, Flags] = {}
+
+
+def flags_of(bits: int) -> Flags:
+    """Return `Flags(bits)`, which costs more than all else that is done to a header."""
+    flags = _known.get(bits)
+    if flags is None:
+        flags = Flags(bits)
+        if len(_known) < 1024:
+            _known[bits] = flags
+    return flags
+
+
 class Validity(StrEnum):
     """ISO/IEEE 11073-10207 MeasurementValidity."""
 

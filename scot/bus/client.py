@@ -43,6 +43,20 @@ class Publish(NamedTuple):
     frames: Sequence[Frame]
 
 
+class _Said(NamedTuple):
+    """A channel this process publishes: what is counted of it, and the way it goes."""
+
+    lane: Lane
+    head: Head
+
+
+class _Route(NamedTuple):
+    """Who gets the frames of a topic, and whether they tell the client itself something."""
+
+    subscriptions: tuple[Subscription, ...]
+    tells: bool
+
+
 Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | Called | NewCatalogue
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,10 +90,12 @@ class Client:
         self.subscriptions: list[Subscription] = []
         self.filler = Filler(self.subscriptions)
         self._with_health: dict[str, Device] = {}
-        self._heads: dict[bytes, Head] = {}  # by topic
         self._health_seq: dict[str, int] = {}
         self._serving = False
         self._fills: dict[bytes, int] = {}
+        self._said: dict[bytes, _Said] = {}
+        self._routes: dict[bytes, _Route] = {}
+        self._news = f"{workspace}/room/catalogue\0".encode()
         self._now_ns = 0
 
     @property
@@ -141,13 +157,13 @@ class Client:
     def publish(self, frame: Frame, header: Header, channel: Channel, now_ns: int) -> list[Effect]:
         """Send a frame now, or as soon as there is credit; it is also kept in our History."""
         self.history.add(frame, header)
-        head = self._heads.get(frame.topic)
-        if head is None:
-            device = frame.address.split("/")[1]
-            head = self._heads[frame.topic] = self.reports.head(device, channel, header)
-        head.published(channel, header, frame.size)
-        lane = self.lanes["bulk_in" if channel.kind in BULK else "ctl_in"]
-        return _publish(lane.name, lane.put(frame, now_ns))
+        said = self._said.get(frame.topic)
+        if said is None:
+            lane = self.lanes["bulk_in" if channel.kind in BULK else "ctl_in"]
+            head = self.reports.head(frame.address.split("/")[1], channel, header)
+            said = self._said[frame.topic] = _Said(lane, head)
+        said.head.published(channel, header, frame.size)
+        return _publish(said.lane.name, said.lane.put(frame, now_ns))
 
     def back(self, publish: Publish, sent: int) -> None:
         """Take back what a socket had no room for: all but the first `sent` frames wait again."""
@@ -238,6 +254,7 @@ class Client:
         if not self.subscriptions:
             effects.append(Listen("ctl_out", f"{self.workspace}/room/".encode()))
         self.subscriptions.append(subscription)
+        self._routes.clear()
         for prefix in subscription.prefixes:
             workspace, _, rest = prefix.partition("/")
             device, _, channel = rest.partition("/")
@@ -259,21 +276,40 @@ class Client:
         return lost
 
     def _on_frames(self, messages: Sequence[list[bytes]], now_ns: int) -> list[Effect]:
-        frames = [Frame(*parts) for parts in messages if len(parts) == 3]
-        self.malformed += len(messages) - len(frames)
+        wanted: dict[Subscription, list[Frame]] = {}
+        told: list[Frame] = []
+        for parts in messages:
+            if len(parts) != 3:
+                self.malformed += 1
+                continue
+            frame = Frame._make(parts)
+            route = self._routes.get(frame.topic) or self._route(frame)
+            for subscription in route.subscriptions:
+                wanted.setdefault(subscription, []).append(frame)
+            if route.tells:
+                told.append(frame)
         settled = True
-        for subscription in self.subscriptions:
-            wanted = [f for f in frames if f.address.startswith(subscription.prefixes)]
-            if wanted:
-                settled &= subscription.on_frames(wanted, self.catalogue)
-        for frame in frames:
-            if frame.topic.endswith(b"/health\0"):
+        for subscription, frames in wanted.items():
+            settled &= subscription.on_frames(frames, self.session.catalogue)
+        surely = False
+        for frame in told:
+            if frame.topic == self._news:
+                surely = True
+            else:
                 self._learn_heads(frame)
-        newer = f"{self.workspace}/room/catalogue\0".encode()
-        surely = any(frame.topic == newer for frame in frames)
         if surely or not settled:
             return list(self.session.refresh(now_ns, surely=surely))
         return []
+
+    def _route(self, frame: Frame) -> _Route:
+        """Return who gets the frames of a topic, and whether we learn from them ourselves."""
+        address = frame.address
+        takers = tuple(s for s in self.subscriptions if address.startswith(s.prefixes))
+        tells = frame.topic == self._news or frame.topic.endswith(b"/health\0")
+        if len(self._routes) >= MAX_ROUTES:
+            self._routes.clear()
+        route = self._routes[frame.topic] = _Route(takers, tells)
+        return route
 
     def _learn_heads(self, frame: Frame) -> None:
         try:

@@ -264,9 +264,9 @@ class Connection:
     def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Publish(name, frames):
-                    sent = self._sockets[name].send_all(frames)
-                    if sent < len(frames):
+                case Publish():
+                    sent = self._sockets[effect.socket].send_all(effect.frames)
+                    if sent < len(effect.frames):
                         self.client.back(effect, sent)
                 case Send(name, parts):
                     self._sockets[name].send(parts)

@@ -55,10 +55,12 @@ class Listen(NamedTuple):
 class _Publisher:
     """One connection of a publisher: what came, and what it has not been told of yet."""
 
-    __slots__ = ("count", "every", "told")
+    __slots__ = ("count", "every", "identity", "lane", "told")
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, lane: str, identity: bytes) -> None:
+        self.lane = lane
+        self.identity = identity
+        self.every = CREDIT_EVERY[lane]
         self.count = 0
         self.told = 0
 
@@ -82,7 +84,7 @@ class Relay:
         self._grants = grants
         self._may: dict[str, dict[bytes, bool]] = {}
         self._publishers: dict[str, dict[bytes, _Publisher]] = {lane: {} for lane in CREDIT_EVERY}
-        self._owed: dict[tuple[str, bytes], _Publisher] = {}
+        self._owed: dict[_Publisher, None] = {}
         self._held: dict[tuple[str, str], Counter[bytes]] = {}
         self._refused: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._reported_ns: dict[tuple[str, str], int] = {}
@@ -97,7 +99,8 @@ class Relay:
     def admit(self, lane: str, identity: bytes, user: str, topic: bytes) -> bool:
         """Count a frame of a publisher; return whether it may be forwarded."""
         self._count(lane, identity)
-        verdict = self._may.get(user, {}).get(topic)
+        known = self._may.get(user)
+        verdict = None if known is None else known.get(topic)
         if verdict is None:
             verdict = self._judge(user, topic)
         if verdict:
@@ -113,28 +116,25 @@ class Relay:
 
     def asked(self, lane: str, identity: bytes) -> Credit:
         """Return the answer to a publisher's question how many have come."""
-        publisher = self._publisher(lane, identity)
-        credit = self._credit(lane, identity, publisher)
+        publisher = self._publishers[lane].get(identity) or self._meet(lane, identity)
+        credit = self._credit(publisher)
         credit.parts.append(b"?")
         return credit
 
     def credits(self) -> list[Credit]:
         """Return what is owed to those of whom enough has come; for after a batch."""
-        owed = self._owed
-        ready = [key for key, one in owed.items() if one.count - one.told >= one.every]
-        return [self._credit(*key, owed[key]) for key in ready]
+        ready = [one for one in self._owed if one.count - one.told >= one.every]
+        return [self._credit(one) for one in ready]
 
     def unsent(self, credit: Credit) -> None:
         """Owe a credit again, which could not be sent."""
         publisher = self._publishers[credit.lane].get(credit.identity)
         if publisher is not None:
-            self._owed[credit.lane, credit.identity] = publisher
+            self._owed[publisher] = None
 
     def tick(self, now_ns: int) -> list[Credit | Denied]:
         """Return everything that is owed, and who was refused since they were last reported."""
-        effects: list[Credit | Denied] = [
-            self._credit(*key, publisher) for key, publisher in list(self._owed.items())
-        ]
+        effects: list[Credit | Denied] = [self._credit(one) for one in list(self._owed)]
         for key, (count, what) in list(self._refused.items()):
             if now_ns - self._reported_ns.get(key, now_ns - REPORT_NS) >= REPORT_NS:
                 self._reported_ns[key] = now_ns
@@ -199,21 +199,20 @@ class Relay:
         self._refused[user, verb] = (count + 1, what[:MAX_TOPIC])
 
     def _count(self, lane: str, identity: bytes) -> None:
-        publisher = self._publisher(lane, identity)
+        publisher = self._publishers[lane].get(identity) or self._meet(lane, identity)
         publisher.count += 1
-        self._owed[lane, identity] = publisher
+        self._owed[publisher] = None
 
-    def _publisher(self, lane: str, identity: bytes) -> _Publisher:
+    def _meet(self, lane: str, identity: bytes) -> _Publisher:
         known = self._publishers[lane]
-        publisher = known.get(identity)
-        if publisher is None:
-            if len(known) >= MAX_PUBLISHERS:  # publishers that are still there ask, and are told
-                known.clear()
-                self._owed = {key: one for key, one in self._owed.items() if key[0] != lane}
-            publisher = known[identity] = _Publisher(CREDIT_EVERY[lane])
+        if len(known) >= MAX_PUBLISHERS:  # those who are still there ask, and are told
+            known.clear()
+            self._owed = {one: None for one in self._owed if one.lane != lane}
+        publisher = known[identity] = _Publisher(lane, identity)
         return publisher
 
-    def _credit(self, lane: str, identity: bytes, publisher: _Publisher) -> Credit:
+    def _credit(self, publisher: _Publisher) -> Credit:
         publisher.told = publisher.count
-        self._owed.pop((lane, identity), None)
-        return Credit(lane, identity, [self._start, publisher.count.to_bytes(8, "big")])
+        self._owed.pop(publisher, None)
+        count = publisher.count.to_bytes(8, "big")
+        return Credit(publisher.lane, publisher.identity, [self._start, count])

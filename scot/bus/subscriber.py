@@ -9,7 +9,7 @@ from scot.channel import BULK, Catalogue, Channel
 from scot.codec import Frame, Header, decode, read_header
 from scot.errors import CodecError
 from scot.gap import GapDetector, Missing, Verdict
-from scot.sample import Flags, Sample
+from scot.sample import Flags, Sample, flags_of
 
 MAX_HELD = 4_096
 
@@ -32,10 +32,7 @@ class Delivery(NamedTuple):
         Raises:
             CodecError: the payload is not of the channel's kind.
         """
-        sample = decode(self.frame, self.channel, self.header)
-        return Sample(
-            sample.address, sample.epoch, sample.seq, sample.time, self.flags, sample.value
-        )
+        return decode(self.frame, self.channel, self.header, self.flags)
 
 
 class Sink(Protocol):
@@ -46,6 +43,17 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """No more will come."""
+
+
+class _Followed:
+    """One channel of a subscription."""
+
+    __slots__ = ("address", "channel", "detector")
+
+    def __init__(self, address: str, channel: Channel, detector: GapDetector | None) -> None:
+        self.address = address
+        self.channel = channel
+        self.detector = detector
 
 
 class Subscription:
@@ -78,6 +86,8 @@ class Subscription:
         self._fill_bulk = fill_bulk
         self._from_start = from_start
         self._held: list[Frame] = []
+        self._followed: dict[bytes, _Followed] = {}
+        self._catalogue: Catalogue | None = None
 
     def on_frames(
         self, frames: Sequence[Frame], catalogue: Catalogue, *, back: bool = False
@@ -89,16 +99,20 @@ class Subscription:
             catalogue: the newest known.
             back: they are an answer of History.
         """
+        if catalogue is not self._catalogue:
+            self._catalogue = catalogue
+            self._followed.clear()
         batch: list[Delivery] = []
         for frame in frames:
-            channel = catalogue.channel(frame.address)
-            if channel is None:
-                if len(self._held) < MAX_HELD:
-                    self._held.append(frame)
-                else:
-                    self.malformed += 1
+            followed = self._followed.get(frame.topic) or self._follow(frame, catalogue)
+            if followed is None:
                 continue
-            delivery = self._judge(frame, channel, back)
+            try:
+                header = read_header(frame)
+            except CodecError:
+                self.malformed += 1
+                continue
+            delivery = self._judge(frame, header, followed, back)
             if delivery is not None:
                 batch.append(delivery)
         if batch:
@@ -123,27 +137,39 @@ class Subscription:
         if tail is not None:
             self._want(address, tail, channel)
 
-    def _judge(self, frame: Frame, channel: Channel, back: bool) -> Delivery | None:
-        try:
-            header = read_header(frame)
-        except CodecError:
-            self.malformed += 1
-            return None
+    def _follow(self, frame: Frame, catalogue: Catalogue) -> _Followed | None:
+        """Begin to follow a channel; hold the frame back when the catalogue does not know it."""
         address = frame.address
-        detector = self.gaps.get(address)
+        channel = catalogue.channel(address)
+        if channel is not None:
+            followed = _Followed(address, channel, self.gaps.get(address))
+            self._followed[frame.topic] = followed
+            return followed
+        if len(self._held) < MAX_HELD:
+            self._held.append(frame)
+        else:
+            self.malformed += 1
+        return None
+
+    def _judge(
+        self, frame: Frame, header: Header, followed: _Followed, back: bool
+    ) -> Delivery | None:
+        detector = followed.detector
         if detector is None:
             start = header.epoch if self._from_start else None
-            detector = self.gaps[address] = GapDetector(start)
+            detector = self.gaps.setdefault(followed.address, GapDetector(start))
+            followed.detector = detector
+        bits = header.flags
         verdict = detector.on(header.epoch, header.seq)
-        flags = Flags(header.flags)
-        if verdict is Verdict.DUPLICATE:
-            return None
-        if verdict is Verdict.AFTER_GAP:
-            flags |= Flags.AFTER_GAP
-            self._want(address, detector.missing[-1], channel)
+        if verdict is not Verdict.NEXT:
+            if verdict is Verdict.DUPLICATE:
+                return None
+            if verdict is Verdict.AFTER_GAP:
+                bits |= Flags.AFTER_GAP
+                self._want(followed.address, detector.missing[-1], followed.channel)
         if back:
-            flags |= Flags.BACKFILLED
-        return Delivery(frame, header, flags, channel)
+            bits |= Flags.BACKFILLED
+        return Delivery(frame, header, flags_of(bits), followed.channel)
 
     def _want(self, address: str, gap: Missing, channel: Channel) -> None:
         if self._fill_bulk or (self._fill and channel.kind not in BULK):
