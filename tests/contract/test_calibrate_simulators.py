@@ -18,8 +18,9 @@ from scot.clock import machine
 from scot.clock.clock import Clock
 from scot.provider import DeviceContext, Provider
 from scot.sample import Sample
+from scot_devices.calibrate.curves import Track
 from scot_devices.calibrate.gather import Pictures, Poses
-from scot_devices.calibrate.lag import CalibrationError, Track, find_lag
+from scot_devices.calibrate.lag import CalibrationError, find_lag
 from scot_devices.calibrate.motion import Watcher, luma
 from scot_devices.openigtlink.provider import OpenIGTLinkProvider
 from scot_devices.simulators.scene import FRAME_HEIGHT, FRAME_WIDTH

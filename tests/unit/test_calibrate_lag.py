@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from scot.channel import Waveform
-from scot_devices.calibrate.lag import CalibrationError, Movement, Track, find_lag, smoothed
+from scot_devices.calibrate.curves import Movement, Track, smoothed
+from scot_devices.calibrate.lag import CalibrationError, find_lag
 from scot_devices.calibrate.waves import physiology, wave_lag
 
 Array = NDArray[np.float64]

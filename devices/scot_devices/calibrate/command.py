@@ -30,7 +30,8 @@ METHOD = "content"
 
 GUIDE = """\
 Look at the picture of {of} and move the tool of {against} in the middle of it for {seconds:.0f} s:
-to and fro and sideways by one to three centimetres, now fast, now slow, never evenly.
+to and fro across the picture, not towards it, by about a centimetre, two or three times a second.
+Change size, pace and direction all the time: each quick turn tells more than a long way.
 Hold the scope still, and keep the tool's markers in the tracker's sight."""
 
 

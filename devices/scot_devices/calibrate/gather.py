@@ -11,7 +11,8 @@ from scot.channel import Channel, Kind
 from scot.clock.latency import applied_ns
 from scot.recording import Recording
 from scot.sample import Flags, PoseValue, Sample
-from scot_devices.calibrate.lag import Array, CalibrationError, Movement, Track
+from scot_devices.calibrate.curves import Array, Movement, Track
+from scot_devices.calibrate.lag import CalibrationError
 from scot_devices.calibrate.motion import Watcher
 
 MAX_SAMPLES: Final = 2_000_000

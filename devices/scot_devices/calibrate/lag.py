@@ -6,7 +6,10 @@ of the picture moved); for a trial lag the tracker's displacement between the sa
 that much earlier, is read off a cubic through its poses. The lag at which the two sets of signals
 share most is the answer: the least Wilks' lambda, that is the product of 1 - r² over their
 canonical correlations (Hotelling, 1936). It needs no camera calibration, since any linear mixture
-is allowed, and what moves for other reasons, such as breathing tissue, is projected out.
+is allowed, and what moves for other reasons, such as breathing tissue, is projected out. The tool
+covers now more, now less of a part of the picture, so the mixture may also change slowly. What
+moves farther between two frames is measured less exactly and weighs less: most is learnt where the
+tool turns round.
 
 Both sides pass the same high-pass, so that slow movement that merely follows (an assistant's camera
 after the tool) counts little. The error is twice the delete-one-block jackknife.
@@ -14,17 +17,24 @@ after the tool) counts little. The error is twice the delete-one-block jackknife
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scot.errors import ScotError
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from scot_devices.calibrate.curves import (
+    Array,
+    Mask,
+    Movement,
+    Track,
+    gains,
+    high_pass,
+    moving_sum,
+    read,
+    slopes_of,
+    smoothed,
+)
 
 MIN_SECONDS: Final = 20.0
 MIN_SPEED: Final = 0.1
@@ -41,52 +51,29 @@ BLOCKS: Final = 10
 _COARSE_S: Final = 0.008
 _FINE_S: Final = 0.001
 _REACH_S: Final = 0.024
+_CLOSE_S: Final = 0.0105
+_ROUNDS: Final = 2
 _APART_S: Final = 0.12
 """Half-width around the best lag within which another cannot be told from its flank."""
 
 _SLOW_S: Final = 2.0
 """Width of the moving average that the high-pass takes off."""
 
+_GAIN_S: Final = 6.0
+"""How much of the tool a part of the picture shows may go up or down once in so long."""
+
 _ROWS_EACH: Final = 12
-"""At least so many intervals for each signal that is kept."""
+"""At least so many intervals for each signal that is kept, and for each gain."""
 
 _SURE: Final = 6.0
 """The best lag must stand out of the others by so many of their standard deviations."""
 
 _RIVAL: Final = 0.75
 _OUTLIER: Final = 2.5
-_NEAR: Final = 5
-"""Points on either side that the smoothing takes in."""
 
 
 class CalibrationError(ScotError):
     """No lag can be given; its line says what to do."""
-
-
-@dataclass(frozen=True)
-class Track:
-    """Where something was.
-
-    Attributes:
-        times_s: (n,), increasing.
-        values: (n, d), any unit; of poses mm.
-    """
-
-    times_s: Array
-    values: Array
-
-
-@dataclass(frozen=True)
-class Movement:
-    """What was seen to move between instants.
-
-    Attributes:
-        times_s: (m + 1,), increasing: the instants.
-        steps: (m, k): displacement between each and the next, any unit, nan if not known.
-    """
-
-    times_s: Array
-    steps: Array
 
 
 class Lag(NamedTuple):
@@ -129,10 +116,12 @@ def find_lag(
     best = _standing_out(lags, costs)
     fine_range = (best - _REACH_S, best + _REACH_S)
     near = _Pair.of(track, seen, (fine_range[0] - 0.01, fine_range[1] + 0.01))
-    near.calm(best)
-    near.calm(best)
     fine = np.arange(fine_range[0], fine_range[1] + _FINE_S / 2, _FINE_S)
-    lag_s, err_s = _jackknifed(near, fine)
+    for _ in range(_ROUNDS):  # at a lag that is off, calming would draw the picture to that lag
+        near.calm(best)
+        best = near.best(fine[::2])
+    near.calm(best)
+    lag_s, err_s = _jackknifed(near, fine[np.abs(fine - best) < _CLOSE_S])
     if err_s > MAX_ERR_S:
         raise CalibrationError(
             f"the lag is only known to ± {err_s * 1e3:.0f} ms (limit {MAX_ERR_S * 1e3:.0f} ms); "
@@ -155,10 +144,15 @@ class _Pair:
         self.times_s = times_s
         self.used = used
         self.seconds = float(np.diff(times_s)[used].sum())
-        self._slopes = _slopes(self.track)
+        self._slopes = slopes_of(self.track)
+        middle_s = 0.5 * (times_s[:-1] + times_s[1:])[used]
+        spare_s = _ROWS_EACH * track.values.shape[1] * self.seconds / len(middle_s)
+        self._gains = gains(middle_s, max(_GAIN_S, spare_s))
         period_s = float(np.median(np.diff(times_s)))
         self._width = 2 * max(1, round(_SLOW_S / period_s / 2)) + 1
-        self._seen = high_pass(steps, used, self._width)[used]
+        self._raw = high_pass(steps, used, self._width)[used]
+        self._seen = self._raw
+        self._weight = np.ones((len(self._raw), 1))
         self.other = _whitened(self._seen)
 
     @classmethod
@@ -174,25 +168,47 @@ class _Pair:
 
     def moved(self, lag_s: float) -> Array:
         """Return the track's displacement over the used intervals, filtered, (n, d)."""
-        steps = np.diff(_read(self.track, self._slopes, self.times_s - lag_s), axis=0)
+        steps = np.diff(read(self.track, self._slopes, self.times_s - lag_s), axis=0)
         return high_pass(steps, self.used, self._width)[self.used]
+
+    def gained(self, lag_s: float) -> Array:
+        """Return the same under each slow gain and the weight of each interval, (n, d * j)."""
+        under = self.moved(lag_s)[:, :, None] * (self._weight * self._gains)[:, None, :]
+        every: Array = under.reshape(len(under), -1)
+        return every
 
     def calm(self, lag_s: float) -> None:
         """Draw in what lies far from what the track explains at a lag: glints, drops, bad frames.
 
         Of each signal, rests beyond `_OUTLIER` of their robust deviations are cut there (Huber).
+        Intervals with larger movement are seen less exactly, and weigh less: the rests' square is
+        taken to grow with that of the movement.
         """
-        moved = self.moved(lag_s)
-        explained = moved @ (np.linalg.pinv(moved) @ self._seen)
-        rest = self._seen - explained
-        limit = _OUTLIER * 1.4826 * np.median(np.abs(rest), axis=0)
-        self._seen = explained + np.clip(rest, -limit, limit)
-        self.other = _whitened(self._seen)
+        moved, seen = self.gained(lag_s), self._weight * self._raw
+        for _ in range(2):
+            explained = moved @ np.linalg.lstsq(moved, seen, rcond=None)[0]
+            rest = self._weight * self._raw - explained
+            limit = _OUTLIER * 1.4826 * np.median(np.abs(rest), axis=0)
+            rest = np.clip(rest, -limit, limit)
+            seen = explained + rest
+        size, doubt = ((x / self._weight) ** 2 for x in (explained, rest))
+        self._seen = seen / self._weight
+        self._weight = _weights(size.sum(axis=1), doubt.sum(axis=1))
+        self.other = _whitened(self._weight * self._seen)
+
+    def best(self, lags: Array) -> float:
+        """Return the lag of least cost, gains and weights included, between grid points."""
+        inverse = np.linalg.pinv(self.other.T @ self.other, hermitian=True).astype(np.float64)
+        costs = [
+            _cost(moved.T @ moved, moved.T @ self.other, inverse)
+            for moved in map(self.gained, lags.tolist())
+        ]
+        return _bottom(lags, np.array(costs))
 
     def speed(self, lag_s: float) -> float:
         """Return the root mean square of the track's movement over half seconds, a second."""
         width = max(1, self._width // 4)
-        far = _moving_sum(self.moved(lag_s), width) / width
+        far = moving_sum(self.moved(lag_s), width) / width
         period_s = float(np.median(np.diff(self.times_s)))
         return float(np.sqrt(np.mean(np.sum(far**2, axis=1)))) / period_s
 
@@ -208,44 +224,6 @@ class _Pair:
         """Return the squared canonical correlations at a lag, below 1."""
         shared = _whitened(self.moved(lag_s)).T @ self.other / len(self.other)
         return np.clip(np.linalg.eigvalsh(shared @ shared.T), 0.0, 1.0 - 1e-9)
-
-
-def smoothed(track: Track) -> Track:
-    """Return the track on a grid four times as fine, by local lines under a Gaussian.
-
-    The Gaussian is one interval wide. Plain interpolation averages noise between two points and
-    keeps it at them; where the rates of both streams are multiples, the best lag would then lock
-    to the points' spacing. Under this one the noise is the same at every instant.
-    """
-    period_s = float(np.median(np.diff(track.times_s)))
-    grid = np.arange(track.times_s[0], track.times_s[-1], period_s / 4)
-    nearest = np.searchsorted(track.times_s, grid)[:, None] + np.arange(-_NEAR, _NEAR)
-    inside = (nearest >= 0) & (nearest < track.times_s.size)
-    nearest = np.clip(nearest, 0, track.times_s.size - 1)
-    away = (track.times_s[nearest] - grid[:, None]) / period_s
-    weight = np.where(inside, np.exp(-0.5 * np.minimum(away**2, 60.0)), 0.0)
-    whole, first, second = (np.sum(weight * away**k, axis=1) for k in (0, 1, 2))
-    level = weight * (second[:, None] - first[:, None] * away)
-    level /= np.maximum(whole * second - first**2, 1e-300)[:, None]
-    return Track(grid, np.einsum("gn,gnd->gd", level, track.values[nearest]))
-
-
-def high_pass(steps: Array, used: Mask, width: int) -> Array:
-    """Return the steps less their moving average over `width` of those that are used, (m, k)."""
-    weight = _moving_sum(used.astype(np.float64)[:, None], width)
-    mean = _moving_sum(np.where(used[:, None], steps, 0.0), width) / np.maximum(weight, 1.0)
-    return steps - mean
-
-
-def _moving_sum(values: Array, width: int) -> Array:
-    """Return the sum of the `width` rows around each row, fewer at the ends."""
-    half = width // 2
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-    row = np.arange(len(values))
-    summed: Array = (
-        total[np.minimum(row + half + 1, len(values))] - total[np.maximum(row - half, 0)]
-    )
-    return summed
 
 
 def _whitened(values: Array) -> Array:
@@ -285,30 +263,6 @@ def _known(track: Track, seen: Movement, range_s: tuple[float, float]) -> Mask:
     calm = np.isfinite(seen.steps).all(axis=1) & (size <= 10.0 * large + 1e-12)
     used: Mask = inside & whole & steady & calm
     return used
-
-
-def _slopes(track: Track) -> Array:
-    """Return the derivative at each point of the track, by second-order differences, (n, d)."""
-    slopes: Array = np.gradient(track.values, track.times_s, axis=0)
-    return slopes
-
-
-def _read(track: Track, slopes: Array, at_s: Array) -> Array:
-    """Return the track at instants, by cubic Hermite pieces, (m, d); held beyond its ends."""
-    times_s, values = track.times_s, track.values
-    at_s = np.clip(at_s, times_s[0], times_s[-1])
-    left = np.clip(np.searchsorted(times_s, at_s, side="right") - 1, 0, times_s.size - 2)
-    span = times_s[left + 1] - times_s[left]
-    u = ((at_s - times_s[left]) / span)[:, None]
-    width = span[:, None]
-    back = 1.0 - u
-    curve: Array = (
-        (1.0 + 2.0 * u) * back**2 * values[left]
-        + u * back**2 * width * slopes[left]
-        + u**2 * (3.0 - 2.0 * u) * values[left + 1]
-        - u**2 * back * width * slopes[left + 1]
-    )
-    return curve
 
 
 def _standing_out(lags: Array, costs: Array) -> float:
@@ -352,19 +306,45 @@ def _jackknifed(pair: _Pair, lags: Array) -> tuple[float, float]:
     inverse = [np.linalg.pinv(others.sum(axis=0) - part) for part in (0.0, *others)]
     costs = np.empty((BLOCKS + 1, lags.size))
     for column, lag in enumerate(lags):
-        moved = pair.moved(float(lag))
+        moved = pair.gained(float(lag))
         own = np.array([moved[b].T @ moved[b] for b in blocks])
         cross = np.array([moved[b].T @ pair.other[b] for b in blocks])
         for row in range(BLOCKS + 1):
             left = own.sum(axis=0) - (own[row - 1] if row else 0.0)
             both = cross.sum(axis=0) - (cross[row - 1] if row else 0.0)
-            shared = np.linalg.pinv(left, hermitian=True) @ both @ inverse[row] @ both.T
-            size = np.linalg.slogdet(np.eye(len(shared)) - shared)[1]
-            costs[row, column] = size
+            costs[row, column] = _cost(left, both, inverse[row])
     found = np.array([_bottom(lags, row) for row in costs])
     parts = found[1:]
     error = np.sqrt((BLOCKS - 1) / BLOCKS * np.sum((parts - parts.mean()) ** 2))
     return float(found[0]), float(2.0 * error)
+
+
+def _cost(own: Array, cross: Array, inverse: Array) -> float:
+    """Return the logarithm of Wilks' lambda from sums of products.
+
+    Args:
+        own: (d, d), of the track's signals.
+        cross: (d, k), of them with what is seen.
+        inverse: (k, k), of the sum of products of what is seen.
+    """
+    shared = np.linalg.pinv(own, hermitian=True) @ cross @ inverse @ cross.T
+    return float(np.linalg.slogdet(np.eye(len(shared)) - shared)[1])
+
+
+def _weights(sizes: Array, doubts: Array) -> Array:
+    """Return the weight of each interval, (n, 1), at most 1.
+
+    Args:
+        sizes: squared movement that is explained, (n,).
+        doubts: squared rest, (n,); modelled as a constant and a share of `sizes`, both fitted to
+            the means of eight groups of like size.
+    """
+    groups = np.array_split(np.argsort(sizes), 8)
+    size, doubt = (np.array([values[g].mean() for g in groups]) for values in (sizes, doubts))
+    slope = max(0.0, float(np.polyfit(size, doubt, 1, w=1.0 / np.maximum(doubt, 1e-12))[0]))
+    still = max(float(doubt.min()) * 0.5, float(np.mean(doubt - slope * size)), 1e-12)
+    weight: Array = np.sqrt(still / (still + slope * sizes))[:, None]
+    return weight
 
 
 def _bottom(lags: Array, costs: Array) -> float:
@@ -396,5 +376,5 @@ def _require_speed(speed: float, limit: float) -> None:
     if speed < limit:
         raise CalibrationError(
             f"the tool moved at only {speed:.1f} mm/s (at least {limit:g} mm/s); "
-            "move it to and fro by some centimetres, about once a second"
+            "move it to and fro by a centimetre, two or three times a second"
         )

@@ -16,7 +16,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from scot_devices.calibrate.lag import Array, Movement
+from scot_devices.calibrate.curves import Array, Movement
 
 WIDTH_PX: Final = 320
 ROWS: Final = 5

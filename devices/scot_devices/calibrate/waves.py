@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from scot.channel import Channel
-from scot_devices.calibrate.lag import Array, CalibrationError, Lag, Movement, Track, find_lag
+from scot_devices.calibrate.curves import Array, Movement, Track
+from scot_devices.calibrate.lag import CalibrationError, Lag, find_lag
 
 RANGE_S: Final = (-0.35, 0.65)
 """Shorter than the time between two beats, or each would fit its neighbour."""
