@@ -68,6 +68,36 @@ async def test_every_source_has_a_chip_and_is_good_enough_for_its_use(
     await page.locator(".drawer .panel-head button").click()
 
 
+async def test_the_line_at_the_top_is_coloured_by_what_the_use_needs_not_by_the_kind_of_clock(
+    page: Page, room: RunningRoom
+) -> None:
+    await open_wall(page, room)
+    shown = await page.evaluate(
+        """async () => {
+            const { showClocks } = await import("/static/js/header.js");
+            const device = (kind) => ({ label: {}, channels: { c: { kind, sensitivity: "clinical" } } });
+            const catalogue = { devices: { scope: device("video"), monitor: device("waveform") } };
+            const show = (scope, monitor) => {
+                const chip = document.createElement("span");
+                showClocks(chip, { clocks: { scope, monitor } }, catalogue);
+                return [chip.className, chip.textContent];
+            };
+            const clock = (err_ms, state) => ({ err_ms, bound_ms: null, state });
+            return [show(clock(19, 3), clock(0.1, 0)), show(clock(0.1, 0), clock(19, 3)),
+                show(clock(0.1, 0), clock(null, 4))];
+        }"""
+    )
+    assert shown == [
+        ["good", "clocks ±19 ms likely · one-way"],
+        ["warn", "monitor ±19 ms likely · one-way"],
+        ["warn", "monitor clock error unknown"],
+    ]
+    await page.locator(".chip-clocks.good").wait_for(timeout=30_000)
+    title = await page.locator(".chip-clocks").get_attribute("title")
+    assert title is not None
+    assert "one-way · needs" in title  # and yet nothing is amber
+
+
 async def test_the_band_is_there_also_after_a_reload(page: Page, room: RunningRoom) -> None:
     await open_wall(page, room)
     before = await until(page, lambda s: len(known(s)) > 30, 40)

@@ -6,6 +6,7 @@
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { clockText } from "./feed/ink.js";
 import { toggleUtc, usesUtc } from "./clock.js";
+import { clockText as knownText, judge, leastFit, needOf } from "./needs.js";
 import { ageText, delayText, label, lang, numberText, word } from "./text.js";
 
 const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
@@ -172,23 +173,26 @@ export class Chips {
 }
 
 /**
- * How well the room's clocks are known: the worst of them, likely and sure.
+ * How well the room's clocks are known: the one that fits its use least, coloured by that use. A
+ * clock that nobody can ask back (one-way) is as good as its likely error.
  *
  * @param {HTMLElement} chip
  * @param {View} view
  * @param {Catalogue} catalogue
  */
 export function showClocks(chip, view, catalogue) {
-  const { err_ms, bound_ms, state, device } = view.clock;
-  const fine = (/** @type {number} */ v) => (v < 10 ? v.toFixed(1) : v.toFixed(0));
-  const parts = [err_ms === null ? word("clockUnknown") : `${word("clocks")} ±${fine(err_ms)} ms`];
-  if (bound_ms !== null) parts.push(`${word("sure")} ≤ ${fine(bound_ms)}`);
-  if (state !== 0) parts.push(STATES[state] ?? "");
-  const where = state === 0 ? "" : `${name(catalogue, device)}: ${STATES[state]}`;
-  if (chip.title !== where) chip.title = where;
-  setText(chip, parts.join(" · "));
-  setClass(chip, "good", state === 0 && err_ms !== null);
-  setClass(chip, "warn", state > 0 || err_ms === null);
+  const least = leastFit(view.clocks, catalogue);
+  const fine = least === null || least.level === "good";
+  setHidden(chip, least === null);
+  setText(chip, !least ? "" : `${fine ? word("clocks") : name(catalogue, least.device)} ${knownText(least.clock)}`);
+  const lines = Object.entries(view.clocks).map(([device, clock]) => {
+    const { why } = judge(clock, needOf(catalogue, device));
+    return [`${name(catalogue, device)}: ${knownText(clock)}`, STATES[clock.state] ?? "", why].join(" · ");
+  });
+  const title = lines.join("\n");
+  if (chip.title !== title) chip.title = title;
+  setClass(chip, "good", least !== null && fine);
+  setClass(chip, "warn", !fine);
 }
 
 /** @param {Person} person @param {boolean} full also what they are shown */

@@ -30,6 +30,24 @@ export function judge(clock, need_ms) {
   return { level: "good", why: `${word("needs")} ±${need_ms} ms` };
 }
 
+const LEVELS = ["good", "warn", "bad"];
+
+/**
+ * The clock that fits least what its own samples are used for; null while nothing speaks.
+ *
+ * @param {Record<string, Clock>} clocks by device
+ * @param {Catalogue} catalogue
+ */
+export function leastFit(clocks, catalogue) {
+  const judged = Object.entries(clocks).map(([device, clock]) => {
+    const need_ms = needOf(catalogue, device);
+    const { level, why } = judge(clock, need_ms);
+    return { device, clock, level, why, rank: LEVELS.indexOf(level), share: (clock.err_ms ?? 0) / need_ms };
+  });
+  judged.sort((a, b) => b.rank - a.rank || b.share - a.share);
+  return judged[0] ?? null;
+}
+
 /** @param {number} ms */
 export function msText(ms) {
   return ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : ms.toFixed(0);
