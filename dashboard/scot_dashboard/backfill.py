@@ -109,7 +109,7 @@ class Backfill:
         self.fanout.add(older)
 
     async def _clocks(self) -> None:
-        """Learn which clocks stepped in the last hour; a replay has no lines of then.
+        """Learn which clocks stepped in the last hour; in a replay, in its recording.
 
         Raises:
             BusError: nobody answered.

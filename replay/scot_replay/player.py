@@ -29,6 +29,10 @@ from scot_replay.maps import Sync
 from scot_replay.recording import DirectoryRecording, open_recording
 
 NOT_OURS = frozenset({"room", "recorder"})
+CLOCK = "room/clock"
+"""The room's only channel that is the recording's: how its clocks stood and stepped. The broker of
+a replay keeps those of its own processes to itself."""
+
 AHEAD = 512
 MAX_HELD = 512
 EARLY_NS = 500_000
@@ -88,12 +92,16 @@ async def serve(service: Service) -> None:
         recording.close()
 
 
+def ours(address: str) -> bool:
+    """Say whether a player sends a channel: not the room's and the recorder's own, but `CLOCK`."""
+    _, _, rest = address.partition("/")
+    return rest == CLOCK or rest.partition("/")[0] not in NOT_OURS
+
+
 def published(recording: DirectoryRecording) -> list[str]:
-    """Return the channels a player sends: all but the room's and the recorder's own."""
+    """Return the channels a player sends."""
     return [
-        address
-        for address, known in recording.channels.items()
-        if known.count and address.split("/")[1] not in NOT_OURS
+        address for address, known in recording.channels.items() if known.count and ours(address)
     ]
 
 
@@ -156,7 +164,7 @@ class Player:
 
     async def answer(self, ask: HistoryRequest) -> HistoryReply:
         """Answer History from the file, off the event loop."""
-        addresses = [a for a in ask.addresses if a.split("/")[1] not in NOT_OURS]
+        addresses = [a for a in ask.addresses if ours(a)]
         ask = msgspec.structs.replace(ask, addresses=addresses)
         lap = self.lap if self.loop else None
         if lap is None:

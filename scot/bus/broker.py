@@ -111,7 +111,9 @@ class Broker:
         self._gate.tick()  # the roster is read before anybody can ask
         self.relay = Relay(self.epoch, self._gate.grants)
         self._sock = {name: self._bind(name, endpoints, pair) for name in PORTS}
-        self._time = ClockService(clock, lambda row: self._publish(CLOCK, row))
+        # In a replay room/clock is the recording's: its player publishes it.
+        own = not catalogue.replay
+        self._time = ClockService(clock, lambda row: self._publish(CLOCK, row) if own else None)
         room = Device(
             name="room",
             provider="scot.room",

@@ -11,17 +11,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from scot.channel import Lifecycle
+from scot.channel import Kind, Lifecycle
 from scot.clock.clock import Clock
-from scot.codec import read_header
+from scot.clock.probe import Probe
+from scot.clock.rows import ClockWatch
+from scot.clock.service import ClockService
+from scot.codec import Frame, read_header
 from scot.errors import ConfigError, RecordingError
 from scot.history import HistoryRequest
-from scot_replay.digest import in_digest
+from scot_replay.digest import Digest, in_digest
 from scot_replay.player import serve
 from scot_replay.proof import digest_through_bus, digests_through_bus
 from scot_replay.recording import open_recording
 from tests.contract.recorder_bus import Bus, Collector, Running
-from tests.golden.recording_frames import EPOCH, START_NS, S, case
+from tests.golden.recording_frames import EPOCH, START_NS, S, case, frame
 from tests.golden.recording_writing import write_recording
 
 FRAMES = case(6.0, frozenset({("or1/monitor/hr", 3), ("or1/scope/video", 40)}))
@@ -141,8 +144,56 @@ async def test_history_answers_for_the_whole_file_from_the_first_moment(
     )
     reply = await console.history(ask)
     assert reply.frames == [f for f in FRAMES if f.address in {"or1/monitor/hr", "or1/scope/video"}]
-    ask = HistoryRequest(addresses=["or1/room/clock"], at=START_NS + 3 * S, holder="recorder")
-    assert (await console.history(ask)).frames == []  # the room's own is of this room
+    for name, at in (
+        ("clock", [f for f in FRAMES if f.address == "or1/room/clock"]),
+        ("notes", []),
+    ):
+        ask = HistoryRequest(addresses=[f"or1/room/{name}"], between=(START_NS, START_NS + 60 * S))
+        assert (await console.history(ask)).frames == at  # of the room's own only its clocks
+    await console.close()
+
+
+def clock_frames() -> list[Frame]:
+    """What a broker published of the monitor's clock, which stepped by 30 ms after 2 s."""
+    rows: list[dict[str, Any]] = []
+    service = ClockService(Clock.session(START_NS, 1.0), rows.append)
+    begun_ns = service.clock.read()
+    frames = []
+    for seq in range(16):
+        t2_ns = begun_ns + seq * S // 4
+        t1_ns = t2_ns - 200_000 - (30_000_000 if seq >= 8 else 0)
+        service.again(
+            "monitor-1", Probe(t1_ns, t2_ns, t2_ns + 20_000, t1_ns + 420_000), first=seq == 0
+        )
+        row = rows[-1] | {"epoch": int(seq >= 8)}  # the estimator wants longer to be sure of it
+        frames.append(frame("or1/room/clock", Kind.EVENT, seq, seq / 4, row))
+    return frames
+
+
+async def test_the_recordings_clocks_come_again_and_those_of_the_replay_stay_out_of_the_way(
+    tmp_path: Path, make_bus: Callable[..., Bus], play: Callable[..., Any]
+) -> None:
+    clocks = clock_frames()
+    whole = sorted([*PLAYED, *clocks], key=lambda one: read_header(one).bus_ns)
+    write_recording(tmp_path / "clocks", [whole], sealed=1)
+    opened = open_recording(tmp_path / "clocks")
+    bus = make_bus(rate=4.0)
+    console, seen = await listen(bus)
+    await play(bus, recording=str(tmp_path / "clocks"))
+    await seen.until(lambda: len(seen.of("monitor", "tracker", "scope")) >= len(PLAYED))
+    mine = [f for f in seen.of("room") if f.address == "or1/room/clock"]
+    assert mine == clocks  # the bytes, each once, and no line of this replay's own processes
+    watch = ClockWatch()
+    for one in mine:
+        watch.take(read_header(one).bus_ns, one.payload)
+    assert watch.bad == 0
+    assert [(s.bus_ns - START_NS, s.name) for s in watch.steps()] == [(2 * S, "monitor")]
+    assert console.clock.map is not None  # and yet the replay's own clock service goes on
+    assert console.clock.map.id > 4
+    digest = Digest()
+    for one in seen.frames:
+        digest.add(one)
+    assert digest.result() == opened.digests()
     await console.close()
 
 

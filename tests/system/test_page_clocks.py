@@ -75,7 +75,7 @@ async def test_the_line_at_the_top_is_coloured_by_what_the_use_needs_not_by_the_
     shown = await page.evaluate(
         """async () => {
             const { showClocks } = await import("/static/js/header.js");
-            const device = (kind) => ({ label: {}, channels: { c: { kind, sensitivity: "clinical" } } });
+            const device = (kind) => ({ label: {}, channels: { c: { kind } } });
             const catalogue = { devices: { scope: device("video"), monitor: device("waveform") } };
             const show = (scope, monitor) => {
                 const chip = document.createElement("span");

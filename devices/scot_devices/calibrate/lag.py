@@ -12,7 +12,8 @@ moves farther between two frames is measured less exactly and weighs less: most 
 tool turns round.
 
 Both sides pass the same high-pass, so that slow movement that merely follows (an assistant's camera
-after the tool) counts little. The error is twice the delete-one-block jackknife.
+after the tool) counts little. The error is the delete-one-block jackknife times
+Student's t, a bit more than double: ten blocks do not know their own spread exactly.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ GAP_S: Final = 0.1
 
 FRAME_GAP_S: Final = 0.25
 BLOCKS: Final = 10
+STUDENT: Final = 2.262
+"""Of `BLOCKS` - 1 degrees of freedom, 95 %."""
+
 
 _COARSE_S: Final = 0.008
 _FINE_S: Final = 0.001
@@ -81,7 +85,7 @@ class Lag(NamedTuple):
 
     Attributes:
         lag_s: positive when the movement is seen that much later than the track has it.
-        err_s: half-width that likely (95 %) holds the truth: twice the jackknife.
+        err_s: half-width that likely (95 %) holds the truth, from the jackknife.
         correlation: greatest canonical correlation at that lag, 0..1.
         seconds: of common movement that were used.
         intervals: how many.
@@ -299,7 +303,7 @@ def _standing_out(lags: Array, costs: Array) -> float:
 
 
 def _jackknifed(pair: _Pair, lags: Array) -> tuple[float, float]:
-    """Return the lag of least cost between grid points, and twice its delete-one-block error."""
+    """Return the lag of least cost between grid points, and its half-width of 95 %."""
     edges = np.linspace(0, len(pair.other), BLOCKS + 1).astype(int)
     blocks = [slice(a, b) for a, b in pairwise(edges)]
     others = np.array([pair.other[b].T @ pair.other[b] for b in blocks])
@@ -316,7 +320,7 @@ def _jackknifed(pair: _Pair, lags: Array) -> tuple[float, float]:
     found = np.array([_bottom(lags, row) for row in costs])
     parts = found[1:]
     error = np.sqrt((BLOCKS - 1) / BLOCKS * np.sum((parts - parts.mean()) ** 2))
-    return float(found[0]), float(2.0 * error)
+    return float(found[0]), float(STUDENT * error)
 
 
 def _cost(own: Array, cross: Array, inverse: Array) -> float:
