@@ -43,6 +43,9 @@ class BusTable(_Table):
     port: Annotated[
         int, Field(ge=0, le=65530, description="first of six ports; 0 takes free ones")
     ] = 0
+    udp: Annotated[
+        bool, Field(description="take clock probes over UDP too, at the number of the sixth port")
+    ] = True
 
 
 class RecorderTable(_Table):

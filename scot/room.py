@@ -331,7 +331,8 @@ class Room:
             old.unlink()
         bus = self.file.bus
         ports = dict(zip(PORTS, _ports(bus.host, bus.port), strict=True))
-        issue(self.state, bus.host, ports, self.file.room.workspace, self._grants())
+        workspace = self.file.room.workspace
+        issue(self.state, bus.host, ports, workspace, self._grants(), udp=bus.udp)
         write_private(self.state / "room.json", self.file.model_dump_json().encode())
         write_private(self.state / "session.json", msgspec.json.encode(self._session.map))
         self._write_facts()

@@ -12,6 +12,7 @@ import zmq
 from scot.access import Access, Roster
 from scot.audit import Audit
 from scot.bus.authority import Posted
+from scot.bus.datagram import ProbePort
 from scot.bus.desk import Desk, Out
 from scot.bus.keys import PORTS, Endpoints, KeyPair
 from scot.bus.relay import Credit, Denied, Relay
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 CTL_BUDGET = 512
 BULK_BUDGET = 4
+PROBE_BUDGET = 64
 TICK_MS = 100
 REPORT_NS = 1_000_000_000
 OUT = {"ctl_in": "ctl_out", "bulk_in": "bulk_out"}
@@ -114,6 +116,7 @@ class Broker:
         # In a replay room/clock is the recording's: its player publishes it.
         own = not catalogue.replay
         self._time = ClockService(clock, lambda row: self._publish(CLOCK, row) if own else None)
+        self._datagrams = ProbePort(endpoints, self._time, clock)
         room = Device(
             name="room",
             provider="scot.room",
@@ -131,7 +134,14 @@ class Broker:
             "query": self._query,
             "bulk_in": lambda: self._forward("bulk_in", BULK_BUDGET),
         }
-        self.desk = Desk(self.epoch, catalogue, self._gate.grants, self._changed, self._refused)
+        self.desk = Desk(
+            self.epoch,
+            catalogue,
+            self._gate.grants,
+            self._changed,
+            self._refused,
+            self._datagrams.keys if self._datagrams.listening else None,
+        )
         self._learnt: dict[str, set[bytes]] = {name: set() for name in OUT}  # since the last tick
         self._reported_ns: dict[str, int] = {}
         self._forwarded = Flow(clock.read())
@@ -160,18 +170,19 @@ class Broker:
     @property
     def denied(self) -> int:
         """Frames, subscriptions, questions and probes refused since start."""
-        return self.relay.denied.total() + self.desk.refused
+        datagrams = self._datagrams.keys.refused.total()
+        return self.relay.denied.total() + self.desk.refused + datagrams
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()`; it is asked at least every 100 ms."""
-        poller = zmq.Poller()
-        for sock in (*self._gate.socks, *self._sock.values()):
-            poller.register(sock, zmq.POLLIN)
+        poller = self._poller()
         tick_ns = 0
         while not stop():
             ready = dict(poller.poll(TICK_MS))
             if not ready.keys().isdisjoint(self._gate.socks):
                 self._guard("gate", self._enter)
+            if self._datagrams.fileno() in ready:
+                self._guard("probe_udp", self._datagrams.on_readable)
             for name, work in self._work.items():  # the clock first, then signals, then pictures
                 if self._sock[name] in ready:
                     self._guard(name, work)
@@ -181,8 +192,17 @@ class Broker:
                 self._guard("tick", self._tick)
         self.close()
 
+    def _poller(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        for sock in (*self._gate.socks, *self._sock.values()):
+            poller.register(sock, zmq.POLLIN)
+        if self._datagrams.listening:
+            poller.register(self._datagrams.fileno(), zmq.POLLIN)
+        return poller
+
     def close(self) -> None:
         """Close every socket."""
+        self._datagrams.close()
         self._gate.close()
         for sock in self._sock.values():
             sock.close(linger=0)
@@ -207,6 +227,7 @@ class Broker:
         if self._gate.regranted():
             self.desk.grants = self._gate.grants
             self.relay.regrant(self._gate.grants)
+            self._datagrams.keys.clear()  # who may still ask does so again
 
     def _tick(self) -> None:
         now_ns = self.clock.read()
@@ -215,6 +236,7 @@ class Broker:
         for learnt in self._learnt.values():
             learnt.clear()
         self._send(self.desk.tick(now_ns))
+        self._datagrams.tick(now_ns)
         for effect in self.relay.tick(now_ns):
             if isinstance(effect, Denied):
                 text = "denied %r %d times; the last was %r"
@@ -300,7 +322,7 @@ class Broker:
 
     def _probe(self) -> None:
         sock = self._sock["probe"]
-        while True:
+        for _ in range(PROBE_BUDGET):
             try:
                 identity = sock.recv(zmq.NOBLOCK)
             except zmq.Again:

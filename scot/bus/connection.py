@@ -62,7 +62,8 @@ class Connection:
         self._idle.set()
         self._timer: asyncio.TimerHandle | None = None
         self._context = context()
-        self._probing = Probing(self._context, link, self.clock)
+        self._probing = Probing(self._context, link, self.clock, self.request)
+        self._broker = 0
         self._sockets: dict[str, Drained] = {}
         for name in ("query", *self.client.lanes):
             self._drain(name, dealer(self._context, link, name))
@@ -239,6 +240,11 @@ class Connection:
         return self.client.filler.backfilled
 
     @property
+    def probe_way(self) -> str:
+        """By which way this process's clock probes go now: `zmq` or `udp`."""
+        return self._probing.way
+
+    @property
     def held(self) -> int:
         """Published frames the broker has not yet given credit for."""
         return self.client.held
@@ -252,6 +258,9 @@ class Connection:
 
     def _on(self, name: str, batch: list[list[bytes]]) -> None:
         self._do(self.client.on(name, batch, self.clock.read()))
+        before, self._broker = self._broker, self.client.session.broker
+        if before not in (0, self._broker):
+            self._probing.anew()
         if not self._idle.is_set() and self.client.idle:
             self._idle.set()
 

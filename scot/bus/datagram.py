@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from scot.bus.keys import Endpoints
 from scot.clock.arrival import Arrivals
@@ -122,11 +122,6 @@ class ProbePort:
     def fileno(self) -> int:
         """Return the descriptor to poll for input; −1 when it does not listen."""
         return -1 if self._end is None else self._end.sock.fileno()
-
-    def after(self, ready: Mapping[object, int]) -> None:
-        """Take what a poll found."""
-        if self.fileno() in ready:
-            self.on_readable()
 
     def on_readable(self, budget: int = BUDGET) -> None:
         """Take at most `budget` datagrams, so that no flood of them holds up anything else."""

@@ -15,6 +15,7 @@ import msgspec
 from scot.access import Grant
 from scot.bus.routes import Routes
 from scot.channel import Catalogue, Channel, Device, Lifecycle
+from scot.clock.sealed import ProbeKey, ProbeKeys
 from scot.codec import Frame, check_bounds, check_plain, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
@@ -69,6 +70,7 @@ class _Pending(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 _device = msgspec.msgpack.Decoder(Device)
 _ask = msgspec.msgpack.Decoder(HistoryRequest)
+_instance = msgspec.msgpack.Decoder(bytes)
 
 
 class Desk:
@@ -80,6 +82,7 @@ class Desk:
         grants: by holder's name.
         changed: called with each new catalogue version.
         refused: called with each command that is not passed on, for the record.
+        probe_keys: for clock probes over UDP; None when the broker does not listen there.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Desk:
         grants: dict[str, Grant],
         changed: Callable[[Catalogue], None],
         refused: Callable[[dict[str, Any]], None] = lambda step: None,
+        probe_keys: ProbeKeys | None = None,
     ) -> None:
         self.broker = broker
         self.catalogue = catalogue
@@ -99,6 +103,7 @@ class Desk:
         self._own = History(keep_bytes=OWN_BYTES)
         self._seq: dict[str, int] = {}
         self._changed = changed
+        self._probe_keys = probe_keys
         self._announced: dict[str, tuple[str, Device]] = {}
         self._bytes: dict[str, int] = {}  # of each announcement
         self._changes_ns: dict[str, int] = {}  # up to here a key's share of changes is used
@@ -201,11 +206,18 @@ class Desk:
             return [Out(*message) for message in called]
         elif verb == b"commanded":
             return [Out(*message) for message in self.routes.on_answer(user, request_id, body)]
+        elif verb == b"probe_key":
+            answer = self._probe_key(user, _instance.decode(body), now_ns)
         elif verb == b"history":
             return self._route_ask(identity, grant, request_id, body, now_ns)
         else:
             raise CodecError(f"unknown verb {verb[:20]!r}")
         return [Out(identity, [request_id, b"ok", _encode(answer)])]
+
+    def _probe_key(self, user: str, instance: bytes, now_ns: int) -> ProbeKey:
+        if self._probe_keys is None:
+            raise BusError("this broker takes no clock probes over UDP; they go over ZeroMQ")
+        return self._probe_keys.issue(user, instance, now_ns)
 
     def _host(self, now_ns: int) -> Callable[[str], tuple[str, bytes] | None]:
         """Return who hosts a device, and where, if they have been heard lately."""

@@ -98,6 +98,7 @@ class Probing:
         self._sock.close()
 
     def _send(self, way: str) -> None:
+        self._prober.rehearse(way)
         request = self._prober.request(way, self.clock.read())
         if way == UDP and self._end is not None:
             self._end.send(request)

@@ -116,6 +116,10 @@ class ProbeKeys:
     def __len__(self) -> int:
         return len(self._issued)
 
+    def clear(self) -> None:
+        """Make every key void: who may still ask for one does so again."""
+        self._issued.clear()
+
     def issue(self, user: str, instance: bytes, now_ns: int) -> ProbeKey:
         """Return a new key for one process of a user; an older one of the same is void.
 

@@ -91,7 +91,7 @@ class BusProcess:
         self.log = state / "broker.log"
         self._process: subprocess.Popen[str] | None = None
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        issue(state, "127.0.0.1", ports, WORKSPACE, grants)
+        issue(state, "127.0.0.1", ports, WORKSPACE, grants, udp=True)
         room = RoomFile.model_validate({"room": {"workspace": WORKSPACE}})
         write_private(state / "room.json", room.model_dump_json().encode())
         write_private(state / "session.json", msgspec.json.encode(Clock.session().map))

@@ -191,3 +191,12 @@ def test_a_full_table_gives_a_key_only_for_one_that_nobody_uses(
 def test_a_process_without_a_name_of_its_own_gets_no_key(instance: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="named in 1 to 16 bytes"):
         ProbeKeys(tokens()).issue("monitor", instance, 0)
+
+
+def test_when_it_changes_who_may_enter_every_key_is_void() -> None:
+    keys, asking = issued()
+    keys.clear()
+    assert keys.open(asking.ask(REQUEST), S) is None
+    assert keys.refused == {"stranger": 1}
+    again = Asking(keys.issue("monitor", b"one", S))
+    assert keys.open(again.ask(REQUEST), S) is not None

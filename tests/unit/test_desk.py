@@ -25,6 +25,8 @@ from scot.bus.desk import (
     Welcome,
 )
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle, Numeric
+from scot.clock.probe import Request
+from scot.clock.sealed import Asking, ProbeKey, ProbeKeys
 from scot.codec import read_header
 from scot.command import Ask, Outcome, State
 from scot.history import HistoryReply, HistoryRequest
@@ -471,3 +473,27 @@ def test_an_answer_to_no_call_is_counted() -> None:
     (out,) = room.send("monitor", b"commanded", Outcome(address="a", key="k", state=State.DONE))
     assert out.parts[1] == b"no"
     assert room.desk.refused == refused + 1
+
+
+def test_a_probe_key_is_for_whom_the_desk_knows_and_only_where_there_is_udp() -> None:
+    room = Room()
+    (answer,) = room.send("monitor", b"probe_key", b"\xc4\x03one")
+    assert answer.parts[1] == b"no"
+    assert "takes no clock probes over UDP" in msgspec.msgpack.decode(answer.parts[2])
+    keys = ProbeKeys(lambda length: bytes(range(length)))
+    grants = {grant.name: grant for grant in GRANTS}
+    desk = Desk(7, Catalogue(workspace="or1"), grants, lambda _: None, probe_keys=keys)
+    for user, body in (
+        ("stranger", b"\xc4\x03one"),
+        ("monitor", b"\xc0"),
+        ("monitor", b"\xc4\x00"),
+    ):
+        (answer,) = desk.on(b"c", user, [b"r1", b"probe_key", body], S)
+        assert answer.parts[1] == b"no"
+    assert len(keys) == 0
+    (answer,) = desk.on(b"c", "monitor", [b"r1", b"probe_key", b"\xc4\x03one"], S)
+    assert answer.parts[1] == b"ok"
+    given = msgspec.msgpack.decode(answer.parts[2], type=ProbeKey)
+    question = keys.open(Asking(given).ask(Request(1, None)), S)
+    assert question is not None
+    assert (question.user, question.instance) == ("monitor", b"one")
