@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,39 @@ def _weights(fit: Array) -> Array:
     return weight
 
 
+class _Sides(NamedTuple):
+    """Both clouds in the window's own units: u from −1 to 1, p = u² − 1/3, and the limits."""
+
+    uu: Array
+    pu: Array
+    yu: Array
+    ul: Array
+    pl: Array
+    yl: Array
+
+
+class _Place(NamedTuple):
+    """Where a grid lies: middles and scales of both axes, ns."""
+
+    b: float
+    b_wide: float
+    c: float
+    c_wide: float
+
+
+class _Weighed(NamedTuple):
+    """A grid and the weight of each of its curves, with the means and spreads of both axes."""
+
+    b: Array
+    c: Array
+    top: Array
+    bottom: Array
+    spacing: tuple[float, float]
+    weight: Array
+    mean: tuple[float, float]
+    spread: tuple[float, float]
+
+
 def likeliest(
     above: tuple[Array, Array],
     below: tuple[Array, Array],
@@ -151,32 +185,51 @@ def likeliest(
     first = float(min(xu[0], xl[0]))
     half = max(float(now - first) / 2, 1.0)
     uu, ul = (xu - first) / half - 1.0, (xl - first) / half - 1.0
-    pu, pl = uu * uu - 1 / 3, ul * ul - 1 / 3
-    b_prior, b_wide = prior.skew * half, prior.skew_sd * half
-    c_wide = prior.bend_sd * half * half / 2
-    b0, sb, c0, sc = b_prior, b_wide, 0.0, c_wide
+    sides = _Sides(uu, uu * uu - 1 / 3, yu, ul, ul * ul - 1 / 3, yl)
+    believed = _Place(prior.skew * half, prior.skew_sd * half, 0.0, prior.bend_sd * half * half / 2)
+    place = believed
     if near is not None:
-        b0, sb = near.b * half, near.b_wide * half
-        c0, sc = near.c * half * half, near.c_wide * half * half
+        c, c_wide = near.c * half * half, near.c_wide * half * half
+        place = _Place(near.b * half, near.b_wide * half, c, c_wide)
     for _ in range(_TRIES):
-        ru, rl = yu - b0 * uu - c0 * pu, b0 * ul + c0 * pl - yl
-        su, sl = spacing(ru), spacing(rl)
-        b, c = b0 + sb * _B, c0 + sc * _C
-        top = ((yu - b[:, None] * uu)[:, None, :] - (c[:, None] * pu)[None, :, :]).min(axis=2)
-        bottom = ((yl - b[:, None] * ul)[:, None, :] - (c[:, None] * pl)[None, :, :]).max(axis=2)
-        zb, zc = (b - b_prior) / b_wide, c / c_wide
-        fit = top / su - bottom / sl - (zb * zb / 2)[:, None] - (zc * zc / 2)[None, :]
-        weight = _weights(fit)
-        wb, wc = weight.sum(axis=1), weight.sum(axis=0)
-        mb, mc = float((wb * b).sum()), float((wc * c).sum())
-        vb = sqrt(float((wb * (b - mb) ** 2).sum()))
-        vc = sqrt(float((wc * (c - mc) ** 2).sum()))
-        well = abs(mb - b0) < sb and abs(mc - c0) < sc
-        well = well and 0.5 * sb < vb < 1.6 * sb and 0.5 * sc < vc < 1.6 * sc
-        b0, sb = mb, _scale(sb, abs(mb - b0), vb)
-        c0, sc = mc, _scale(sc, abs(mc - c0), vc)
+        found = _weighed(sides, place, believed)
+        place, well = _moved(place, found)
         if well:
             break
+    return _mean(found, place, half, reach)
+
+
+def _weighed(sides: _Sides, place: _Place, believed: _Place) -> _Weighed:
+    """Weigh the curves of one grid."""
+    uu, pu, yu, ul, pl, yl = sides
+    b0, sb, c0, sc = place
+    su = spacing(yu - b0 * uu - c0 * pu)
+    sl = spacing(b0 * ul + c0 * pl - yl)
+    b, c = b0 + sb * _B, c0 + sc * _C
+    top = ((yu - b[:, None] * uu)[:, None, :] - (c[:, None] * pu)[None, :, :]).min(axis=2)
+    bottom = ((yl - b[:, None] * ul)[:, None, :] - (c[:, None] * pl)[None, :, :]).max(axis=2)
+    zb, zc = (b - believed.b) / believed.b_wide, c / believed.c_wide
+    fit = top / su - bottom / sl - (zb * zb / 2)[:, None] - (zc * zc / 2)[None, :]
+    weight = _weights(fit)
+    wb, wc = weight.sum(axis=1), weight.sum(axis=0)
+    mb, mc = float((wb * b).sum()), float((wc * c).sum())
+    vb = sqrt(float((wb * (b - mb) ** 2).sum()))
+    vc = sqrt(float((wc * (c - mc) ** 2).sum()))
+    return _Weighed(b, c, top, bottom, (su, sl), weight, (mb, mc), (vb, vc))
+
+
+def _moved(place: _Place, found: _Weighed) -> tuple[_Place, bool]:
+    """Return where the grid should lie next, and whether it lay well enough."""
+    b0, sb, c0, sc = place
+    (mb, mc), (vb, vc) = found.mean, found.spread
+    well = abs(mb - b0) < sb and abs(mc - c0) < sc
+    well = well and 0.5 * sb < vb < 1.6 * sb and 0.5 * sc < vc < 1.6 * sc
+    return _Place(mb, _scale(sb, abs(mb - b0), vb), mc, _scale(sc, abs(mc - c0), vc)), well
+
+
+def _mean(found: _Weighed, place: _Place, half: float, reach: float) -> Curve:
+    """Return the mean of the weighed curves at `reach`."""
+    b, c, top, bottom, (su, sl), weight, (mb, mc), (vb, vc) = found
     height = b[:, None] * reach + (c * (reach * reach - 1 / 3))[None, :]
     centre = (top + bottom) / 2 + height
     middle = float((weight * centre).sum())
@@ -192,5 +245,5 @@ def likeliest(
         bottom=float((weight * (bottom + height)).sum()),
         spacing=(su, sl),
         span_ns=2 * half,
-        grid=Grid(b0 / half, sb / half, c0 / half**2, sc / half**2),
+        grid=Grid(place.b / half, place.b_wide / half, place.c / half**2, place.c_wide / half**2),
     )
