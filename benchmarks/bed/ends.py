@@ -1,6 +1,7 @@
-"""What runs at the ends of the wire: our broker and device, and the peer's inlet and outlet.
+"""What runs at the ends of the wire: our broker and devices, and the peer's inlet and outlet.
 
-Each is a process in its namespace, told by a plan; device and inlet write one row a look.
+Each is a process in its namespace, told by a plan; devices and inlet write one row a look. Of the
+two devices, which share one bent clock, one probes as a room does, the other by ZeroMQ alone.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import zmq
 
 from benchmarks.bed.bent import Bent
 from benchmarks.bed.wire import die_with_parent
 from scot.access import Roster
 from scot.bus.broker import Broker
 from scot.bus.keys import OWN, Endpoints, KeyPair, Link
-from scot.bus.probing import Probing
-from scot.bus.socket import context
+from scot.bus.probing import Ask, Probing
+from scot.bus.socket import CONTROL_BYTES, Drained, connect, context
 from scot.channel import Catalogue
 from scot.clock import machine
 from scot.clock.busmap import BusMap
@@ -74,13 +76,39 @@ def broker(plan: Plan, _log: Path) -> None:
 
 def device(plan: Plan, log: Path) -> None:
     """Follow the clock service with the bent clock and compare each look with the truth."""
-    log.write_bytes(msgspec.json.encode(asyncio.run(_device(plan))))
+    log.write_bytes(msgspec.json.encode(asyncio.run(_device(plan, "device"))))
 
 
-async def _device(plan: Plan) -> list[Look]:
+def plain(plan: Plan, log: Path) -> None:
+    """Do the same by ZeroMQ alone, as where UDP does not pass."""
+    log.write_bytes(msgspec.json.encode(asyncio.run(_device(plan, "plain"))))
+
+
+def asking(context: zmq.Context[zmq.Socket[bytes]], link: Link) -> Ask:
+    """Return what asks the broker's desk, one question at a time."""
+    answers: asyncio.Queue[list[bytes]] = asyncio.Queue()
+
+    def take(batch: list[list[bytes]]) -> None:
+        for _, _, *rest in batch:
+            answers.put_nowait(rest)
+
+    sock = context.socket(zmq.DEALER)
+    connect(sock, link, "query", CONTROL_BYTES, 16)
+    drained = Drained(sock, take)
+
+    async def ask(verb: bytes, body: bytes) -> list[bytes]:
+        drained.send([b"1", verb, body])
+        return await answers.get()
+
+    return ask
+
+
+async def _device(plan: Plan, name: str) -> list[Look]:
     bent, session = plan.bent, plan.session
     clock = Clock(read=bent.read)
-    probing = Probing(context(), Link.load(Path(plan.state), "device"), clock)
+    zmq_context, link = context(), Link.load(Path(plan.state), name)
+    ask = asking(zmq_context, link) if name == "device" else None
+    probing = Probing(zmq_context, link, clock, ask)
     tasks = [asyncio.create_task(probing.run()), asyncio.create_task(busy(plan.busy_s))]
     rows: list[Look] = []
     with contextlib.suppress(TimeoutError):  # a device that never learns the time has no rows
@@ -146,6 +174,7 @@ def inlet(plan: Plan, log: Path) -> None:
 ROLES: dict[str, Callable[[Plan, Path], None]] = {
     "broker": broker,
     "device": device,
+    "plain": plain,
     "outlet": outlet,
     "inlet": inlet,
 }
