@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from scot.access import Grant, write_private
+from scot.access import Grant, Quota, Rate, write_private
 from scot.bus.keys import PORTS, issue
 from scot.clock import machine
 from scot.clock.clock import Clock
@@ -33,6 +33,11 @@ STOP_S = 12.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S = 30.0
 CONSOLE = "console"
+QUOTA = Quota(  # of one device: far above the busiest we know, far below what harms the others
+    ctl=Rate(messages_hz=20_000, bytes_hz=32 << 20),
+    bulk=Rate(messages_hz=1_000, bytes_hz=128 << 20),
+    history_bytes_hz=64 << 20,
+)
 
 
 def state_folder(workspace: str) -> Path:
@@ -319,7 +324,7 @@ class Room:
     def _take_state(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.state / "logs").mkdir(exist_ok=True, mode=0o700)
-        self._lock = (self.state / "lock").open("w")
+        self._lock = os.fdopen(_private(self.state / "lock"), "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -346,6 +351,7 @@ class Room:
                 publish=[f"{all_of}{device.name}/"],
                 subscribe=[f"{all_of}room/"],
                 devices=[device.name],
+                quota=QUOTA,
             )
             for device in self.file.device
         ]
@@ -386,6 +392,13 @@ class Room:
             "facts": self.facts,
         }
         write_private(self.state / "facts.json", json.dumps(facts).encode())
+
+
+def _private(path: Path) -> int:
+    """Open a file that only its owner can use, whatever mode an older room left it with."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def _ports(host: str, first: int) -> list[int]:

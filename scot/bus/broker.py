@@ -259,6 +259,7 @@ class Broker:
             "refused": self._gate.refused,
             "denied": self.relay.denied.total(),
             "denied_of": dict(self.relay.denied),
+            "withheld_of": dict(self.relay.withheld),
             "misasked": self.desk.refused,
             "subscriptions": self.relay.subscriptions,
             "questions": self.desk.questions,
@@ -292,7 +293,7 @@ class Broker:
                     self._credit(relay.asked(name, identity))
                 elif len(parts) != 3:
                     relay.malformed(name, identity, user, topic)
-                elif relay.admit(name, identity, user, topic):
+                elif relay.admit(name, identity, user, topic, len(parts[2])):
                     send(parts[0], MORE, False)
                     send(parts[1], MORE, False)
                     send(parts[2], NOW, False)

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from scot.access import Grant
+from scot.access import Grant, Rate
 from scot.bus.routes import Routes
 from scot.channel import Catalogue, Channel, Device, Lifecycle
 from scot.clock.sealed import ProbeKey, ProbeKeys
 from scot.codec import Frame, check_bounds, check_plain, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
+from scot.meter import Meter
 from scot.sample import Flags, Sample, Value
 from scot.timestamp import Timestamp
 
@@ -65,6 +66,7 @@ class _Pending(NamedTuple):
     request_id: bytes
     holder: str
     due_ns: int
+    meter: Meter | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -111,6 +113,7 @@ class Desk:
         self._place: dict[str, bytes] = {}
         self._servers: dict[str, None] = {}  # who offered to answer, the newest last
         self._pending: dict[bytes, _Pending] = {}
+        self._meters: dict[str, Meter] = {}  # of History, by who asks
         self._count = 0
 
     @property
@@ -269,6 +272,15 @@ class Desk:
     def _route_ask(
         self, client: bytes, grant: Grant, request_id: bytes, body: bytes, now_ns: int
     ) -> list[Out]:
+        meter = self._meter(grant)
+        if meter is not None:
+            meter.refill(now_ns)
+            if meter.over:
+                raise BusError(
+                    f"key {grant.name!r} is over its quota of History "
+                    f"({grant.quota.history_bytes_hz:g} bytes a second); ask again in "
+                    f"{meter.wait_s:.1f} s"
+                )
         ask = _ask.decode(body)
         if len(ask.addresses) > MAX_ADDRESSES:
             raise CodecError(f"{len(ask.addresses)} addresses in one question, of {MAX_ADDRESSES}")
@@ -288,6 +300,8 @@ class Desk:
             reply = self._own.answer(ask)
             head = msgspec.structs.replace(reply, frames=[])
             frames = [part for frame in reply.frames for part in frame]
+            if meter is not None:
+                meter.charge(sum(map(len, frames)), messages=0)
             return [Out(client, [request_id, b"ok", _encode(head), *frames])]
         holder, place = self._holder(ask, server)
         if len(self._pending) >= MAX_PENDING:
@@ -299,7 +313,7 @@ class Desk:
         self._count += 1
         key = self._count.to_bytes(8, "big")
         self._pending[key] = _Pending(
-            client, grant.name, request_id, holder, now_ns + ANSWER_WITHIN_NS
+            client, grant.name, request_id, holder, now_ns + ANSWER_WITHIN_NS, meter
         )
         return [Out(place, [key, b"ask", _encode(ask)])]
 
@@ -328,7 +342,19 @@ class Desk:
             self._refuse(user, b"answer", "nobody asked for this answer")
             return []
         del self._pending[key]
+        if pending.meter is not None:
+            pending.meter.charge(len(body) + sum(map(len, frames)), messages=0)
         return [Out(pending.client, [pending.request_id, b"ok", body, *frames])]
+
+    def _meter(self, grant: Grant) -> Meter | None:
+        """Return what a holder has had of History, if it has a quota."""
+        rate = grant.quota.history_bytes_hz
+        if rate is None:
+            return None
+        known = self._meters.get(grant.name)
+        if known is None or known.rate.bytes_hz != rate:
+            known = self._meters[grant.name] = Meter(Rate(messages_hz=1.0, bytes_hz=rate))
+        return known
 
 
 def check_device(device: Device) -> None:

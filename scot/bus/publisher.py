@@ -18,6 +18,7 @@ SILENT_NS = 1_000_000_000
 AGAIN_NS = 500_000_000
 FAR_NS = 2**63 - 1
 QUESTION = [b""]
+WAIT = b"!"
 
 
 class Lane:
@@ -80,13 +81,14 @@ class Lane:
     def on_credit(self, parts: Sequence[bytes], now_ns: int) -> Sequence[Frame]:
         """Take the broker's word ``[start, count]``, or with ``"?"``; return what to send.
 
+        ``"!"`` instead says that we are over our quota: the broker is there, and credit will come.
         Answers to questions asked before the last answer came settle nothing: after a long cut
         many of them arrive together.
         """
         if len(parts) < 2:
             return ()
         broker, received = parts[0], int.from_bytes(parts[1], "big")
-        answered = len(parts) > 2 and self._asking
+        answered = len(parts) > 2 and parts[2] != WAIT and self._asking
         if answered or (self._broker and broker != self._broker):
             self._asking = False
             self._waiting.extendleft(reversed(self._flying))

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from scot.access import MAX_SUBSCRIPTIONS, Grant
+from scot.access import Grant
 from scot.codec import MAX_TOPIC
+from scot.meter import Meter
 
 CREDIT_EVERY = {"ctl_in": 64, "bulk_in": 2}
+MAX_UNPAID = {"ctl_in": 4_096, "bulk_in": 192}  # sixteen windows of an honest publisher
 MAX_PUBLISHERS = 20_000
 MAX_KNOWN = 4_096  # addresses of one key whose verdict is kept
 REPORT_NS = 1_000_000_000
@@ -55,7 +57,7 @@ class Listen(NamedTuple):
 class _Publisher:
     """One connection of a publisher: what came, and what it has not been told of yet."""
 
-    __slots__ = ("count", "every", "identity", "lane", "told")
+    __slots__ = ("count", "every", "identity", "lane", "meter", "told", "user")
 
     def __init__(self, lane: str, identity: bytes) -> None:
         self.lane = lane
@@ -63,6 +65,13 @@ class _Publisher:
         self.every = CREDIT_EVERY[lane]
         self.count = 0
         self.told = 0
+        self.user = ""
+        self.meter: Meter | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether its holder has taken more than its quota, and must wait for credit."""
+        return self.meter is not None and self.meter.over
 
 
 class Relay:
@@ -75,11 +84,14 @@ class Relay:
     Attributes:
         denied: refused frames and subscriptions since start, by key.
         forwarded: frames that passed.
+        withheld: ticks at which a holder over its quota had to wait for credit, by holder.
     """
 
     def __init__(self, start: int, grants: Mapping[str, Grant]) -> None:
         self.denied: Counter[str] = Counter()
         self.forwarded = 0
+        self.withheld: Counter[str] = Counter()
+        self._meters: dict[tuple[str, str], Meter] = {}
         self._start = start.to_bytes(8, "big")
         self._grants = grants
         self._may: dict[str, dict[bytes, bool]] = {}
@@ -93,12 +105,25 @@ class Relay:
         """Judge by another roster from now on."""
         self._grants = grants
         self._may.clear()
+        self._meters.clear()
+        for known in self._publishers.values():
+            for publisher in known.values():
+                publisher.user, publisher.meter = "", None  # until its next frame
 
     # -- frames
 
-    def admit(self, lane: str, identity: bytes, user: str, topic: bytes) -> bool:
-        """Count a frame of a publisher; return whether it may be forwarded."""
-        self._count(lane, identity)
+    def admit(self, lane: str, identity: bytes, user: str, topic: bytes, size: int = 0) -> bool:
+        """Count a frame of a publisher, its payload of `size` bytes; return whether to forward it.
+
+        Who is over quota gets no more credit until it is paid for, and loses nothing by it. Only
+        what comes although no credit was given, far beyond every window, is dropped.
+        """
+        meter = self._count(lane, identity, user).meter
+        if meter is not None:
+            if meter.unpaid >= MAX_UNPAID[lane]:
+                self.deny(user, topic, "quota")
+                return False
+            meter.charge(size)
         known = self._may.get(user)
         verdict = None if known is None else known.get(topic)
         if verdict is None:
@@ -111,19 +136,25 @@ class Relay:
 
     def malformed(self, lane: str, identity: bytes, user: str, what: bytes) -> None:
         """Count a message that is no frame, so that its sender keeps its credit."""
-        self._count(lane, identity)
+        self._count(lane, identity, user)
         self.deny(user, what)
 
     def asked(self, lane: str, identity: bytes) -> Credit:
-        """Return the answer to a publisher's question how many have come."""
+        """Return the answer to a publisher's question how many have come.
+
+        Who is over quota is told to wait (``!``): nothing is settled, and nothing sent again.
+        """
         publisher = self._publishers[lane].get(identity) or self._meet(lane, identity)
+        if publisher.over:
+            told = publisher.told.to_bytes(8, "big")
+            return Credit(lane, identity, [self._start, told, b"!"])
         credit = self._credit(publisher)
         credit.parts.append(b"?")
         return credit
 
     def credits(self) -> list[Credit]:
         """Return what is owed to those of whom enough has come; for after a batch."""
-        ready = [one for one in self._owed if one.count - one.told >= one.every]
+        ready = [one for one in self._owed if one.count - one.told >= one.every and not one.over]
         return [self._credit(one) for one in ready]
 
     def unsent(self, credit: Credit) -> None:
@@ -134,7 +165,14 @@ class Relay:
 
     def tick(self, now_ns: int) -> list[Credit | Denied]:
         """Return everything that is owed, and who was refused since they were last reported."""
-        effects: list[Credit | Denied] = [self._credit(one) for one in list(self._owed)]
+        effects: list[Credit | Denied] = []
+        for meter in self._meters.values():
+            meter.refill(now_ns)
+        for publisher in list(self._owed):
+            if publisher.over:
+                self.withheld[publisher.user] += 1
+            else:
+                effects.append(self._credit(publisher))
         for key, (count, what) in list(self._refused.items()):
             if now_ns - self._reported_ns.get(key, now_ns - REPORT_NS) >= REPORT_NS:
                 self._reported_ns[key] = now_ns
@@ -162,7 +200,7 @@ class Relay:
         held = self._held.setdefault((name, user), Counter())
         sound = prefix.isascii() and len(prefix) <= MAX_TOPIC
         readable = sound and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
-        if not readable or held.total() >= MAX_SUBSCRIPTIONS:
+        if not readable or held.total() >= grant.quota.subscriptions:
             self.deny(user, prefix, "subscribe")
             return None
         held[prefix] += 1
@@ -198,10 +236,21 @@ class Relay:
         count, _ = self._refused.get((user, verb), (0, b""))
         self._refused[user, verb] = (count + 1, what[:MAX_TOPIC])
 
-    def _count(self, lane: str, identity: bytes) -> None:
+    def _count(self, lane: str, identity: bytes, user: str) -> _Publisher:
         publisher = self._publishers[lane].get(identity) or self._meet(lane, identity)
         publisher.count += 1
         self._owed[publisher] = None
+        if publisher.user != user:
+            publisher.user, publisher.meter = user, self._meter(lane, user)
+        return publisher
+
+    def _meter(self, lane: str, user: str) -> Meter | None:
+        """Return the meter that all connections of a holder share on a lane, if it has a quota."""
+        quota = self._grants.get(user, NOBODY).quota
+        rate = quota.ctl if lane == "ctl_in" else quota.bulk
+        if rate is None:
+            return None
+        return self._meters.setdefault((lane, user), Meter(rate))
 
     def _meet(self, lane: str, identity: bytes) -> _Publisher:
         known = self._publishers[lane]

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from scot.access import SHOWN, Grant, Key, Quota, Rate, Roster, write_private
+from scot.access import SHOWN, Grant, Key, Quota, Roster, write_private
 from scot.bus.authority import PUBLIC, ROSTER, SECRET, Authority
 from scot.bus.issuer import Issuer
 from scot.bus.keys import BROKER, ENDPOINTS, PORTS, Endpoints, KeyFile, broker_pair
@@ -22,16 +22,11 @@ from scot.clock import machine
 from scot.config import load_room
 from scot.errors import AccessError, ConfigError
 from scot.finding import worst_first
-from scot.room import state_folder
+from scot.room import QUOTA, state_folder
 
 SIGNS = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 DAY_NS = 86_400_000_000_000
 HOUR_NS = 3_600_000_000_000
-QUOTA = Quota(
-    ctl=Rate(messages_hz=10_000, bytes_hz=16 << 20),
-    bulk=Rate(messages_hz=500, bytes_hz=32 << 20),
-    history_bytes_hz=32 << 20,
-)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -169,6 +169,13 @@ def _broker(room: Room, health: Health) -> Iterator[Finding]:
             fix = "it publishes or reads what no grant of it holds; a room file's [[device]] name "
             fix += "must be the one the process uses"
             yield Finding("problem", what, fix + log)
+    for key in sorted(health.withheld_of):
+        if withheld := room.rise(BROKER, f"withheld_of.{key}"):
+            waited_s = withheld / 10
+            what = f"key {key} sends more than its quota: it waited {waited_s:.1f} s {room.lately}"
+            fix = "it keeps what waits; find out what it sends, or give it more: "
+            fix += f"`scot keys add {key} … --unlimited`"
+            yield Finding("warning", what, fix + log)
     if refused := room.rise(BROKER, "refused"):
         what = f"{refused} connections without a key of this room were refused {room.lately}"
         fix = "a process of an older start of this room, or a stranger: the log has the address"

@@ -180,6 +180,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         silent: age in s of each channel that is older than it may be.
         denied_of: of the broker: what was denied, by key.
+        withheld_of: of the broker: tenths of a second in which a key had to wait, by key.
         probes_refused_of: of the broker: refused clock probes, by key.
         counts: every other count at its top level, such as a provider's own.
     """
@@ -216,6 +217,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     admitted: _Count | None = None
     denied: _Count | None = None
     denied_of: _Counts = {}
+    withheld_of: _Counts = {}
     misasked: _Count | None = None
     subscriptions: _Count | None = None
     questions: _Count | None = None

@@ -49,10 +49,12 @@ def test_a_message_that_breaks_its_handling_is_counted_and_the_next_is_served(
 ) -> None:
     admit = Relay.admit
 
-    def broken(self: Relay, lane: str, identity: bytes, user: str, topic: bytes) -> bool:
+    def broken(
+        self: Relay, lane: str, identity: bytes, user: str, topic: bytes, size: int = 0
+    ) -> bool:
         if topic == b"or1/monitor/bomb\0":
             raise ZeroDivisionError
-        return admit(self, lane, identity, user, topic)
+        return admit(self, lane, identity, user, topic, size)
 
     monkeypatch.setattr(Relay, "admit", broken)
     with context() as zmq_context:
