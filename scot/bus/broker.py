@@ -344,7 +344,7 @@ class Broker:
             try:
                 identity = sock.recv(zmq.NOBLOCK)
             except zmq.Again:
-                return
+                break
             parts = rest(sock)
             user = self._gate.learn(parts[0])
             message = [part.bytes for part in parts]
