@@ -12,10 +12,11 @@ import zmq
 from scot.access import Access, Roster
 from scot.audit import Audit
 from scot.bus.authority import Posted
+from scot.bus.connections import end
 from scot.bus.datagram import ProbePort
 from scot.bus.desk import Desk, Out
 from scot.bus.keys import PORTS, Endpoints, KeyPair
-from scot.bus.relay import Credit, Denied, Relay
+from scot.bus.relay import Credit, Cut, Denied, Relay
 from scot.bus.socket import (
     BULK_BYTES,
     CONTROL_BYTES,
@@ -311,13 +312,15 @@ class Broker:
 
     def _subscribe(self, name: str) -> None:
         sock = self._sock[name]
-        while True:
+        for _ in range(CTL_BUDGET):
             try:
                 frame = sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             listen = self.relay.subscribe(name, self._gate.learn(frame), frame.bytes)
-            if listen is not None:
+            if isinstance(listen, Cut):
+                end(frame)
+            elif listen is not None:
                 option = zmq.SUBSCRIBE if listen.begins else zmq.UNSUBSCRIBE
                 sock.setsockopt(option, listen.prefix)
 

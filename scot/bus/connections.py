@@ -64,6 +64,18 @@ class Connections:
         return count
 
 
+def end(frame: zmq.Frame) -> None:
+    """End the connection that a frame came through.
+
+    If that is gone and its descriptor used again, a peer connects once more and loses nothing.
+    """
+    try:
+        with _duplicate(int(frame.get(zmq.SRCFD))) as sock:
+            sock.shutdown(socket.SHUT_RDWR)
+    except (zmq.ZMQError, OSError):
+        return  # it is gone
+
+
 def _mark(descriptor: int) -> bytes:
     """Return what tells a socket from every other there was.
 

@@ -18,6 +18,7 @@ CREDIT_EVERY = {"ctl_in": 64, "bulk_in": 2}
 MAX_UNPAID = {"ctl_in": 4_096, "bulk_in": 192}  # sixteen windows of an honest publisher
 MAX_PUBLISHERS = 20_000
 MAX_KNOWN = 4_096  # addresses of one key whose verdict is kept
+MAX_REFUSED = 100  # subscriptions of one key, before its connection is ended
 REPORT_NS = 1_000_000_000
 NOBODY = Grant(name="")
 
@@ -52,6 +53,16 @@ class Listen(NamedTuple):
     name: str
     prefix: bytes
     begins: bool
+
+
+class Cut(NamedTuple):
+    """End the connection that this came from: it asks on for what it is refused.
+
+    libzmq keeps what was asked for as long as the connection lives, whatever we answer.
+    """
+
+    name: str
+    user: str
 
 
 class _Publisher:
@@ -98,6 +109,7 @@ class Relay:
         self._publishers: dict[str, dict[bytes, _Publisher]] = {lane: {} for lane in CREDIT_EVERY}
         self._owed: dict[_Publisher, None] = {}
         self._held: dict[tuple[str, str], Counter[bytes]] = {}
+        self._refusals: Counter[tuple[str, str]] = Counter()  # of subscriptions, since a cut
         self._refused: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._reported_ns: dict[tuple[str, str], int] = {}
 
@@ -188,7 +200,7 @@ class Relay:
         """How many are held, of all keys on both sockets."""
         return sum(held.total() for held in self._held.values())
 
-    def subscribe(self, name: str, user: str, message: bytes) -> Listen | None:
+    def subscribe(self, name: str, user: str, message: bytes) -> Listen | Cut | None:
         """Take what an XPUB says, a 1 or 0 and the prefix; return what to do about it."""
         prefix = message[1:]
         if message[:1] == b"\0":
@@ -202,7 +214,11 @@ class Relay:
         readable = sound and grant.may_read(prefix.rstrip(b"\0").decode("ascii"))
         if not readable or held.total() >= grant.quota.subscriptions:
             self.deny(user, prefix, "subscribe")
-            return None
+            self._refusals[name, user] += 1
+            if self._refusals[name, user] < MAX_REFUSED:
+                return None
+            del self._refusals[name, user]
+            return Cut(name, user)
         held[prefix] += 1
         return Listen(name, prefix, True)
 

@@ -9,12 +9,15 @@ import json
 import resource
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from scot.access import Grant, write_private
+from scot.audit import Outcome, Row, read
 from scot.bus.keys import Endpoints, Link
 from scot.config import RoomFile
 from tests.attacks.honest import Honest, Memory
@@ -22,7 +25,10 @@ from tests.system.conftest import STOP_S, BusProcess, child
 
 SOFT_LIMIT = 1_024  # open files, as most systems begin a process
 OURS = 6_000
-INTRUDERS = 60
+INTRUDERS = 90
+FILE = "audit.jsonl"
+AUDIT_S, LOOK_S = 4.0, 0.02
+MOST_ROWS = 12
 GRANTS = [
     Grant(name="monitor", publish=["or1/monitor/"], subscribe=["or1/room/"], devices=["monitor"]),
     Grant(name="console", subscribe=["or1/"]),
@@ -80,6 +86,37 @@ class Target(BusProcess):
         """Return what a service wrote to its log."""
         return (self.state / f"{name}.log").read_text()
 
+    def refusals(self, what: str, who: str = "") -> list[Row]:
+        """Return the audit's rows of refused tries of a kind so far."""
+        path = self.state / FILE
+        rows = read(path) if path.exists() else []
+        return [
+            row
+            for row in rows
+            if row.what == what
+            and row.outcome is Outcome.FAILURE
+            and (not who or (row.who or {}).get("id") == who)
+        ]
+
+    @contextmanager
+    def audited(self, what: str, who: str = "", count: int = 1) -> Iterator[None]:
+        """Expect that what is tried inside is refused, counted, and told in a few rows.
+
+        The audit writes the first of a kind at once and one row a second for the rest; rows are
+        waited for, because the rest comes with a tick.
+        """
+        before = len(self.refusals(what, who))
+        yield
+        rows: list[Row] = []
+        for _ in range(round(AUDIT_S / LOOK_S)):
+            rows = self.refusals(what, who)[before:]
+            if sum(row.count for row in rows) >= count:
+                break
+            threading.Event().wait(LOOK_S)
+        told = sum(row.count for row in rows)
+        assert told >= count, f"{told} of {count} refusals to {what} are in the audit"
+        assert len(rows) <= MOST_ROWS, f"{len(rows)} rows for one attack"
+
     def end(self, name: str) -> int:
         """End a service politely; return its exit code."""
         process = self.services.pop(name)
@@ -122,8 +159,7 @@ def stream(target: Target) -> Iterator[Honest]:
 
 @pytest.fixture
 def honest(stream: Honest) -> Iterator[Honest]:
-    """The honest stream, whole before and after the test."""
-    stream.unharmed()
+    """The honest stream, whole after the test."""
     yield stream
     stream.unharmed()
 

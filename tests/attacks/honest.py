@@ -130,6 +130,20 @@ class Honest:
         await self.reader.close()
 
 
+def joins(link: Link) -> None:
+    """Join as an honest process does, and leave.
+
+    Raises:
+        BusTimeoutError: it could not.
+    """
+
+    async def once() -> None:
+        connection = await Connection.join(link, WITHIN_S)
+        await connection.close()
+
+    asyncio.run(once())
+
+
 class Memory:
     """Resident memory of a process: what it had at most since `__init__`, beyond what it had then.
 

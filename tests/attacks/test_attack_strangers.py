@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import socket
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from itertools import cycle
 
 import pytest
 
-from scot.bus.connection import Connection
 from scot.bus.keys import PORTS, Endpoints, Link
 from tests.attacks.conftest import Target
-from tests.attacks.honest import Honest, Memory
+from tests.attacks.honest import Honest, Memory, joins
 from tests.attacks.zmtp import (
     COMMAND,
     Attacker,
@@ -51,16 +49,6 @@ def many(endpoints: Endpoints, name: str, shots: list[bytes]) -> Iterator[list[s
                 pass  # it hung up before all was said
             raws.append(raw)
         yield raws
-
-
-def joins(link: Link) -> None:
-    """Join as an honest process does, and leave."""
-
-    async def once() -> None:
-        connection = await Connection.join(link, 10.0)
-        await connection.close()
-
-    asyncio.run(once())
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

@@ -20,6 +20,7 @@ Mangle = Callable[[str, bytes], bytes]
 
 ANSWER_S = 5.0
 COMMAND, LONG, MORE = 4, 2, 1
+INSIDE_COMMAND = 2  # inside CURVE's box
 
 
 def greeting(mechanism: bytes = b"CURVE", *, server: bool = False, version: int = 3) -> bytes:
@@ -215,7 +216,7 @@ class Attacker:
         self.raw.sendall(b"".join(data))
 
     def receive(self) -> list[bytes]:
-        """Return the next message; heartbeats are passed over.
+        """Return the next message; heartbeats are answered and passed over.
 
         Raises:
             RefusedError: the broker hung up.
@@ -226,7 +227,9 @@ class Attacker:
             body = self.command()
             nonce = b"CurveZMQMESSAGES" + body[8:16]
             inside = crypto_box_open(body[16:], nonce, self._server, self._secret)
-            if inside[0] & COMMAND:
+            if inside[0] & INSIDE_COMMAND:
+                if inside[1:].startswith(b"\x04PING"):
+                    self.raw.sendall(framed(self.box(b"\x04PONG" + inside[8:], INSIDE_COMMAND)))
                 continue
             parts.append(inside[1:])
             if not inside[0] & MORE:

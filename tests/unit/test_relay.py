@@ -6,7 +6,16 @@ import pytest
 
 from scot.access import MAX_SUBSCRIPTIONS, Grant
 from scot.bus import relay as module
-from scot.bus.relay import CREDIT_EVERY, REPORT_NS, Credit, Denied, Listen, Relay
+from scot.bus.relay import (
+    CREDIT_EVERY,
+    MAX_REFUSED,
+    REPORT_NS,
+    Credit,
+    Cut,
+    Denied,
+    Listen,
+    Relay,
+)
 from scot.codec import MAX_TOPIC
 
 GRANTS = {
@@ -136,8 +145,20 @@ def test_a_subscription_must_lie_inside_a_grant(relay: Relay) -> None:
     assert relay.subscribe("ctl_out", "console", b"\2or1/") is None
 
 
+def test_who_goes_on_asking_for_what_is_refused_is_cut_off(relay: Relay) -> None:
+    """libzmq keeps what was asked for, also what we refuse, as long as the connection lives."""
+
+    def refused(number: int) -> Listen | Cut | None:
+        return relay.subscribe("ctl_out", "monitor", b"\1or1/%d" % number)
+
+    for round_ in range(3):
+        assert {refused(number) for number in range(MAX_REFUSED - 1)} == {None}, round_
+        assert refused(0) == Cut("ctl_out", "monitor")
+    assert relay.denied["monitor"] == 3 * MAX_REFUSED
+
+
 def test_a_key_holds_so_many_subscriptions_and_gets_room_by_letting_go(relay: Relay) -> None:
-    def begin(number: int) -> Listen | None:
+    def begin(number: int) -> Listen | Cut | None:
         return relay.subscribe("ctl_out", "console", b"\1or1/%d" % number)
 
     assert all(begin(number) for number in range(MAX_SUBSCRIPTIONS))
