@@ -216,8 +216,26 @@ def _texts(found: Sequence[Found], channel: Channel) -> Values:
 
 
 def _events(found: Sequence[Found], channel: Channel) -> Values:
+    """Return events as JSON, and beside it each figure the channel declares (``attrs["fields"]``).
+
+    ``.sent.ctl.samples_hz`` is a column of numbers; NaN where an event does not say it.
+    """
     decode, encode = msgspec.msgpack.decode, msgspec.json.encode
-    return _objects([{"": encode(decode(one.frame.payload)).decode()} for one in found], [""])
+    rows = [decode(one.frame.payload) for one in found]
+    values, units = _objects([{"": encode(row).decode()} for row in rows], [""])
+    fields = channel.attrs.get("fields")
+    for name, field in fields.items() if isinstance(fields, dict) else ():
+        if isinstance(field, dict):
+            parts = str(name).split(".")
+            values[f".{name}"] = np.array([_figure(row, parts) for row in rows], dtype=np.float64)
+            units[f".{name}"] = str(field.get("unit", ""))
+    return values, units
+
+
+def _figure(row: Any, parts: Sequence[str]) -> float:
+    for part in parts:
+        row = row.get(part) if isinstance(row, dict) else None
+    return float(row) if isinstance(row, int | float) else np.nan
 
 
 def _alarms(found: Sequence[Found], channel: Channel) -> Values:

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 from scot.bus.connection import Connection
 from scot.bus.subscriber import Delivery
+from scot.channel import BULK
 from scot.cli.clocks import Clocks
+from scot.codec import read_header
 from scot.errors import BusError
 from scot.health import HealthWatch
 from scot.health.report import AGING, Flow
 from scot.history import HistoryRequest
+from scot.sample import Flags
 
 
 class ChannelRow(NamedTuple):
@@ -101,6 +104,26 @@ class Heard:
                 return
             since_ns = max(reply.next_ns, since_ns + 1)
 
+    async def latest(self, connection: Connection) -> None:
+        """Ask for the newest of each signal, so that one that is silent is known too."""
+        channels = {
+            address: channel
+            for address in connection.catalogue.addresses()
+            if (channel := connection.catalogue.channel(address)) and channel.kind not in BULK
+        }
+        if not channels:
+            return
+        ask = HistoryRequest(addresses=[*channels], at=connection.clock.now())
+        try:
+            reply = await connection.history(ask)
+        except BusError:
+            return
+        for frame in reply.frames:
+            channel = channels.get(frame.address)
+            if channel is not None and frame.address not in self._last:
+                header = read_header(frame)
+                self._last[frame.address] = Delivery(frame, header, Flags(header.flags), channel)
+
     def look(self, connection: Connection) -> list[ChannelRow]:
         """Return a row for each channel that was heard, by address."""
         now_ns, local_ns = connection.clock.now(), connection.clock.read()
@@ -110,13 +133,13 @@ class Heard:
         for address, delivery in sorted(self._last.items()):
             time, channel = delivery.header.time, delivery.channel
             age_s = (now_ns - time.bus_ns) / 1e9
-            flow: dict[str, Any] = self._flows[address].look(local_ns)
+            flow: dict[str, Any] = self._flows.setdefault(address, Flow()).look(local_ns)
             aging = channel.kind in AGING and not channel.latched
             rows.append(
                 ChannelRow(
                     address,
-                    flow["samples_hz"],
-                    flow["bytes_hz"],
+                    flow.get("samples_hz", 0.0),
+                    flow.get("bytes_hz", 0.0),
                     round(age_s, 3),
                     aging and age_s > channel.stale_after_s,
                     None if time.err_ns is None else round(time.err_ns / 1e6, 3),

@@ -53,6 +53,7 @@ async def _top(devices: list[str], workspace: str | None, once: bool, as_json: b
     try:
         connection.subscribe([f"{connection.workspace}/"], heard)
         await heard.before(connection, connection.clock.now() - LATELY_NS, every=True)
+        await heard.latest(connection)
         heard.look(connection)  # what came so far was not at its own rate
         await asyncio.sleep(FIRST_S if once or as_json else LOOK_S)
         sheet = look(connection, heard, devices)

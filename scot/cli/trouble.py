@@ -117,8 +117,10 @@ def _samples(room: Room, device: Device, health: Health) -> Iterator[Finding]:
 
 def _counted(room: Room, name: str, health: Health) -> Iterator[Finding]:
     log = room.log(name)
-    if restarts := room.rise(name, "restarts"):
-        what = f"the process of {name} was started again {_times(restarts)} {room.lately}"
+    known = room.health.newest(name)
+    if health.restarts and known is not None and known.epoch_ns >= room.since_ns:
+        what = f"the process of {name} was started again {room.lately}"
+        what += f", {_times(health.restarts)} since the room began"
         yield Finding("warning", what, "its log says why it ended" + log)
     if reconnects := room.rise(name, "reconnects"):
         what = f"{name} lost its device {_times(reconnects)} {room.lately} and found it again"

@@ -15,9 +15,15 @@ MAX_DEVICES = 1_000
 
 
 class Known(NamedTuple):
-    """One device's health, and when it said so (bus ns)."""
+    """One device's health.
+
+    Attributes:
+        at_ns: when it said so, bus time.
+        epoch_ns: when the process that said it joined; its counts are from then.
+    """
 
     at_ns: int
+    epoch_ns: int
     health: Health
 
 
@@ -41,7 +47,8 @@ class HealthWatch:
         if device not in self._known and len(self._known) >= MAX_DEVICES:
             return
         try:
-            known = Known(read_header(frame).bus_ns, read(frame.payload))
+            header = read_header(frame)
+            known = Known(header.bus_ns, header.epoch, read(frame.payload))
         except CodecError:
             self.bad[device] = self.bad.get(device, 0) + 1
             return
@@ -69,18 +76,21 @@ class HealthWatch:
         return known.health if known is not None and fresh else None
 
     def rise(self, device: str, name: str, since_ns: int = 0) -> int:
-        """Return by how much a count of a device grew since `since_ns`, as far as it was seen.
+        """Return by how much a count of a device grew since `since_ns`, as far as is known.
 
-        A process that was started again counts from 0; what it counts now is then all that is
-        known. Without anything from before, nothing grew.
+        A process that was started since then counts from 0. Of an older one something from before
+        must be known; otherwise nothing grew.
         """
         held = self._known.get(device)
         if not held:
             return 0
-        newest = _count(held[-1].health, name)
+        newest = held[-1]
+        count = _count(newest.health, name)
+        if newest.epoch_ns >= since_ns > 0:
+            return count
         place = bisect_left(held, since_ns, key=lambda one: one.at_ns)
-        first = _count(held[min(place, len(held) - 1)].health, name)
-        return newest - first if newest >= first else newest
+        first = held[min(place, len(held) - 1)]
+        return count - _count(first.health, name) * (first.epoch_ns == newest.epoch_ns)
 
 
 def _count(health: Health, name: str) -> int:

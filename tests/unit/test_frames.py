@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from scot.channel import Kind
-from scot.codec import Frame
+from scot.codec import Frame, encode, read_header
 from scot.errors import RecordingError
-from scot.sample import Flags, NumericValue, PoseValue, Validity
+from scot.health.fields import declare
+from scot.sample import Flags, NumericValue, PoseValue, Sample, Validity
+from scot.timestamp import ClockState, Timestamp
+from scot_replay.columns import columns
 from scot_replay.commands import safe_csv, write_table
+from scot_replay.holder import Found
 from scot_replay.recording import DirectoryRecording, open_recording
 from tests.golden.recording_frames import START_NS, S, case, frame, pressure
 from tests.golden.recording_writing import write_recording
@@ -295,3 +300,21 @@ def test_the_csv_of_a_table_leaves_the_table_alone(recording: DirectoryRecording
     table = recording.to_pandas(["tracker/status"])
     safe_csv(table)
     assert table["tracker/status"].iloc[0] == "追跡中 tracking"
+
+
+def test_figures_an_event_declares_are_columns_with_their_units() -> None:
+    channel = declare({"sent.hz": ("/s", "rate", "毎秒")})
+    said: list[dict[str, Any]] = [{"sent": {"hz": 25.5}, "held": 3}, {"sent": 7}, {}]
+    found = []
+    for seq, value in enumerate(said):
+        time = Timestamp(None, START_NS + seq * S, 0, 0, ClockState.LOCKED)
+        one = encode(Sample("or1/m/health", 1, seq, time, Flags(0), value), Kind.EVENT)
+        header = read_header(one)
+        found.append(Found(header.bus_ns, one.address, 1, seq, header, one))
+    known = columns(found, channel)
+    assert known.values[""][0] == '{"sent":{"hz":25.5},"held":3}'
+    assert known.values[".sent.hz"].tolist()[0] == 25.5
+    assert np.isnan(known.values[".sent.hz"].tolist()[1:]).all()
+    assert known.values[".held"].tolist()[0] == 3.0
+    assert known.units[".sent.hz"] == "/s"
+    assert known.units[".held"] == "{sample}"

@@ -29,9 +29,9 @@ def header(bus_ns: int, state: ClockState = ClockState.LOCKED, err_ns: int = 1_0
     return Header(1, 1, 0, None, bus_ns, 2 * err_ns, err_ns, state, 0)
 
 
-def frame(device: str, at_ns: int, value: dict[str, Any]) -> Frame:
+def frame(device: str, at_ns: int, value: dict[str, Any], epoch_ns: int = 1) -> Frame:
     time = Timestamp(None, at_ns, 0, 0, ClockState.LOCKED)
-    return encode(Sample(f"or1/{device}/health", 1, 0, time, Flags(0), value), HEALTH.kind)
+    return encode(Sample(f"or1/{device}/health", epoch_ns, 0, time, Flags(0), value), HEALTH.kind)
 
 
 def test_rates_are_of_the_last_looks_and_a_slow_channel_does_not_flicker() -> None:
@@ -201,9 +201,11 @@ def test_the_order_of_arrival_changes_nothing(order: list[int]) -> None:
 
 def test_a_count_that_begins_again_is_news_from_zero() -> None:
     watch = HealthWatch()
-    watch.take(frame("room", S, {"denied": 400, "denied_of": {"monitor": 400}}))
-    watch.take(frame("room", 2 * S, {"denied": 3, "denied_of": {"monitor": 3}}))
-    assert watch.rise("room", "denied_of.monitor") == 3
+    watch.take(frame("room", S, {"denied": 2, "denied_of": {"monitor": 2}}))
+    watch.take(frame("room", 3 * S, {"denied": 3, "denied_of": {"monitor": 3}}, 2 * S))
+    assert watch.rise("room", "denied_of.monitor", S) == 3  # another process: from 0
+    assert watch.rise("room", "denied_of.monitor", 2 * S) == 3
+    assert watch.rise("room", "denied_of.monitor", 3 * S) == 0
     assert watch.rise("room", "denied_of.tracker") == 0
     assert watch.rise("nobody", "denied") == 0
 

@@ -35,7 +35,9 @@ def judged(*devices: Device, **said: list[dict[str, Any]] | dict[str, Any]) -> l
 
 
 def _judged(
-    catalogue: Catalogue, said: Mapping[str, list[dict[str, Any]] | dict[str, Any]]
+    catalogue: Catalogue,
+    said: Mapping[str, list[dict[str, Any]] | dict[str, Any]],
+    epoch_ns: int = 1,
 ) -> list[Finding]:
     watch = HealthWatch()
     for name, some in said.items():
@@ -43,7 +45,7 @@ def _judged(
         for back, value in enumerate(reversed(rows)):
             at_ns = NOW - back * S
             time = Timestamp(None, at_ns, 0, 0, ClockState.LOCKED)
-            sample = Sample(f"or1/{name}/health", 1, 0, time, Flags(0), value)
+            sample = Sample(f"or1/{name}/health", epoch_ns, 0, time, Flags(0), value)
             watch.take(encode(sample, HEALTH.kind))
     return judge(Room(catalogue, watch, NOW, NOW - 60 * S, LOGS))
 
@@ -85,7 +87,6 @@ LATER: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("monitor", {}, {"silent": {"hr": 7.2}}, "warning", "monitor: hr silent for 7 s (limit 5 s)"),
     ("monitor", {}, {"dropped": 12}, "problem", "monitor gave up 12 samples in 60 s"),
     ("monitor", {}, {"held": 300}, "warning", "monitor: 300 samples wait for the broker"),
-    ("monitor", {"restarts": 1}, {"restarts": 2}, "warning", "was started again once"),
     ("monitor", {"reconnects": 1}, {"reconnects": 4}, "warning", "lost its device 3 times"),
     ("monitor", {"bad_crc": 5}, {"bad_crc": 9}, "warning", "monitor counts 4 bad crc in 60 s"),
     ("recorder", {}, {"lost": 4}, "problem", "recorder could not write 4 samples"),
@@ -137,6 +138,15 @@ def test_each_trouble_is_said_with_its_figure_its_fix_and_where_to_read_more(
     host = {"consult": "dashboard", "room": "broker"}.get(name, name)
     assert found.fix.endswith(f"; log: logs/{host}.log")
     assert judged(device(name), **{name: [WELL, WELL]}) == []
+
+
+def test_what_a_new_process_counts_is_news_and_that_it_is_new_is_said() -> None:
+    catalogue = Catalogue(workspace="or1", devices={"monitor": device("monitor")})
+    said = {"monitor": {**WELL, "restarts": 2, "dropped": 3}}
+    found = [one.what for one in _judged(catalogue, said, epoch_ns=NOW - 5 * S)]
+    assert "gave up 3 samples in 60 s" in found[0]
+    assert found[1].endswith("was started again in 60 s, 2 times since the room began")
+    assert _judged(catalogue, said, epoch_ns=NOW - 90 * S) == []
 
 
 def test_what_happened_long_ago_is_no_news() -> None:
