@@ -23,6 +23,8 @@ ZMQ, UDP = "zmq", "udp"
 
 BURST = 20
 BURST_EVERY_NS = 50_000_000
+EARLY = 240
+EARLY_EVERY_NS = 125_000_000
 EVERY_NS = 250_000_000
 
 
@@ -59,6 +61,17 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     t2_ns: _Ns
     t3_ns: _Ns
     map: BusMap | None
+
+
+def every_ns(sent: int) -> int:
+    """Return how long after its `sent`-th probe, the first being 1, a client sends the next.
+
+    Twenty in the first second, then eight a second for half a minute, in which a skew that nobody
+    knows yet is most of the error; then four a second. Each to be dithered.
+    """
+    if sent < BURST:
+        return BURST_EVERY_NS
+    return EARLY_EVERY_NS if sent < BURST + EARLY else EVERY_NS
 
 
 _encoder = msgspec.msgpack.Encoder()

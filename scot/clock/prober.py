@@ -6,9 +6,6 @@ from collections.abc import Callable
 
 from scot.clock.busmap import BusMap
 from scot.clock.probe import (
-    BURST,
-    BURST_EVERY_NS,
-    EVERY_NS,
     MAX_RTT_NS,
     UDP,
     ZMQ,
@@ -16,6 +13,7 @@ from scot.clock.probe import (
     Reply,
     Request,
     encode,
+    every_ns,
     read_reply,
 )
 from scot.clock.sealed import ASK, Asking, ProbeKey, seal
@@ -29,7 +27,7 @@ RARELY = 5
 
 
 class Prober:
-    """Asks in a burst for the first second, then four times a second with dither.
+    """Asks in a burst for the first second, then ever more rarely, with dither.
 
     Another burst follows a silence of the service (it, or the way to it, is back) and each new
     epoch of our clock (of whose offset nothing older is left).
@@ -108,10 +106,10 @@ class Prober:
     def wait_ns(self) -> int:
         """Return how long until the next probe."""
         if self._sent <= FIRST + 1 and not self.timed:
-            every_ns = FIRST_EVERY_NS
+            wait_ns = FIRST_EVERY_NS
         else:
-            every_ns = BURST_EVERY_NS if self._sent < BURST else EVERY_NS
-        return round(every_ns * (1 + DITHER * (2 * self._draw() - 1)))
+            wait_ns = every_ns(self._sent)
+        return round(wait_ns * (1 + DITHER * (2 * self._draw() - 1)))
 
     def wants_key(self, now_ns: int) -> bool:
         """Say whether to ask for a probe key now; it is then taken to be asked for."""

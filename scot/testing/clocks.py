@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scot.clock.probe import BURST, BURST_EVERY_NS, EVERY_NS, Probe
+from scot.clock.probe import Probe, every_ns
 
 Draw = Callable[[np.random.Generator, float], float]
 
@@ -132,14 +132,13 @@ def exchanges(
 ) -> Iterator[tuple[Probe, float]]:
     """Yield each completed probe with the true time (ns) at which the device got its answer.
 
-    The device sends a burst in the first second, then four a second with dither.
+    The device sends as often as a client does.
     """
     rng = np.random.default_rng(seed)
     true_ns = 0.0
     sent = 0
     while true_ns < seconds * 1e9:
-        every_ns = BURST_EVERY_NS if sent < BURST else EVERY_NS
-        true_ns += every_ns * rng.uniform(0.8, 1.2)
+        true_ns += every_ns(sent) * rng.uniform(0.8, 1.2)
         sent += 1
         done = exchange(clock, link, true_ns, rng)
         if done is not None:

@@ -17,14 +17,14 @@ from scot.bus.probing import Probing
 from scot.bus.socket import context
 from scot.clock import machine
 from scot.clock.clock import Clock
-from scot.clock.probe import BURST, BURST_EVERY_NS, EVERY_NS
+from scot.clock.probe import BURST, BURST_EVERY_NS, EARLY_EVERY_NS
 from tests.system.conftest import BusProcess, within
 
 pytestmark = pytest.mark.system
 
-# What a second and a half brings: at four a second six or seven, of a burst twenty.
+# What a second and a half brings: at eight a second twelve or thirteen, with a burst 24.
 LOOK_NS = 1_500_000_000
-MANY = 14
+MANY = 19
 SILENCE_NS = 2_200_000_000
 
 
@@ -65,7 +65,7 @@ def epoch(clock: Clock) -> int:
 async def settled(clock: Clock) -> None:
     """Wait until the first burst is over."""
     await within(15.0, lambda: maps(clock) > BURST)
-    await pace(clock, EVERY_NS)
+    await pace(clock, EARLY_EVERY_NS)
 
 
 async def pace(clock: Clock, least_ns: int) -> None:

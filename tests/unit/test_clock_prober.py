@@ -111,7 +111,7 @@ class World:
 
 def test_where_udp_passes_it_carries_the_probes_and_every_fifth_goes_by_zeromq() -> None:
     world = World()
-    world.run(5)
+    world.run(35)
     assert world.prober.way(world.local()) == UDP
     from_ns = world.now_ns
     world.run(50)
@@ -190,6 +190,16 @@ def test_both_ways_feed_one_estimate_and_from_the_record_it_comes_out_again_bit_
     assert recompute(world.rows) == world.rows
     old = [{key: value for key, value in row.items() if key != "way"} for row in world.rows]
     assert recompute(old) == old
+
+
+def test_a_start_is_a_burst_then_half_a_minute_at_twice_the_pace() -> None:
+    world = World()
+    world.run(1)
+    assert BURST <= len(world.sent) <= BURST + 6
+    world.run(30)
+    assert 250 <= len(world.sent) <= 275
+    world.run(30)
+    assert 370 <= len(world.sent) <= 400
 
 
 def test_a_silence_of_both_ways_is_followed_by_a_burst() -> None:
