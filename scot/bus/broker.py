@@ -264,8 +264,8 @@ class Broker:
             "misasked": self.desk.refused,
             "subscriptions": self.relay.subscriptions,
             "questions": self.desk.questions,
-            "probes_refused": self._time.refused,
-            "probes_refused_of": dict(self._time.refused_of),
+            "probes_refused": self._time.refused + self._datagrams.keys.refused.total(),
+            "probes_refused_of": dict(self._time.refused_of + self._datagrams.keys.refused_of),
             "faults": self.faults.total(),
             **self._gate.health(),
         }

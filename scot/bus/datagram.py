@@ -165,8 +165,8 @@ class ProbePort:
         try:
             reply = self._service.on_request(user, place, question.message, t2_ns, UDP)
             end.sock.sendto(seal(question.key, ANSWER, question.number, reply), sender)
-        except ScotError:
-            self.keys.refused["malformed"] += 1
+        except ScotError as error:  # the service counts it
+            log.debug("%s: %s", user, error)
         except OSError:
             self.unsent += 1
 

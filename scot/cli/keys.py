@@ -19,7 +19,7 @@ from scot.bus.keys import BROKER, ENDPOINTS, PORTS, Endpoints, KeyFile, broker_p
 from scot.channel import NAME, NAME_RULE
 from scot.cli.keycheck import check
 from scot.clock import machine
-from scot.config import load_room
+from scot.config import BusTable, load_room
 from scot.errors import AccessError, ConfigError
 from scot.finding import worst_first
 from scot.room import QUOTA, state_folder
@@ -109,7 +109,7 @@ def init(
     (state / "keys").mkdir(exist_ok=True, mode=0o700)
     pair, following = broker_pair(state, machine.utc_ns())
     if room is not None:
-        _settle(state, workspace, room.bus.host, room.bus.port, pair.public, following)
+        _settle(state, workspace, room.bus, pair.public, following)
     verifier = authority.verifier
     roster = authority.roster()
     if as_json:
@@ -120,18 +120,20 @@ def init(
     return 0
 
 
-def _settle(state: Path, workspace: str, host: str, port: int, public: str, following: str) -> None:
+def _settle(state: Path, workspace: str, bus: BusTable, public: str, following: str) -> None:
     """Write where a room will listen, before its first start."""
-    if not port:
+    if not bus.port:
         raise AccessError(
             "[bus] port is 0, free ones at each start: keys carried away would not find the room "
             "again; set it in the room file, such as port = 5550"
         )
+    ports = {name: bus.port + number for number, name in enumerate(PORTS)}
     endpoints = Endpoints(
         workspace=workspace,
-        host=host,
-        ports={name: port + number for number, name in enumerate(PORTS)},
+        host=bus.host,
+        ports=ports,
         server=public,
+        probe_udp=ports["probe"] if bus.udp else 0,
         next_server=following,
     )
     write_private(state / ENDPOINTS, msgspec.json.encode(endpoints))

@@ -103,6 +103,7 @@ class ProbeKeys:
     Attributes:
         refused: datagrams that get no answer, by reason: `size`, `stranger` (unknown id), `forged`
             (wrong tag), `replayed` (a count that is not new), `hurried` (too many in a second).
+        refused_of: the last three by the user whose key it was.
 
     Args:
         token: returns so many random bytes.
@@ -110,6 +111,7 @@ class ProbeKeys:
 
     def __init__(self, token: Callable[[int], bytes]) -> None:
         self.refused: Counter[str] = Counter()
+        self.refused_of: Counter[str] = Counter()
         self._token = token
         self._issued: OrderedDict[bytes, _Issued] = OrderedDict()  # longest unused first
 
@@ -156,6 +158,7 @@ class ProbeKeys:
             why = "stranger"
         else:
             why, question = self._judged(issued, datagram, now_ns)
+            self.refused_of[issued.user] += question is None
         if question is None:
             self.refused[why] += 1
         return question

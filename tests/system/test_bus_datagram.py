@@ -9,14 +9,17 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from scot.access import Grant
+from scot.bus.authority import Authority
 from scot.bus.connection import Connection
 from scot.bus.datagram import BUDGET, ProbePort, Stamped
+from scot.bus.issuer import Issuer
 from scot.bus.keys import Endpoints, Link
 from scot.clock import machine
 from scot.clock.arrival import Arrivals
@@ -180,6 +183,38 @@ async def test_who_has_no_key_is_never_answered_and_holds_up_nobody(bus: BusProc
         await monitor.request(b"ping", b"\xc0", 2.0)
     bus.stop()
     assert "refused clock probes over UDP: " in bus.log.read_text()
+
+
+async def test_a_key_that_is_revoked_takes_its_probe_key_with_it(
+    bus: BusProcess, tmp_path: Path
+) -> None:
+    """Those of everybody else are void too, and they have new ones before their clocks notice."""
+    issuer = Issuer(Authority(bus.state), "or1", "tester")
+    issuer.add(Grant(name="laptop", subscribe=["or1/"]))
+    link = issuer.issue("laptop", tmp_path / "laptop.scotkey", None).link
+    async with joined(bus.link("console")) as console:
+        async with joined(link) as laptop:
+            asking = Asking(await key_of(laptop))
+        with udp() as sock:
+            sock.connect(("127.0.0.1", link.endpoints.probe_udp))
+            sock.send(asking.ask(Request(1, None)))
+            assert asking.answered(sock.recv(4096)) is not None
+            await within(10.0, goes_by(console, UDP))
+            issuer.revoke("laptop")
+            sock.setblocking(False)
+
+            def silent() -> bool:
+                sock.send(asking.ask(Request(1, None)))
+                machine.sleep(0.05)
+                try:
+                    return not sock.recv(4096)
+                except BlockingIOError:
+                    return True
+
+            await within(10.0, silent)
+            await within(10.0, goes_by(console, ZMQ))
+            await within(10.0, goes_by(console, UDP))
+            assert silent()
 
 
 def serving() -> tuple[ProbePort, Endpoints, list[dict[str, Any]]]:

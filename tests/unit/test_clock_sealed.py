@@ -66,6 +66,7 @@ def test_a_datagram_of_which_one_bit_was_turned_gets_no_answer(bit: int) -> None
     datagram[bit // 8] ^= 1 << bit % 8
     assert keys.open(bytes(datagram), S) is None
     assert keys.refused == {"stranger" if bit < 128 else "forged": 1}
+    assert +keys.refused_of == ({} if bit < 128 else {"monitor": 1})
     datagram[bit // 8] ^= 1 << bit % 8
     assert keys.open(bytes(datagram), S) is not None
 
@@ -101,7 +102,9 @@ def test_a_question_counts_once_and_an_older_one_never_again() -> None:
 def test_a_question_thrown_back_is_no_answer() -> None:
     _, asking = issued()
     assert asking.answered(asking.ask(REQUEST)) is None
-    assert asking.refused == 1
+    reply = encode(Reply(REQUEST.t1_ns, 10, 11, None))
+    assert asking.answered(seal(asking.key, ASK, 1, reply)) is None  # whatever it says
+    assert asking.refused == 2
 
 
 def test_an_answer_is_taken_once_and_only_to_a_question_under_way() -> None:
