@@ -207,9 +207,14 @@ async def host_device(state: Path, room: RoomFile, name: str, stopping: asyncio.
         raise RoomError(f"no device {name!r} in the room file; it has: {', '.join(tables)}")
     connection = await Connection.join(Link.load(state, name))
     connection.reports.restarts = restarts()
-    host = DeviceHost(tables[name], connection)
-    running = asyncio.create_task(host.run())
     say(ready={"provider": tables[name].provider})
+    await serve_device(tables[name], connection, stopping)
+
+
+async def serve_device(table: DeviceTable, connection: Connection, stopping: asyncio.Event) -> None:
+    """Run a device's provider on a connection until `stopping`, then leave."""
+    host = DeviceHost(table, connection)
+    running = asyncio.create_task(host.run())
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     running.cancel()

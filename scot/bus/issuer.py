@@ -105,7 +105,7 @@ class Issuer:
         Raises:
             AccessError: nobody of that name, or the file cannot be written; no key was made.
         """
-        return self._new(name, out, until_ns, host, lambda old: old)
+        return self._new("issued", name, out, until_ns, host, lambda old: old)
 
     def rotate(
         self, name: str, out: Path, until_ns: int | None, grace_ns: int, host: str = ""
@@ -123,7 +123,7 @@ class Issuer:
                 raise AccessError(f"{name!r} has no valid key; `scot keys issue {name}` makes one")
             return old.ending(valid, now_ns + grace_ns)
 
-        return self._new(name, out, until_ns, host, edit)
+        return self._new("rotated to", name, out, until_ns, host, edit)
 
     def revoke(self, name: str, start: str = "", reason: str = "") -> list[str]:
         """Revoke a holder's keys, or the one that starts with `start`; return them.
@@ -167,6 +167,7 @@ class Issuer:
 
     def _new(
         self,
+        done: str,
         name: str,
         out: Path,
         until_ns: int | None,
@@ -194,7 +195,7 @@ class Issuer:
         except AccessError:
             out.unlink()
             raise
-        self._note(name, f"issued key {pair.public[:SHOWN]}")
+        self._note(name, f"{done} key {pair.public[:SHOWN]}")
         return file
 
     def _check(self, prefix: str, *, one_device: bool) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "echo": ("scot.cli.watch:echo", "Print samples as they come."),
     "top": ("scot.cli.top:top", "Watch devices, queues and clocks, and what is wrong now."),
     "doctor": ("scot.cli.doctor:doctor", "Say what is missing or insecure here, and its fix."),
+    "host": ("scot.cli.host:host", "Run one device here, for a room on another machine."),
     "keys": ("scot.cli.keys:app", "Say who may join a room from another machine."),
     "provider": ("scot.cli.provider:app", "List providers, or check one of your own."),
 }

@@ -120,7 +120,9 @@ def holders(by: Issuer, roster: Roster, room: RoomFile | None, now_ns: int) -> l
         if not (grant.publish or grant.subscribe or grant.command or grant.serve):
             fix = f"scot keys add {name} --as reader"
             found.append(Finding("warning", f"{name} is on the roster and may do nothing", fix))
-        if not roster.valid(name, now_ns):
+        held = [key for key in roster.keys.values() if key.holder == name]
+        revoked = bool(held) and all(key.revoked_ns is not None for key in held)
+        if not revoked and not roster.valid(name, now_ns):
             text = f"{name} has no valid key"
             found.append(Finding("warning", text, f"scot keys issue {name}"))
         if room is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -16,9 +17,9 @@ from scot.bus.connection import Connection
 from scot.cli import clocks, trouble
 from scot.cli.heard import Heard
 from scot.cli.sheet import WIDE, DeviceRow, Sheet, drawn, rows_of
-from scot.cli.watch import Json, Workspace, join
+from scot.cli.watch import Json, Key, Workspace, join
 from scot.finding import worst_first
-from scot.room import find
+from scot.room import state_folder
 
 LOOK_S = 1.0
 FIRST_S = 2.0
@@ -32,6 +33,7 @@ Devices = Annotated[
 def top(
     devices: Devices = None,
     workspace: Workspace = None,
+    key: Key = None,
     once: Annotated[bool, typer.Option("--once", help="One look of two seconds.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -41,14 +43,16 @@ def top(
     each second; --json is one look as one document.
     """
     try:
-        asyncio.run(_top(devices or [], workspace, once, as_json))
+        asyncio.run(_top(devices or [], lambda: join(workspace, key), once, as_json))
     except KeyboardInterrupt:
         return 0
     return 0
 
 
-async def _top(devices: list[str], workspace: str | None, once: bool, as_json: bool) -> None:
-    connection = await join(workspace)
+async def _top(
+    devices: list[str], joining: Callable[[], Awaitable[Connection]], once: bool, as_json: bool
+) -> None:
+    connection = await joining()
     heard = Heard()
     try:
         connection.subscribe([f"{connection.workspace}/"], heard)
@@ -94,7 +98,7 @@ def look(connection: Connection, heard: Heard, devices: list[str]) -> Sheet:
     """Return the room as it is now."""
     now_ns = connection.clock.now()
     catalogue = connection.catalogue
-    logs = find(connection.workspace).state / "logs"
+    logs = state_folder(connection.workspace) / "logs"
     room = trouble.Room(catalogue, heard.health, now_ns, now_ns - LATELY_NS, logs)
     wrong = [
         *trouble.judge(room),

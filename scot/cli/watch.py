@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 
 from scot.bus.connection import Connection
+from scot.bus.joining import join_file
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue
@@ -24,12 +26,18 @@ from scot.sample import Sample
 Workspace = Annotated[
     str | None, typer.Option("--workspace", "-w", help="Which room, when several are up.")
 ]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", envvar="SCOT_KEY", help="Key file, for a room on another machine.", metavar="FILE"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, one document a line.")]
 
 
-def devices(workspace: Workspace = None, as_json: Json = False) -> int:
+def devices(workspace: Workspace = None, key: Key = None, as_json: Json = False) -> int:
     """List the devices and channels of a running room."""
-    catalogue = catalogue_now(workspace)
+    catalogue = catalogue_now(workspace, key)
     if as_json:
         print(json.dumps(msgspec.to_builtins(catalogue)))
         return 0
@@ -44,21 +52,28 @@ def devices(workspace: Workspace = None, as_json: Json = False) -> int:
     return 0
 
 
-def catalogue_now(workspace: str | None) -> Catalogue:
+def catalogue_now(workspace: str | None, key: Path | None = None) -> Catalogue:
     """Return the catalogue of a running room."""
-    return asyncio.run(_catalogue(workspace))
+    return asyncio.run(_catalogue(workspace, key))
 
 
-async def _catalogue(workspace: str | None) -> Catalogue:
-    connection = await join(workspace)
+async def _catalogue(workspace: str | None, key: Path | None) -> Catalogue:
+    connection = await join(workspace, key)
     try:
         return connection.catalogue
     finally:
         await connection.close()
 
 
-async def join(workspace: str | None) -> Connection:
-    """Join the running room with the console's key, which may read and not write."""
+async def join(workspace: str | None, key: Path | None = None) -> Connection:
+    """Join the running room with the console's key, which may read and not write.
+
+    Args:
+        workspace: of a room on this machine; the only one when None.
+        key: a key file, for a room anywhere.
+    """
+    if key is not None:
+        return await join_file(key)
     return await Connection.join(Link.load(find(workspace).state, CONSOLE))
 
 
@@ -139,17 +154,21 @@ def echo(
     ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Stop after.")] = None,
     workspace: Workspace = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> int:
     """Print samples as they come."""
-    asyncio.run(_echo(channels or [""], count, workspace, as_json))
+    asyncio.run(_echo(channels or [""], count, lambda: join(workspace, key), as_json))
     return 0
 
 
 async def _echo(
-    channels: list[str], count: int | None, workspace: str | None, as_json: bool
+    channels: list[str],
+    count: int | None,
+    joining: Callable[[], Awaitable[Connection]],
+    as_json: bool,
 ) -> None:
-    connection = await join(workspace)
+    connection = await joining()
     try:
         prefixes = [qualify(name, connection) for name in channels]
         printer = Printer(as_json, count)

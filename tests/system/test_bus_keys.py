@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,14 +18,15 @@ from scot.audit import Row, read
 from scot.bus.authority import Authority
 from scot.bus.connection import Connection
 from scot.bus.issuer import Issuer
+from scot.bus.joining import join_file
 from scot.bus.keys import PORTS, KeyFile, Link, issue
 from scot.bus.socket import DATA_BYTES, connect, context
 from scot.bus.trail import TRAIL
 from scot.channel import Device, Lifecycle, Numeric
 from scot.clock import machine
-from scot.errors import BusTimeoutError
+from scot.errors import BusError, BusTimeoutError
 from scot.sample import Flags, NumericValue, Sample
-from tests.system.conftest import GRANTS, BusProcess, Collector, within
+from tests.system.conftest import GRANTS, BusProcess, Collector, child, within
 
 pytestmark = pytest.mark.system
 
@@ -309,6 +312,73 @@ async def test_a_client_that_came_while_the_roster_was_broken_joins_when_it_is_m
     await site.told("enter")
     kept.replace(path)
     await (await joining).close()
+
+
+async def test_a_rotated_key_of_the_broker_is_followed_by_the_files_that_know_it(
+    site: Site, tmp_path: Path
+) -> None:
+    site.admit("before", subscribe=["or1/"])
+    planned = site.issuer.rotate_broker(machine.utc_ns())
+    new = site.admit("after", subscribe=["or1/"]).link.endpoints
+    assert new.next_server == planned.next_server != new.server
+    site.bus.stop()
+    issue(site.bus.state, new.host, new.ports, "or1", GRANTS)
+    site.bus.start()
+    await (await join_file(tmp_path / "after.scotkey", 3.0)).close()
+    noted = KeyFile.load(tmp_path / "after.scotkey").link.endpoints
+    assert (noted.server, noted.next_server) == (planned.next_server, "")
+    with pytest.raises(BusError, match=r"before.scotkey.*is the key on its roster"):
+        await join_file(tmp_path / "before.scotkey", 1.0)
+
+
+HOSTED = """
+[[device]]
+name = "thermometer"
+provider = "examples.thermometer.scot_thermometer:Thermometer"
+[device.options]
+port = $port
+"""
+
+
+async def test_a_device_is_hosted_on_another_machine_with_the_file_that_was_carried_there(
+    site: Site, tmp_path: Path
+) -> None:
+    """The other machine has the room file of its device, the key file, and no state of ours."""
+    site.admit(
+        "thermometer",
+        publish=["or1/thermometer/"],
+        subscribe=["or1/room/"],
+        devices=["thermometer"],
+    )
+    site.admit("laptop", subscribe=["or1/"])
+    (tmp_path / "device.toml").write_text(HOSTED)
+
+    async def probe(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(100):
+            writer.write(f"{30 + number / 10}\n".encode())
+            await asyncio.sleep(0.05)
+
+    async with await asyncio.start_server(probe, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        command = ["host", str(tmp_path / "device.toml"), "thermometer", "--set", f"port={port}"]
+        process = await asyncio.create_subprocess_exec(
+            *child("scot.cli", "", signal.SIGINT),
+            *command,
+            env={
+                **os.environ,
+                "SCOT_STATE": str(tmp_path / "elsewhere"),
+                "SCOT_KEY": str(tmp_path / "thermometer.scotkey"),
+            },
+            cwd=Path(__file__).parents[2],
+        )
+        sink = Collector()
+        laptop = await join_file(tmp_path / "laptop.scotkey", 10.0)
+        laptop.subscribe(["or1/thermometer/skin"], sink)
+        await sink.until(lambda: len(sink.deliveries) >= 5, 20.0)
+        await laptop.close()
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_every_socket_of_the_broker_is_tried() -> None:
