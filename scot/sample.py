@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import IntFlag, StrEnum
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from scot.timestamp import Timestamp
+
+MAX_TTL_S = 1e9  # of an annotation: no longer than times can count
 
 
 class Flags(IntFlag):
@@ -131,7 +134,7 @@ class AnnotationValue(msgspec.Struct, frozen=True, kw_only=True):
     tool: str
     points: list[tuple[float, float]] = []
     text: str = ""
-    ttl_s: float = 8.0
+    ttl_s: Annotated[float, Meta(ge=0, le=MAX_TTL_S)] = 8.0
 
 
 class ImageValue(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,8 @@ MAX_GOP_BYTES = 4 << 20
 MAX_CONDITIONS = 256
 MAX_NOTES = 256
 URGENT = frozenset({Kind.ALARM, Kind.ANNOTATION, Kind.VIDEO})
+# A value that cannot be read, or that nothing can be reckoned with: it costs no other sample.
+UNUSABLE = (CodecError, ArithmeticError, TypeError, ValueError)
 LEARNT = frozenset({Kind.TEXT, Kind.EVENT})
 
 
@@ -160,7 +162,7 @@ class Fanout:
         for delivery in batch:
             try:
                 self.latest.add(delivery)
-            except CodecError:
+            except UNUSABLE:
                 self.malformed += 1
                 continue
             if self._spread(delivery) and delivery.channel.kind in URGENT:

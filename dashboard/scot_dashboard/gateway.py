@@ -16,7 +16,7 @@ from scot.bus.connection import Connection
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Channel
 from scot.clock import machine
-from scot.errors import BusError, CodecError, ScotError
+from scot.errors import BusError, ScotError
 from scot.health import HEALTH, HealthWatch
 from scot.sample import Flags, Sample, Value
 from scot_dashboard import consult, wire
@@ -26,7 +26,7 @@ from scot_dashboard.audit import Audit
 from scot_dashboard.backfill import Backfill
 from scot_dashboard.consult import Consult
 from scot_dashboard.door import Door, Person, RefusedError, State
-from scot_dashboard.feed import Fanout
+from scot_dashboard.feed import UNUSABLE, Fanout
 from scot_dashboard.hearing import Hearing
 from scot_dashboard.lanes import Lanes
 from scot_dashboard.roles import Act, Role, may_act
@@ -141,7 +141,7 @@ class Gateway:
                 self.health.take(delivery.frame)
             try:
                 self.lanes.add(delivery)
-            except CodecError as error:  # counted by the fan-out
+            except UNUSABLE as error:  # counted by the fan-out
                 log.info("%s", error)
         if self.fanout.names.version != self._names_version:
             self._names_version = self.fanout.names.version

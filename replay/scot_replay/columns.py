@@ -72,7 +72,7 @@ def columns(found: Sequence[Found], channel: Channel) -> Columns:
     source, no_source = _source(found)
     try:
         values, units = _VALUES[channel.kind](found, channel)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
         raise RecordingError(f"{channel.name}: a sample is no {channel.kind}: {error}") from None
     except KeyError:
         raise RecordingError(

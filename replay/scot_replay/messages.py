@@ -59,6 +59,17 @@ class _Annotation(_Message, omit_defaults=True, kw_only=True):
     annotation: AnnotationValue | None = None
 
 
+# What a payload of another kind raises on its way; it is kept as the bytes it is.
+_NOT_OF_ITS_KIND = (
+    msgspec.MsgspecError,
+    CodecError,
+    ValueError,
+    TypeError,  # an ext type, which JSON has no word for
+    RecursionError,
+    OverflowError,
+)
+
+
 class Carrier(NamedTuple):
     """Writes and reads the messages of one channel."""
 
@@ -109,7 +120,7 @@ def _json_carrier(
             fill(message, frame.payload)
             data = _js.encode(message)
             restored = restore(data)
-        except (msgspec.MsgspecError, CodecError, ValueError, RecursionError, OverflowError):
+        except _NOT_OF_ITS_KIND:
             message = model(timestamp=message.timestamp, scot_header=fields)
             restored = None
         if restored is None or restored.payload != frame.payload:
@@ -148,7 +159,7 @@ def _proto_carrier(
             data: bytes = message.SerializeToString()
             if restore(data).payload == frame.payload:
                 return data
-        except (msgspec.MsgspecError, CodecError, ValueError, TypeError, RecursionError):
+        except _NOT_OF_ITS_KIND:
             message = begin(frame, header)
         message.scot_payload = frame.payload
         raw: bytes = message.SerializeToString()

@@ -251,6 +251,9 @@ def clock(time: Timestamp, epoch: int, map_age_s: float) -> dict[str, Any]:
     }
 
 
+MOST = 2**63 - 1  # a publisher may claim any seq, and MessagePack must still hold the sum
+
+
 def reception(
     subscriptions: Iterable[dict[str, GapDetector]], backfilled: int, malformed: int
 ) -> dict[str, int]:
@@ -268,7 +271,7 @@ def reception(
             missing[address] = max(missing.get(address, 0), detector.lost)
             twice[address] = max(twice.get(address, 0), detector.duplicates)
     return {
-        "missing": sum(missing.values()),
+        "missing": min(sum(missing.values()), MOST),
         "backfilled": backfilled,
         "duplicates": sum(twice.values()),
         "malformed": malformed,

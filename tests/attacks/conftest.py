@@ -144,6 +144,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     codes["broker"] = target.stop()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert set(codes.values()) == {0}, f"not every process lived to the end: {codes}"
+    assert "unsealed" not in target.logged("recorder"), target.logged("recorder")
 
 
 @pytest.fixture(scope="session")
