@@ -256,7 +256,9 @@ class Arbiter:
             return why, text
         if not surely_before(self._start, call.issued_ns):
             return Why.OLD, "it was issued before the device's host started; ask again"
-        if not self._control.has(caller.key, call.term):
+        command = self._command(call.address)
+        stops = command is not None and command.stops
+        if not stops and not self._control.has(caller.key, call.term):
             return Why.NO_CONTROL, f"{self._control.describe(now_ns)}; take control first"
         for entry in self._open.values():
             if entry.outcome.address == call.address:
@@ -326,9 +328,10 @@ class Arbiter:
 
     def _second_thoughts(self, was: Outcome, stamp: Timestamp) -> tuple[Why, str]:
         """Return why an accepted command does not begin: the disk may have been slow."""
-        if not self._control.covers(was):
-            return Why.CONTROL_LOST, f"{was.caller} lost control before it began"
         command = self._command(was.address)
+        stops = command is not None and command.stops
+        if not stops and not self._control.covers(was):
+            return Why.CONTROL_LOST, f"{was.caller} lost control before it began"
         if command is None or not self._offered.ready:
             return Why.NOT_READY, f"{self.address} is not ready: {self._offered.text}"
         text = check_arguments(command, was.arguments)
@@ -370,7 +373,10 @@ class Arbiter:
             self._open[outcome.key] = entry
         else:
             self._open.pop(outcome.key, None)
-        self._out.append(Audit({"step": "command", **msgspec.to_builtins(outcome)}))
+        step = msgspec.to_builtins(outcome)
+        step["step"] = "command"
+        del step["type"]
+        self._out.append(Audit(step))
 
     # -- time, and memory
 

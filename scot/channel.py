@@ -195,6 +195,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
         arguments: all of them, in the order they are shown.
         label: what people call it, by language.
         roles: who may ask and confirm.
+        stops: only ever makes the device safer: given without control of it, whoever has that.
         limit_s: its outcome is unknown when the device has not told it by then.
         confirm_within_s: how long a second person has.
         code: MDC reference id, empty if none.
@@ -206,6 +207,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     arguments: list[Argument] = []
     label: dict[str, str] = {}
     roles: tuple[str, ...] = ("or_staff",)
+    stops: bool = False
     limit_s: float = 30.0
     confirm_within_s: float = 30.0
     code: str = ""

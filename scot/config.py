@@ -119,6 +119,17 @@ class VolumeTable(_Table):
     file: Annotated[str, Field(description="bundled volume's name", examples=["brain"])]
 
 
+class ControlTable(_Table):
+    """One ``[[control]]``: a person's key that may command devices. Nobody has any without."""
+
+    name: Name
+    role: Annotated[Name, Field(description="as the devices' commands ask for")] = "or_staff"
+    commands: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}/[a-z0-9_]{0,63}$")]],
+        Field(min_length=1, description="DEVICE/ for all of a device's, or DEVICE/COMMAND"),
+    ]
+
+
 RESERVED = frozenset({"room", "broker", "recorder", "player", "dashboard", "consult", "console"})
 
 
@@ -132,6 +143,7 @@ class RoomFile(_Table):
     device: list[DeviceTable] = Field(default_factory=list)
     simulator: list[SimulatorTable] = Field(default_factory=list)
     volume: list[VolumeTable] = Field(default_factory=list)
+    control: list[ControlTable] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _names_differ(self) -> RoomFile:
@@ -148,6 +160,17 @@ class RoomFile(_Table):
                         f"{what} name {table.name!r} is taken; every {what} needs its own"
                     )
                 seen.add(table.name)
+        holders = [*(table.name for table in self.device), *RESERVED]
+        for person in self.control:
+            if person.name in holders:
+                raise ValueError(f"control name {person.name!r} is taken; every key needs its own")
+            holders.append(person.name)
+            for prefix in person.commands:
+                if prefix.partition("/")[0] not in {table.name for table in self.device}:
+                    raise ValueError(
+                        f"control {person.name!r} may command {prefix!r}, and the room has no "
+                        f"such device; it has: {', '.join(t.name for t in self.device) or 'none'}"
+                    )
         return self
 
 

@@ -7,13 +7,15 @@
     ├── RoomError              the room cannot start or stop (busy port, no such room)
     ├── CodecError             bytes are not a SCOT frame
     ├── AccessError            a key asked for what its grants do not hold
+    ├── CommandRefusedError    a command was not accepted: surely nothing happened
     ├── BusError               the broker cannot be reached, or refused
     │   └── BusTimeoutError    … within the time allowed (also a TimeoutError)
     ├── RingError              raw frames in shared memory cannot be reached
     │   └── OverwrittenError   … newer ones have taken their place
     ├── ClockError             a time was asked for that the clock cannot know
     ├── DeviceError            a device misbehaved; its host reconnects
-    │   └── DeviceTimeoutError a device stayed silent (also a TimeoutError)
+    │   ├── DeviceTimeoutError a device stayed silent (also a TimeoutError)
+    │   └── CommandFailedError a device said that it did not do what it was told to
     ├── RemoteProtocolError    the peer broke its protocol
     ├── LocalProtocolError     we would have broken it
     └── RecordingError         a recording cannot be read, whole or in part
@@ -64,6 +66,19 @@ class AccessError(ScotError):
     """A key asked for what its grants do not hold."""
 
 
+class CommandRefusedError(ScotError):
+    """A command, or control of a device, was not accepted; surely nothing happened.
+
+    Args:
+        why: a word of `scot.command.Why`.
+        text: one line for people.
+    """
+
+    def __init__(self, why: str, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+
 class BusError(ScotError):
     """The broker cannot be reached or refused a request."""
 
@@ -111,6 +126,14 @@ class DeviceTimeoutError(DeviceError, TimeoutError):
         self.device = device
         self.silent_s = silent_s
         self.limit_s = limit_s
+
+
+class CommandFailedError(DeviceError):
+    """A device said no, or that it could not: surely nothing is under way.
+
+    A provider raises it only on the device's own word. Whatever else it raises from `execute`
+    leaves the command's outcome unknown.
+    """
 
 
 class RemoteProtocolError(ScotError):

@@ -31,6 +31,7 @@ from scot.channel import Catalogue, Lifecycle
 from scot.clock import machine
 from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
+from scot.commanding import Commanding
 from scot.config import DeviceTable, RoomFile, find_provider, provider_options
 from scot.errors import DeviceError, RoomError, ScotError
 from scot.provider import DeviceContext, Provider
@@ -89,9 +90,15 @@ def restarts() -> int | None:
 
 
 class DeviceHost:
-    """Runs one provider and publishes what it yields; reconnects for ever, with back-off."""
+    """Runs one provider and publishes what it yields; reconnects for ever, with back-off.
 
-    def __init__(self, table: DeviceTable, connection: Connection) -> None:
+    Args:
+        table: of the room file.
+        connection: joined.
+        state: the room's folder, for the book of commands.
+    """
+
+    def __init__(self, table: DeviceTable, connection: Connection, state: Path) -> None:
         self.table = table
         self.connection = connection
         self.provider_type: type[Provider[Any]] = find_provider(table.provider)
@@ -104,7 +111,10 @@ class DeviceHost:
             table.simulated,
             None if table.latency is None else table.latency.latency(),
         )
-        self.device.offer(*self.provider_type.declared())
+        self.device.offer(*self.provider_type.declared(), *self.provider_type.declared_commands())
+        self.provider: Provider[Any] | None = None
+        book = state / "commands" / f"{table.name}.book"
+        self.commanding = Commanding(connection, self.device, book, lambda: self.provider)
         self.samples = 0
         self.reconnects = 0
         self._first = True  # no sample of this connection to the device has come
@@ -114,7 +124,7 @@ class DeviceHost:
 
     async def run(self) -> None:
         """Connect, publish, and begin again when the device is lost; until cancelled."""
-        watch = asyncio.create_task(self._watch())
+        beside = [asyncio.create_task(work) for work in (self._watch(), self.commanding.run())]
         failures = 0
         try:
             while True:
@@ -129,12 +139,15 @@ class DeviceHost:
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
         finally:
-            watch.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _once(self) -> str:
         """Run the provider until it ends; return why it did."""
         device = self.device
-        samples = self.provider_type().run(device)
+        self.provider = self.provider_type()
+        samples = self.provider.run(device)
         try:
             async for sample in samples:
                 await self._take(sample)
@@ -148,6 +161,7 @@ class DeviceHost:
             reason = f"the provider crashed: {type(error).__name__}: {error}"
             device.move(Lifecycle.FAULT, reason)
         finally:
+            self.provider = None
             if isinstance(samples, AsyncGenerator):
                 await samples.aclose()
         await self._announce()
@@ -208,12 +222,21 @@ async def host_device(state: Path, room: RoomFile, name: str, stopping: asyncio.
     connection = await Connection.join(Link.load(state, name))
     connection.reports.restarts = restarts()
     say(ready={"provider": tables[name].provider})
-    await serve_device(tables[name], connection, stopping)
+    await serve_device(tables[name], connection, state, stopping)
 
 
-async def serve_device(table: DeviceTable, connection: Connection, stopping: asyncio.Event) -> None:
-    """Run a device's provider on a connection until `stopping`, then leave."""
-    host = DeviceHost(table, connection)
+async def serve_device(
+    table: DeviceTable, connection: Connection, state: Path, stopping: asyncio.Event
+) -> None:
+    """Run a device's provider on a connection until `stopping`, then leave.
+
+    Args:
+        table: of the room file.
+        connection: joined with the device's key.
+        state: a folder of this machine's own, which keeps the book of commands.
+        stopping: set when it is to end.
+    """
+    host = DeviceHost(table, connection, state)
     running = asyncio.create_task(host.run())
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)

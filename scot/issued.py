@@ -11,23 +11,27 @@ from typing import Final
 
 import msgspec
 
-from scot.command import Answer, Ask, Call, Outcome, Request, State, Why
+from scot.command import NEXT, Answer, Ask, Call, Outcome, Request, State, Why
 from scot.lease import surely_past
 from scot.timestamp import Timestamp
 
 ANSWER_NS: Final = 2_000_000_000
 ASK_EVERY_NS: Final = 1_000_000_000
 
-_RANK: Final = {
-    State.WAITING: 1,
-    State.ACCEPTED: 2,
-    State.RUNNING: 3,
-    State.UNKNOWN: 4,
-    State.DONE: 5,
-    State.FAILED: 5,
-    State.REFUSED: 5,
-    State.EXPIRED: 5,
-}
+
+def _reach(state: State) -> frozenset[State]:
+    """Return every state that may still follow."""
+    found: set[State] = set()
+    following = list(NEXT[state])
+    while following:
+        one = following.pop()
+        if one not in found:
+            found.add(one)
+            following += NEXT[one]
+    return frozenset(found)
+
+
+_REACH: Final = {state: _reach(state) for state in State}
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -35,9 +39,10 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class Replied(msgspec.Struct, frozen=True):
-    """An answer to what was sent at `sent_ns` of our monotonic clock."""
+    """An answer to `call`, which was sent at `sent_ns` of our monotonic clock."""
 
     answer: Answer
+    call: Call
     sent_ns: int
 
 
@@ -82,7 +87,7 @@ class Issued:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.outcome: Outcome | None = None
-        self._rank = 0
+        self._told = False  # by somebody else than ourselves
         self._sent_ns: int | None = None
         self._asked_ns = 0
         self._past_ns: int | None = None
@@ -91,7 +96,7 @@ class Issued:
     @property
     def ended(self) -> bool:
         """Nothing will change any more."""
-        return self._rank == _RANK[State.DONE]
+        return self.outcome is not None and not _REACH[self.outcome.state]
 
     def on(self, event: Event, now_ns: int) -> list[Effect]:
         """Take an event in and return what is to be done; `now_ns` is monotonic."""
@@ -116,7 +121,7 @@ class Issued:
             elif self._past_ns is not None and event.sent_ns >= self._past_ns:
                 text = "it never reached the device, and can no longer be carried out"
                 self._learn(self._own(State.EXPIRED, Why.LATE, text))
-        elif answer.why not in (Why.NONE, Why.FULL):
+        elif event.call == self.request and answer.why not in (Why.NONE, Why.FULL):
             self._learn(self._own(State.REFUSED, answer.why, answer.text))
 
     def _own(self, state: State, why: Why, text: str) -> Outcome:
@@ -129,8 +134,12 @@ class Issued:
         )  # fmt: skip
 
     def _learn(self, outcome: Outcome) -> None:
-        if outcome.key == self.request.key and _RANK[outcome.state] > self._rank:
-            self._rank = _RANK[outcome.state]
+        """Take what somebody says of it, unless we know better already."""
+        if outcome.key != self.request.key:
+            return
+        was = self.outcome
+        if was is None or not self._told or outcome.state in _REACH[was.state]:
+            self._told = True
             self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:

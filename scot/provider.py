@@ -18,13 +18,17 @@ from pydantic import BaseModel, ConfigDict
 from scot.channel import (
     Alarm,
     Annotation,
+    Argument,
+    ArgumentType,
     Channel,
+    Command,
     Device,
     Event,
     Kind,
     Lifecycle,
     Numeric,
     Pose,
+    Risk,
     Text,
     Video,
     Waveform,
@@ -32,13 +36,17 @@ from scot.channel import (
 from scot.clock.clock import Clock
 from scot.clock.latency import Latency
 from scot.clock.stamping import Base, Stamping
-from scot.errors import DeviceError, LocalProtocolError
+from scot.errors import CommandFailedError, DeviceError, LocalProtocolError
 from scot.sample import Flags, Sample, Value
 
 __all__ = [
     "Alarm",
     "Annotation",
+    "Argument",
+    "ArgumentType",
     "Channel",
+    "Command",
+    "CommandFailedError",
     "DeviceContext",
     "DeviceError",
     "Event",
@@ -49,6 +57,7 @@ __all__ = [
     "Pose",
     "Provider",
     "ProviderInfo",
+    "Risk",
     "Text",
     "Video",
     "Waveform",
@@ -102,6 +111,7 @@ class DeviceContext(Generic[OptionsT]):
         self.latency = latency
         self.health: dict[str, int] = {}
         self.channels: dict[str, Channel] = {}
+        self.commands: dict[str, Command] = {}
         self.state = Lifecycle.CREATED
         self.reason = ""
         self.version = 0
@@ -115,13 +125,24 @@ class DeviceContext(Generic[OptionsT]):
         """``workspace/device``."""
         return f"{self.workspace}/{self.name}"
 
-    def offer(self, *channels: Channel) -> None:
-        """Add or replace channels; the host announces them before the next sample leaves."""
-        for channel in channels:
+    def offer(self, *offered: Channel | Command) -> None:
+        """Add or replace channels and commands; announced before the next sample leaves."""
+        for channel in offered:
+            if isinstance(channel, Command):
+                if self.commands.get(channel.name) != channel:
+                    self.commands[channel.name] = channel
+                    self.version += 1
+                continue
             if self.latency is not None and self.latency.concerns(channel.name):
                 channel = self.latency.describe(channel)  # noqa: PLW2901 - as it is announced
             if self.channels.get(channel.name) != channel:
                 self.channels[channel.name] = channel
+                self.version += 1
+
+    def withdraw(self, *commands: str) -> None:
+        """Offer commands of these names no longer."""
+        for name in commands:
+            if self.commands.pop(name, None) is not None:
                 self.version += 1
 
     def move(self, state: Lifecycle, reason: str = "") -> None:
@@ -229,14 +250,15 @@ class DeviceContext(Generic[OptionsT]):
             reason=self.reason,
             epoch=self.epoch,
             channels=dict(self.channels),
+            commands=dict(self.commands),
         )
 
 
 class Provider(ABC, Generic[OptionsT]):
     """Knows how to talk to one kind of device.
 
-    Class attributes that are `Channel` are offered before `run`; a provider that learns its
-    channels from the device calls `device.offer`.
+    Class attributes that are `Channel` or `Command` are offered before `run`; a provider that
+    learns them from the device calls `device.offer`.
     """
 
     info: ClassVar[ProviderInfo]
@@ -249,6 +271,33 @@ class Provider(ABC, Generic[OptionsT]):
         for base in reversed(cls.__mro__):
             found.update({k: v for k, v in vars(base).items() if isinstance(v, Channel)})
         return list(found.values())
+
+    @classmethod
+    def declared_commands(cls) -> list[Command]:
+        """Return the commands declared on the class, in order."""
+        found: dict[str, Command] = {}
+        for base in reversed(cls.__mro__):
+            found.update({k: v for k, v in vars(base).items() if isinstance(v, Command)})
+        return list(found.values())
+
+    async def execute(
+        self, device: DeviceContext[Any], command: Command, arguments: dict[str, Any]
+    ) -> Any:
+        """Let the device do it; called once for a command, beside `run`, while it yields samples.
+
+        Args:
+            device: as in `run`.
+            command: one that was offered.
+            arguments: by name, checked; numbers in the unit that was declared.
+
+        Returns:
+            Plain values for whoever asked, or None.
+
+        Raises:
+            CommandFailedError: the device itself said that it did not do it.
+            Exception: anything else leaves the outcome unknown.
+        """
+        raise LocalProtocolError(f"{self.info.id} offers {command.name} and cannot execute it")
 
     @abstractmethod
     def run(self, device: DeviceContext[Any]) -> AsyncIterator[Sample]:

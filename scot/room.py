@@ -377,6 +377,15 @@ class Room:
                 devices=["consult", "dashboard"],
             ),
             *([player] if self.replay else []),
+            *(
+                Grant(
+                    name=person.name,
+                    subscribe=[all_of],
+                    command=[f"{all_of}{prefix}" for prefix in person.commands],
+                    role=person.role,
+                )
+                for person in self.file.control
+            ),
         ]
 
     def _write_facts(self) -> None:

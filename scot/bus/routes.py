@@ -6,6 +6,7 @@ is restarted forgets no command.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,7 @@ from scot.errors import BusError, CodecError
 MAX_BODY: Final = 8_192
 MAX_WAITING: Final = 64
 """Calls of one key that may wait for an answer."""
+MAX_REFUSED: Final = 1_000
 ANSWER_WITHIN_NS: Final = 10_000_000_000
 
 _call = msgspec.msgpack.Decoder(Call)
@@ -69,6 +71,7 @@ class Routes:
         self.replay = replay
         self._audit = audit
         self._waiting: dict[bytes, _Waiting] = {}
+        self._refused: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._count = 0
 
     def on_call(
@@ -98,22 +101,27 @@ class Routes:
         """
         call = read_call(body)
         why, text, host = self._judge(call, grant, host_of, grants)
+        key = (grant.name, call.key) if isinstance(call, Request) else None
+        if key is not None and key in self._refused:  # refused is refused, should it come again
+            return [Out(client, [request_id, b"ok", self._refused[key]])]
         if host is None:
-            answer = _refusal(call, grant, why, text)
+            answer = _encode(_refusal(call, grant, why, text))
+            if key is not None:
+                self._remember(key, answer)
             self._audit({
                 "step": "refused", "do": type(call).__name__.lower(), "address": call.address,
                 "caller": grant.name, "role": grant.role, "why": why.value, "text": text,
             })  # fmt: skip
-            return [Out(client, [request_id, b"ok", _encode(answer)])]
+            return [Out(client, [request_id, b"ok", answer])]
         mine = sum(waiting.user == grant.name for waiting in self._waiting.values())
         if mine >= MAX_WAITING:
             raise BusError(f"{MAX_WAITING} calls of key {grant.name!r} wait for an answer already")
         self._count += 1
-        key = b"c" + self._count.to_bytes(8, "big")
+        ticket = b"c" + self._count.to_bytes(8, "big")
         user, place = host
         due_ns = now_ns + ANSWER_WITHIN_NS
-        self._waiting[key] = _Waiting(client, grant.name, request_id, user, due_ns)
-        return [Out(place, [key, b"command", _encode([Caller(grant.name, grant.role), call])])]
+        self._waiting[ticket] = _Waiting(client, grant.name, request_id, user, due_ns)
+        return [Out(place, [ticket, b"command", _encode([Caller(grant.name, grant.role), call])])]
 
     def on_answer(self, user: str, key: bytes, body: bytes) -> list[Out]:
         """Take a host's answer back to whoever waits for it.
@@ -140,6 +148,11 @@ class Routes:
             text = f"{waiting.host!r} did not answer within {ANSWER_WITHIN_NS / 1e9:g} s"
             out.append(Out(waiting.client, [waiting.request_id, b"no", _encode(text)]))
         return out
+
+    def _remember(self, key: tuple[str, str], refusal: bytes) -> None:
+        self._refused[key] = refusal
+        if len(self._refused) > MAX_REFUSED:
+            self._refused.popitem(last=False)
 
     def _judge(
         self,

@@ -28,6 +28,7 @@ COMMANDS = {
     "top": ("scot.cli.top:top", "Watch devices, queues and clocks, and what is wrong now."),
     "doctor": ("scot.cli.doctor:doctor", "Say what is missing or insecure here, and its fix."),
     "host": ("scot.cli.host:host", "Run one device here, for a room on another machine."),
+    "command": ("scot.cli.command:app", "Command a device, with a key that may."),
     "keys": ("scot.cli.keys:app", "Say who may join a room from another machine."),
     "provider": ("scot.cli.provider:app", "List providers, or check one of your own."),
 }

@@ -16,6 +16,7 @@ from scot.cli.rooms import Set, read_values
 from scot.config import DeviceTable, load_room
 from scot.errors import AccessError, BusError, ConfigError
 from scot.host import serve_device
+from scot.room import state_folder
 
 LOOK_S = 5.0
 
@@ -61,7 +62,7 @@ async def _host(table: DeviceTable, key: Path) -> None:
     )
     watching = asyncio.create_task(_watch(connection))
     try:
-        await serve_device(table, connection, stopping)
+        await serve_device(table, connection, state_folder(connection.workspace), stopping)
     finally:
         watching.cancel()
 

@@ -43,6 +43,7 @@ from scot.command import (
     Standing,
     State,
     Take,
+    Why,
     Withdraw,
 )
 from scot.issued import Issued
@@ -98,6 +99,8 @@ class World:
     count: int = 0
     count_given: int = 0
     slow_network: bool = False
+    no_host: bool = False
+    turned_away: set[str] = field(default_factory=set)
     slow_disk: bool = False
     carried: int = 0
 
@@ -133,7 +136,7 @@ class World:
             elif isinstance(effect, Reply):
                 asked = self.waiting_for.pop(effect.id)
                 self.network.append(
-                    Packet(asked.sender, None, effect.answer, asked.sent_ns, asked.key)
+                    Packet(asked.sender, asked.call, effect.answer, asked.sent_ns, asked.key)
                 )
 
     def execute(self, effect: Execute) -> None:
@@ -196,17 +199,32 @@ class World:
         for effect in person.issued[key].on(event, self.now_ns):
             if isinstance(effect, caller.Send):
                 if isinstance(effect.call, Request):
-                    sent = [p.call for p in self.network if isinstance(p.call, Request)]
+                    sent = [
+                        p.call
+                        for p in self.network
+                        if p.answer is None and isinstance(p.call, Request)
+                    ]
                     assert key not in [call.key for call in sent], "it was sent twice"
                 self.send(person.name, effect.call, key)
             else:
                 person.told.setdefault(key, []).append(effect.outcome.state)
 
+    def turn_away(self, packet: Packet, call: Call) -> None:
+        """Answer as a broker does that has not heard of the device."""
+        answer: Answer = Standing(address=DEVICE, why=Why.NO_DEVICE)
+        if isinstance(call, Request):
+            self.turned_away.add(call.key)
+            answer = Outcome(address=call.address, key=call.key, state=State.REFUSED)
+        self.network.append(Packet(packet.sender, call, answer, packet.sent_ns, packet.key))
+
     def deliver(self, packet: Packet) -> None:
-        if packet.call is not None:
+        if packet.call is not None and packet.answer is None:
             if isinstance(packet.call, Confirm):
                 # What the device is told, the person has said.
                 self.confirmed.add((packet.call.key, packet.sender, repr(packet.call.arguments)))
+            if self.no_host or getattr(packet.call, "key", "") in self.turned_away:
+                self.turn_away(packet, packet.call)
+                return
             self.count += 1
             call_id = str(self.count).encode()
             self.waiting_for[call_id] = packet
@@ -214,7 +232,9 @@ class World:
         elif packet.answer is not None:
             person = self.people[packet.sender]
             if packet.key in person.issued:
-                self.follow(person, packet.key, caller.Replied(packet.answer, packet.sent_ns))
+                assert packet.call is not None
+                reply = caller.Replied(packet.answer, packet.call, packet.sent_ns)
+                self.follow(person, packet.key, reply)
                 return
             lease = packet.answer.lease if isinstance(packet.answer, Standing) else None
             if lease is not None and lease.holder == packet.sender:
@@ -319,6 +339,8 @@ def step(world: World, what: str, how: int) -> None:  # noqa: C901, PLR0912 - a 
     elif what == "restart":
         world.boot()
         world.now_ns += how * 2_000_000
+    elif what in ("broker away", "broker back"):
+        world.no_host = what == "broker away"
     elif what in ("away", "back"):
         world.host(Offered(COMMANDS, ready=what == "back", text="no answer"))
     world.flow()
@@ -333,6 +355,7 @@ def test_a_command_runs_at_most_once_by_its_holder_and_nobody_is_told_otherwise(
     for what, how in acts(trouble):
         step(world, what, how)
     step(world, "quick", 0)
+    step(world, "broker back", 0)
     for packet in list(world.network):  # and then everything comes again
         world.deliver(packet)
         world.flow()
@@ -346,6 +369,7 @@ def test_after_any_trouble_a_device_can_be_commanded_again(trouble: bytes, name:
     for what, how in acts(trouble):
         step(world, what, how)
     step(world, "quick", 0)
+    step(world, "broker back", 0)
     step(world, "back", 0)
     for _ in range(14):  # longer than any lease, limit and expiry
         step(world, "wait", 2)

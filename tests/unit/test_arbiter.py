@@ -51,6 +51,7 @@ COMMANDS = {
     "limit": Command(
         "limit", Risk.HIGH, [Argument("to", unit="/min", lower=40, upper=200)], limit_s=5.0
     ),
+    "halt": Command("halt", Risk.LOW, stops=True),
     "reset": Command("reset", Risk.LOW, roles=("engineer",)),
 }
 
@@ -513,6 +514,15 @@ def test_role_name_and_readiness_are_asked_for() -> None:
     away = host.ask_for("ann", host.request(term, key="k3"))
     assert away.why is Why.NOT_READY
     assert "the cable is out" in away.text
+
+
+def test_what_only_stops_a_device_waits_for_nobodys_control() -> None:
+    host = Host()
+    host.control("ann")
+    halt = host.request(0, address="or1/monitor/halt")
+    assert host.ask_for("ben", halt).state is State.RUNNING
+    assert host.ask_for("ben", halt).state is State.RUNNING
+    assert [e.name for e in host.executed] == ["halt"]
 
 
 def test_looking_shows_who_is_in_control_and_what_waits() -> None:

@@ -38,7 +38,8 @@ class Caller:
     def hear(self, state: State, why: Why = Why.NONE, sent_ns: int | None = None) -> None:
         outcome = Outcome(address=REQUEST.address, key="k1", state=state, why=why)
         at = self.now_ns if sent_ns is None else sent_ns
-        self.take(self.issued.on(Replied(outcome, at), self.now_ns))
+        call = Ask(address=REQUEST.address, key="k1")
+        self.take(self.issued.on(Replied(outcome, call, at), self.now_ns))
 
     def see(self, state: State, key: str = "k1") -> None:
         outcome = Outcome(address=REQUEST.address, key=key, state=state)
@@ -99,5 +100,29 @@ def test_a_refusal_by_the_broker_or_a_conflict_is_told_and_a_full_host_is_not_a_
     for why, states in ((Why.CONFLICT, [State.REFUSED]), (Why.FULL, [])):
         caller = Caller()
         answer = Standing(address="or1/monitor", why=why, text="x")
-        caller.take(caller.issued.on(Replied(answer, 0), 0))
+        caller.take(caller.issued.on(Replied(answer, REQUEST, 0), 0))
         assert caller.states == states
+
+
+def test_a_question_that_is_refused_says_nothing_of_the_command() -> None:
+    """A broker that was just restarted knows of no device yet."""
+    away = Standing(address="or1/monitor", why=Why.NO_DEVICE, text="its host is silent")
+    for known in ([State.RUNNING], []):
+        caller = Caller()
+        for state in known:
+            caller.hear(state)
+        caller.wait(3)
+        before = caller.states
+        question = caller.sent[-1]
+        assert isinstance(question, Ask)
+        caller.take(caller.issued.on(Replied(away, question, caller.now_ns), caller.now_ns))
+        assert caller.states == before
+        assert not caller.issued.ended
+
+
+def test_what_began_is_never_said_to_have_been_refused() -> None:
+    caller = Caller()
+    caller.hear(State.RUNNING)
+    caller.hear(State.REFUSED)
+    caller.hear(State.EXPIRED)
+    assert caller.states == [State.RUNNING]

@@ -116,6 +116,16 @@ def test_a_device_that_is_not_there_is_said_to_be_so_at_once() -> None:
     assert broker.refused("ann", REQUEST) == (State.REFUSED, Why.NO_DEVICE)
 
 
+def test_what_was_refused_stays_refused_should_it_come_again() -> None:
+    broker = Broker()
+    broker.alive = False
+    (refused,) = broker.call("ann", REQUEST)
+    broker.alive = True
+    assert broker.call("ann", REQUEST) == [refused]
+    other = msgspec.structs.replace(REQUEST, key="k2")
+    assert broker.call("ann", other)[0].identity == b"M"
+
+
 def test_no_answer_is_not_a_refusal() -> None:
     broker = Broker()
     (sent,) = broker.call("ann", REQUEST)

@@ -9,7 +9,7 @@ import pytest
 
 from scot.errors import DeviceError
 from scot_devices.sdc.link import Inbox, Report
-from scot_devices.simulators.monitor_logic import DELAY_S, LATCH_S, Gauges, Watch
+from scot_devices.simulators.monitor_logic import DELAY_S, LATCH_S, Cuff, Gauges, Watch
 from scot_devices.simulators.monitor_mdib import LIMITS, Limit
 from scot_devices.simulators.physiology import Patient
 
@@ -43,12 +43,29 @@ def test_no_wave_gives_no_number() -> None:
 def test_the_cuff_measures_once_a_cycle() -> None:
     gauge = gauges(30.0)
     numbers = gauge.read()
-    found = [gauge.cuff(float(t), numbers) for t in range(30, 150)]
+    found = [gauge.cuffed(float(t), numbers) for t in range(30, 150)]
     assert [30 + k for k, value in enumerate(found) if value] == [30, 78, 138]
     first = found[0]
     assert first is not None
     assert first["nibp_sys"] == pytest.approx(118, abs=4)
-    assert gauge.cuff(400.0, dict.fromkeys(numbers)) is None
+    assert gauge.cuffed(400.0, dict.fromkeys(numbers)) is None
+
+
+def test_the_cuff_measures_when_told_to_and_not_twice_at_once() -> None:
+    cuff = Cuff(every_s=60.0, takes_s=18.0)
+    assert cuff.due(10.0), "the last one before we look"
+    cuff.stop()
+    assert cuff.start(20.0)
+    assert not cuff.start(25.0), "it is inflated"
+    assert not cuff.due(37.9)
+    assert cuff.due(38.0)
+    cuff.stop()
+    assert cuff.start(50.0)
+    assert not cuff.due(61.0), "its own turn has come meanwhile; that one counts"
+    assert cuff.due(68.0)
+    assert cuff.stop()
+    assert not cuff.stop(), "there is no air in it"
+    assert not cuff.due(119.0)
 
 
 def test_an_alarm_waits_holds_and_latches() -> None:

@@ -1,8 +1,8 @@
 """One SDC connection: `sdc11073` on its threads, reports in a bounded queue for the event loop.
 
 The library speaks SOAP, keeps the subscription alive and calls back on threads of its own. Nothing
-of it passes this module but the received elements. We only read: no Set or context operation is
-ever called.
+of it passes this module but the received elements. It only reads, unless it is told to `invoke` an
+operation: then one request is sent, once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from scot.errors import DeviceError, DeviceTimeoutError
+from scot.errors import CommandFailedError, DeviceError, DeviceTimeoutError
+from scot_devices.sdc.operations import Limits
 
 CONNECT_LIMIT_S: Final = 3.0
 REQUEST_LIMIT_S: Final = 4
@@ -31,7 +32,8 @@ QUEUE_LIMIT: Final = 512
 PROBE_PATH: Final = "StableWSDiscoveryEndpoint"
 """Where a device answers a directed Probe (WS-Discovery 1.1, section 3.1.3)."""
 
-_UNUSED: Final = ("Periodic", "OperationInvoked", "OperationalState")
+_UNUSED: Final = ("Periodic",)
+_OF_OPERATIONS: Final = ("OperationInvoked", "OperationalState")
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,7 @@ class Link:
         arrived: the host's monotonic clock.
         validate: check each message against the BICEPS schema.
         tls: folder with ``userkey.pem``, ``usercert.pem``, ``cacert.pem``; None for plain HTTP.
+        operated: follow what becomes of operations too, so that they can be invoked.
     """
 
     def __init__(
@@ -142,11 +145,13 @@ class Link:
         arrived: Callable[[], int],
         validate: bool = True,
         tls: Path | None = None,
+        operated: bool = False,
     ) -> None:
         self._device = device
         self._arrived = arrived
         self._validate = validate
         self._tls = tls
+        self._operated = operated
         self._consumer: Any = None
         self.inbox = Inbox(asyncio.get_running_loop())
 
@@ -194,6 +199,37 @@ class Link:
             return await self.inbox.get(limit_s)
         except TimeoutError:
             raise DeviceTimeoutError(self._device, limit_s, limit_s) from None
+
+    async def invoke(self, operation: str, proposed: Limits | None = None) -> bool:
+        """Invoke a remote operation, once, and wait for its end as long as the caller does.
+
+        Args:
+            operation: its handle.
+            proposed: of a SetAlertState, what to propose; of an Activate, None.
+
+        Returns:
+            True when it is done; False when it is done with a value next to what was proposed.
+
+        Raises:
+            CommandFailedError: the device said that it did not do it.
+            Exception: whatever the library raises; it may or may not have been done.
+        """
+        if self._consumer is None or self._consumer.set_service_client is None:
+            raise CommandFailedError("the device takes no operations over this connection")
+        sent = await asyncio.to_thread(self._invoke, operation, proposed)
+        info = (await asyncio.wrap_future(sent)).InvocationInfo
+        state = str(info.InvocationState.value)
+        if state not in ("Fin", "FinMod"):
+            texts = "; ".join(str(text.text) for text in info.InvocationErrorMessage)
+            raise CommandFailedError(f"the device says {state}: {texts or 'no reason given'}")
+        return state == "Fin"
+
+    def _invoke(self, operation: str, proposed: Limits | None) -> Any:
+        """Send the request; its future ends with the device's last word."""
+        client = self._consumer.set_service_client
+        if proposed is None:
+            return client.activate(operation)
+        return client.set_alert_state(operation, _condition_state(proposed))
 
     async def close(self, polite: bool) -> None:
         """Let go of the connection; with `polite` tell the device so first."""
@@ -262,7 +298,8 @@ class Link:
         from sdc11073.xml_types.actions import Actions
 
         bind: Any = observableproperties.strongbind
-        unused = [action.value for action in Actions if any(u in action.value for u in _UNUSED)]
+        words = _UNUSED if self._operated else (*_UNUSED, *_OF_OPERATIONS)
+        unused = [action.value for action in Actions if any(word in action.value for word in words)]
         try:
             if urlsplit(address).path.strip("/") == "":
                 address = self._ask_path(address)
@@ -308,6 +345,21 @@ class Link:
             self.inbox.lose(
                 "the subscription ended: the device is stopping, or did not renew it in time"
             )
+
+
+def _condition_state(proposed: Limits) -> Any:
+    """A LimitAlertConditionState as the library writes it."""
+    from sdc11073.mdib.descriptorcontainers import LimitAlertConditionDescriptorContainer
+    from sdc11073.mdib.statecontainers import LimitAlertConditionStateContainer
+    from sdc11073.xml_types import pm_types
+
+    of: Any = LimitAlertConditionDescriptorContainer(proposed.condition, None)
+    state: Any = LimitAlertConditionStateContainer(of)
+    state.ActivationState = pm_types.AlertActivation(proposed.activation)
+    state.Presence = proposed.present
+    state.MonitoredAlertLimits = pm_types.AlertConditionMonitoredLimits(proposed.monitored)
+    state.Limits = pm_types.Range(proposed.lower, proposed.upper)
+    return state
 
 
 def _plain(epr: str) -> str:

@@ -8,7 +8,7 @@ limit; the patient's name goes to `patient`, which is identity and never leaves 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -19,6 +19,7 @@ from scot.errors import DeviceError
 from scot.sample import AlarmValue, Flags, NumericValue, Validity, Value
 from scot_devices.sdc import mdib
 from scot_devices.sdc.nomenclature import LIMIT_HIGH, LIMIT_LOW, RANK, TERMS, UCUM, Term, is_mdc
+from scot_devices.sdc.operations import Offer, offers
 
 ALARM_REFRESH_NS: Final = 5_000_000_000
 """All alarms are told again after this much device time: a latecomer knows them, and their
@@ -84,7 +85,7 @@ def channel_names(metrics: list[mdib.Metric]) -> dict[str, str]:
     named after their handles.
     """
     names: dict[str, str] = {}
-    taken = {"alarms", "patient"}
+    taken = {"alarms", "patient", "health", "commands"}
     for metric in metrics:
         term = _term(metric)
         name = term.name if term is not None else ""
@@ -171,6 +172,7 @@ class Mapping:
             raise DeviceError("the device's MDIB has no SequenceId; it does not speak BICEPS")
         described = mdib.description(message)
         self._version = version
+        self._described = described
         self._metrics = described.metrics
         self._conditions = described.conditions
         self._signals = described.signals
@@ -182,6 +184,7 @@ class Mapping:
         self._names = channel_names(ordered)
         self._condition_states: dict[str, mdib.ConditionState] = {}
         self._signal_states: dict[str, mdib.SignalState] = {}
+        self._disabled: set[str] = set()
         self._last: dict[str, float | None] = {}
         self._told_alarms_ns: int | None = None
         self._snapshot = list(mdib.states(message))
@@ -199,6 +202,16 @@ class Mapping:
     def has_waves(self) -> bool:
         """The device streams, so that its silence shows within a second or two."""
         return self._has_waves
+
+    def offers(self, listed: Sequence[str], stopping: Sequence[str] = ()) -> dict[str, Offer]:
+        """Return what the device can be told to do now, of what the room file lists."""
+        by_handle = {handle: self.channels[name] for handle, name in self._names.items()}
+        states, disabled = self._condition_states, frozenset(self._disabled)
+        return offers(self._described, states, disabled, by_handle, listed, stopping)
+
+    def condition(self, handle: str) -> mdib.ConditionState | None:
+        """Return an alert condition as it stands."""
+        return self._condition_states.get(handle)
 
     def snapshot(self) -> list[Reading]:
         """Return the values, alarms and patient that the MDIB itself held."""
@@ -263,6 +276,8 @@ class Mapping:
                 self._move_limits(state)
         elif isinstance(state, mdib.SignalState):
             self._signal_states[state.handle] = state
+        elif isinstance(state, mdib.OperationState):
+            (self._disabled.discard if state.enabled else self._disabled.add)(state.handle)
         elif isinstance(state, mdib.SystemState):
             self._saw(state.checked_ns, live=True)
         elif isinstance(state, mdib.ClockState):

@@ -2,7 +2,7 @@
 
 Sans-IO. It takes parsed elements (of lxml or of the standard library, they look alike) and never
 the network's word for their size: counts and lengths are bounded, numbers must be numbers. What is
-unknown (extensions, newer types, operations) is passed over.
+unknown (extensions, newer types) is passed over.
 
 Source: ISO/IEEE 11073-10207 (participant and message model).
 """
@@ -72,13 +72,15 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """An alert condition's descriptor."""
+    """An alert condition's descriptor; `low` and `high` bound its limits (MaxLimits)."""
 
     handle: str
     type: Coded
     kind: str
     priority: str
     sources: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -87,6 +89,28 @@ class Signal(msgspec.Struct, frozen=True):
     handle: str
     condition: str
     manifestation: str
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A remote operation's descriptor.
+
+    Attributes:
+        kind: ``Activate``, ``SetAlertState``, ``SetValue``, …
+        target: handle of what it acts on.
+        safety: SafetyClassification: ``Inf``, ``MedA``, ``MedB``, ``MedC``; empty if not said.
+        limit_s: MaxTimeToFinish, None if the device does not say.
+        arguments: of an Activate: name and xsd type.
+        modifiable: parts of a state that it may change.
+    """
+
+    handle: str
+    kind: str
+    target: str
+    type: Coded
+    safety: str
+    limit_s: float | None
+    arguments: tuple[tuple[str, str], ...]
+    modifiable: tuple[str, ...]
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -126,6 +150,7 @@ class ConditionState(msgspec.Struct, frozen=True):
     low: float | None
     high: float | None
     time_ns: int | None
+    monitored: str = "All"
 
 
 class SignalState(msgspec.Struct, frozen=True):
@@ -134,6 +159,13 @@ class SignalState(msgspec.Struct, frozen=True):
     handle: str
     activation: str
     presence: str
+
+
+class OperationState(msgspec.Struct, frozen=True):
+    """An operation as reported: whether it can be invoked now."""
+
+    handle: str
+    enabled: bool
 
 
 class SystemState(msgspec.Struct, frozen=True):
@@ -160,7 +192,13 @@ class PatientState(msgspec.Struct, frozen=True):
 
 
 State: TypeAlias = (
-    MetricState | ConditionState | SignalState | SystemState | ClockState | PatientState
+    MetricState
+    | ConditionState
+    | SignalState
+    | OperationState
+    | SystemState
+    | ClockState
+    | PatientState
 )
 
 
@@ -170,6 +208,7 @@ class Description(msgspec.Struct, frozen=True):
     metrics: dict[str, Metric]
     conditions: dict[str, Condition]
     signals: dict[str, Signal]
+    operations: dict[str, Operation]
     self_check_s: float | None
 
 
@@ -265,7 +304,7 @@ def description(mdib: Element) -> Description:
     Raises:
         RemoteProtocolError: a value is malformed or there are more than `MAX_DESCRIPTORS`.
     """
-    found = Description({}, {}, {}, None)
+    found = Description({}, {}, {}, {}, None)
     top = next((e for e in mdib.iter() if local(e.tag) == "MdDescription"), None)
     if top is None:
         raise RemoteProtocolError("the device's MDIB has no MdDescription")
@@ -288,6 +327,8 @@ def description(mdib: Element) -> Description:
             signalled = element.get("ConditionSignaled") or ""
             manifestation = element.get("Manifestation") or ""
             found.signals[handle] = Signal(handle, signalled, manifestation)
+        elif tag == "Operation":
+            found.operations[handle] = _operation(handle, element)
         elif tag == "AlertSystem":
             period_s = duration_s(element.get("SelfCheckPeriod"))
             check_s = min(filter(None, (check_s, period_s)), default=None)
@@ -315,12 +356,34 @@ def _metric(handle: str, element: Element, parent: str) -> Metric | None:
 
 
 def _condition(handle: str, element: Element) -> Condition:
+    bounds = _child(element, "MaxLimits")
     return Condition(
         handle=handle,
         type=coded(_child(element, "Type")),
         kind=element.get("Kind") or "Oth",
         priority=element.get("Priority") or "None",
         sources=tuple(_text(child) for tag, child in _children(element) if tag == "Source"),
+        low=None if bounds is None else _decimal(bounds.get("Lower")),
+        high=None if bounds is None else _decimal(bounds.get("Upper")),
+    )
+
+
+def _operation(handle: str, element: Element) -> Operation:
+    arguments = [child for tag, child in _children(element) if tag == "Argument"]
+    return Operation(
+        handle=handle,
+        kind=local(element.get(_XSI_TYPE) or "").removesuffix("OperationDescriptor"),
+        target=element.get("OperationTarget") or "",
+        type=coded(_child(element, "Type")),
+        safety=element.get("SafetyClassification") or "",
+        limit_s=duration_s(element.get("MaxTimeToFinish")),
+        arguments=tuple(
+            (coded(_child(one, "ArgName")).code, local(_text(_child(one, "Arg"))))
+            for one in arguments
+        ),
+        modifiable=tuple(
+            _text(child) for tag, child in _children(element) if tag == "ModifiableData"
+        ),
     )
 
 
@@ -359,7 +422,10 @@ def _state(kind: str, element: Element) -> State | None:
             low=None if limits is None else _decimal(limits.get("Lower")),
             high=None if limits is None else _decimal(limits.get("Upper")),
             time_ns=_time_ns(element.get("DeterminationTime")),
+            monitored=element.get("MonitoredAlertLimits") or "All",
         )
+    if kind.endswith("OperationState"):
+        return OperationState(handle, (element.get("OperatingMode") or "En") == "En")
     if kind == "AlertSignalState":
         return SignalState(handle, activation, element.get("Presence") or "Off")
     if kind == "AlertSystemState":

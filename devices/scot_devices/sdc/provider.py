@@ -1,7 +1,8 @@
 """A patient monitor or ventilator that speaks IEEE 11073 SDC, as a device.
 
-Channels come from the device's own MDIB. It reads only: no remote operation is offered to the room.
-It is built on `sdc11073`, whose authors do not release it for clinical use.
+Channels come from the device's own MDIB, and so do commands: of the remote operations it has, those
+that the room file lists. None is listed unless somebody lists it. It is built on `sdc11073`, whose
+authors do not release it for clinical use.
 """
 
 from __future__ import annotations
@@ -10,19 +11,28 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from xml.etree.ElementTree import Element
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scot.errors import DeviceError, DeviceTimeoutError, RemoteProtocolError
-from scot.provider import DeviceContext, Provider, ProviderInfo
+from scot.errors import (
+    CommandFailedError,
+    DeviceError,
+    DeviceTimeoutError,
+    RemoteProtocolError,
+)
+from scot.provider import Command, DeviceContext, Provider, ProviderInfo
 from scot.sample import Sample
 from scot_devices.sdc.link import Link, Report
 from scot_devices.sdc.mapping import Mapping, Reading
+from scot_devices.sdc.operations import Offer, limits
 
 SILENCE_S: Final = 2.0
 """A monitor that streams waveforms has fallen silent after this."""
+
+_CHANGES_OFFERS: Final = ("OperationalStateReport", "EpisodicAlertReport")
+"""Reports after which other operations may be possible."""
 
 
 class SdcOptions(BaseModel):
@@ -55,6 +65,23 @@ class SdcOptions(BaseModel):
     silence_s: Annotated[
         float | None, Field(gt=0, le=60, description="lost after; from the device when absent")
     ] = None
+    operations: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        Field(
+            max_length=100,
+            description="handles of remote operations to offer as commands, with * for any text",
+            examples=[["op.nibp.start", "op.limit.*"]],
+        ),
+    ] = Field(default_factory=list)
+
+    stops: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        Field(
+            max_length=100,
+            description="of `operations`, those that only make the device safer: no control needed",
+            examples=[["op.nibp.stop"]],
+        ),
+    ] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _one_way_to_it(self) -> SdcOptions:
@@ -75,6 +102,36 @@ class SdcProvider(Provider[SdcOptions]):
     )
     Options = SdcOptions
 
+    def __init__(self) -> None:
+        self._link: Link | None = None
+        self._mapping: Mapping | None = None
+
+    async def execute(
+        self,
+        device: DeviceContext[SdcOptions],
+        command: Command,
+        arguments: dict[str, Any],
+    ) -> Any:
+        """Invoke the operation a command stands for; done when the device says that it is.
+
+        Raises:
+            CommandFailedError: the device refused or cancelled it, or was never asked.
+        """
+        link, mapping = self._link, self._mapping
+        if link is None or mapping is None:
+            raise CommandFailedError("the device is not connected")
+        offer = _offers(device, mapping).get(command.name)
+        if offer is None:
+            raise CommandFailedError(f"the device does not offer {command.name} any more")
+        operation, proposed = offer.operation, None
+        if operation.kind == "SetAlertState":
+            state = mapping.condition(operation.target)
+            if state is None:
+                raise CommandFailedError(f"the device has no condition {operation.target}")
+            proposed = limits(operation, state, arguments)
+        exactly = await link.invoke(operation.handle, proposed)
+        return None if exactly else {"modified": True}
+
     async def run(self, device: DeviceContext[SdcOptions]) -> AsyncIterator[Sample]:
         """Connect, describe the device, then yield what it reports until it is gone.
 
@@ -82,14 +139,21 @@ class SdcProvider(Provider[SdcOptions]):
             DeviceError: not there, not SDC, fell silent, ended the subscription or restarted.
         """
         options = device.options
-        link = Link(device.address, device.arrived, options.validate_schema, options.tls)
+        link = Link(
+            device.address,
+            device.arrived,
+            options.validate_schema,
+            options.tls,
+            operated=bool(options.operations),
+        )
         polite = False
         try:
             address = options.address or await link.find(
                 options.epr, options.interface, options.discovery_s
             )
             mapping = _describe(await link.open(address))
-            device.offer(*mapping.channels.values())
+            self._link, self._mapping = link, mapping
+            _offer(device, mapping)
             now_ns = device.arrived()
             _follow_clock(device, mapping, now_ns)
             for reading in mapping.snapshot():
@@ -103,12 +167,13 @@ class SdcProvider(Provider[SdcOptions]):
                     polite = False
                     raise
                 if report.name == "DescriptionModificationReport":
-                    mapping = _describe(await link.mdib())
-                    device.offer(*mapping.channels.values())
+                    mapping = self._mapping = _describe(await link.mdib())
+                    _offer(device, mapping)
                 for sample in self._samples(device, mapping, report):
                     yield sample
                 _count(device, "dropped_reports", link.inbox.dropped)
         finally:
+            self._link = self._mapping = None
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(link.close(polite))
 
@@ -123,8 +188,22 @@ class SdcProvider(Provider[SdcOptions]):
             return []
         _count(device, "missing_mdib_versions", mapping.missing)
         device.declare_accuracy(mapping.accuracy_s)
-        device.offer(*mapping.channels.values())
+        if report.name in _CHANGES_OFFERS:
+            _offer(device, mapping)
+        else:
+            device.offer(*mapping.channels.values())
         return [_sample(device, reading, report.arrived_ns) for reading in readings]
+
+
+def _offers(device: DeviceContext[SdcOptions], mapping: Mapping) -> dict[str, Offer]:
+    return mapping.offers(device.options.operations, device.options.stops)
+
+
+def _offer(device: DeviceContext[SdcOptions], mapping: Mapping) -> None:
+    """Offer the device's channels, and of its operations those that are listed and enabled."""
+    commands = [offer.command for offer in _offers(device, mapping).values()]
+    device.withdraw(*(device.commands.keys() - {command.name for command in commands}))
+    device.offer(*mapping.channels.values(), *commands)
 
 
 def _describe(message: Element) -> Mapping:

@@ -4,8 +4,9 @@
 
 It is a program of its own: any SDC consumer may subscribe to it. It tells the story of
 `scot_devices.simulators.surgery` (the patient bleeds from second 60 to 95 of each 180), measures
-its numerics on its own waveforms, and offers no remote operations. When it is ready it prints one
-line of JSON. Built on `sdc11073`, which its authors do not release for clinical use; nor is this.
+its numerics on its own waveforms, and can be operated from afar: its cuff started and stopped, its
+alarm limits moved. When it is ready it prints one line of JSON. Built on `sdc11073`, which its
+authors do not release for clinical use; nor is this.
 """
 
 from __future__ import annotations
@@ -28,15 +29,26 @@ from sdc11073.httpserver.httpserverimpl import _ThreadingHTTPServer
 from sdc11073.loghelper import LoggerAdapter
 from sdc11073.mdib import ProviderMdib
 from sdc11073.provider import SdcProvider
-from sdc11073.provider.providerimpl import provider_components_async_factory
+from sdc11073.provider.providerimpl import (
+    RoleProviderComponents,
+    provider_components_async_factory,
+)
 from sdc11073.wsdiscovery import WSDiscovery
 from sdc11073.xml_types import pm_types
 from sdc11073.xml_types.dpws_types import ThisDeviceType, ThisModelType
 
 from scot.clock import machine
 from scot_devices.simulators import monitor_mdib as mdib_names
-from scot_devices.simulators.monitor_logic import Gauges, watches
-from scot_devices.simulators.monitor_mdib import LIMITS, NUMERICS, WAVES, mdib_xml, signal_handle
+from scot_devices.simulators.monitor_control import Operations, Operator, Product
+from scot_devices.simulators.monitor_logic import CUFF_TAKES_S, Cuff, Gauges, watches
+from scot_devices.simulators.monitor_mdib import (
+    LIMITS,
+    NUMERICS,
+    WAVES,
+    Limit,
+    mdib_xml,
+    signal_handle,
+)
 from scot_devices.simulators.physiology import TICK_S, Block, Patient
 from scot_devices.simulators.surgery import Surgery
 
@@ -130,7 +142,8 @@ class Monitor:
         first = options.t0 + elapsed_s // self.block_s * self.block_s
         self._story_zero_ns: int = start_ns - round(options.t0 * _NS)
         self.patient = Patient(options.seed, Surgery(options.seed).bleeding, first - WARM_UP_S)
-        self.gauges = Gauges(self.patient, options.nibp_every_s)
+        cuff = Cuff(options.nibp_every_s, options.nibp_takes_s)
+        self.gauges = Gauges(self.patient, cuff)
         while self.patient.t_s < first - TICK_S / 2:
             self.gauges.add(self.patient.advance(options.block_ticks))
         self.watches = watches()
@@ -138,6 +151,8 @@ class Monitor:
         self._checks = 1
         self.mdib: Any = ProviderMdib.from_string(mdib_xml(str(options.seed)), SdcV1Definitions)
         self._prepare_states()
+        self.operations = Operations()
+        self.operator = Operator(self.operations, self.gauges.cuff, self.watches, self._send_limit)
 
     def device_ns(self, t_s: float) -> int:
         """The monitor's own clock, ns since 1970, at a second of the story."""
@@ -153,9 +168,7 @@ class Monitor:
         states = self.mdib.states.descriptor_handle
         for limit in LIMITS:
             state = states.get_one(limit.handle)
-            at = Decimal(str(limit.at))
-            low, high = (None, at) if limit.upper else (at, None)
-            state.Limits = pm_types.Range(low, high)
+            _set_limit(state, limit)
             monitored = pm_types.AlertConditionMonitoredLimits
             state.MonitoredAlertLimits = monitored.LOW_OFF if limit.upper else monitored.HIGH_OFF
             state.DeterminationTime = now
@@ -195,7 +208,7 @@ class Monitor:
         numbers = self.gauges.read()
         if self.lead_off:
             numbers["hr"] = numbers["rr"] = None
-        cuff = self.gauges.cuff(t_s, numbers)
+        cuff = self.gauges.cuffed(t_s, numbers)
         taken = _time(self.device_ns(t_s))
         with self.mdib.metric_state_transaction(set_determination_time=False) as transaction:
             for name, number in {**numbers, **(cuff or {})}.items():
@@ -207,6 +220,8 @@ class Monitor:
                 value.Value = None if number is None else Decimal(str(number))
                 value.MetricQuality.Validity = _Validity.NA if number is None else _Validity.VALID
                 value.DeterminationTime = taken
+        if cuff is not None:
+            self.operator.measured()
         return numbers
 
     def send_alerts(self, t_s: float, numbers: dict[str, float | None]) -> None:
@@ -231,6 +246,11 @@ class Monitor:
                 signalled = "On" if self.lead_off else "Off"
                 self._send_alert(transaction, mdib_names.LEAD_OFF, self.lead_off, signalled, now)
 
+    def _send_limit(self, limit: Limit) -> None:
+        """Report a limit that was moved; the next second is judged by it."""
+        with self.mdib.alert_state_transaction(set_determination_time=False) as transaction:
+            _set_limit(transaction.get_state(limit.handle), limit)
+
     def _send_alert(
         self, transaction: Any, handle: str, present: bool, signalled: str, now: Decimal
     ) -> None:
@@ -241,11 +261,17 @@ class Monitor:
         shown.Presence = pm_types.AlertSignalPresence(signalled)
 
 
+def _set_limit(state: Any, limit: Limit) -> None:
+    at = Decimal(str(limit.at))
+    low, high = (None, at) if limit.upper else (at, None)
+    state.Limits = pm_types.Range(low, high)
+
+
 def _provider(monitor: Monitor, discovery: Any, tls: SSLContextContainer | None) -> Any:
-    """The SDC provider, without the Set service: nobody operates this monitor from afar."""
+    """The SDC provider, with the Set service by which it is operated."""
     components = provider_components_async_factory()
-    del components.hosted_services["Set"], components.hosted_services["ContainmentTree"]
-    del components.subscriptions_manager_class["Set"]
+    del components.hosted_services["ContainmentTree"]
+    components.sco_operations_registry_class = monitor.operations.registry()
     return SdcProvider(
         ws_discovery=discovery,
         this_model=ThisModelType("SCOT", "https://example.org", "Simulated patient monitor", "1"),
@@ -256,6 +282,7 @@ def _provider(monitor: Monitor, discovery: Any, tls: SSLContextContainer | None)
         ssl_context_container=tls,
         socket_timeout=2,
         components=components,
+        role_provider_components=RoleProviderComponents(role_provider_class=Product),
     )
 
 
@@ -276,6 +303,7 @@ def _pace(monitor: Monitor) -> None:
         faulty = end_s >= fault_s
         if faulty and monitor.options.fault == "silent":
             continue
+        monitor.operator.work(end_s)
         monitor.lead_off = faulty and monitor.options.fault == "lead_off"
         monitor.send_waves(block)
         if int(end_s) != second:
@@ -296,6 +324,7 @@ def _arguments() -> argparse.ArgumentParser:
     add("--block-ticks", type=int, default=4, choices=range(2, 7), metavar="2..6",
         help="16 ms ticks in one waveform block")  # fmt: skip
     add("--nibp-every-s", type=float, default=60.0, help="cuff interval, s")
+    add("--nibp-takes-s", type=float, default=CUFF_TAKES_S, help="one cuff measurement, s")
     add("--no-discovery", dest="announce", action="store_false", help="no WS-Discovery multicast")
     add("--validate", action="store_true", help="check every message against the BICEPS schema")
     add("--tls", type=Path, metavar="FOLDER", help="userkey.pem, usercert.pem, cacert.pem: use TLS")

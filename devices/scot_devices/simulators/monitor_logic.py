@@ -25,18 +25,57 @@ DELAY_S: Final = 1.5
 _DIGITS: Final = {metric.name: metric.digits for metric in NUMERICS}
 
 
+class Cuff:
+    """The cuff of the non-invasive blood pressure: inflates by itself each cycle, or when told to.
+
+    Args:
+        every_s: seconds of the story between two measurements by itself.
+        takes_s: seconds of one measurement.
+
+    Attributes:
+        until_s: second of the story at which the measurement under way ends; None: it hangs loose.
+    """
+
+    def __init__(self, every_s: float = 60.0, takes_s: float = CUFF_TAKES_S) -> None:
+        self.until_s: float | None = None
+        self._every_s = every_s
+        self._takes_s = takes_s
+        self._cycle: int | None = None
+
+    def start(self, t_s: float) -> bool:
+        """Inflate now; False when it is inflated already."""
+        if self.until_s is not None:
+            return False
+        self.until_s = t_s + self._takes_s
+        return True
+
+    def stop(self) -> bool:
+        """Let the air out; False when there is none in it."""
+        was, self.until_s = self.until_s, None
+        return was is not None
+
+    def due(self, t_s: float) -> bool:
+        """Whether a measurement has just ended at second `t_s`; true until `stop`."""
+        cycle = int(t_s // self._every_s)
+        if self._cycle is None:
+            self._cycle, self.until_s = cycle, t_s  # the last one before we look
+        elif cycle != self._cycle:
+            self._cycle = cycle
+            self.start(t_s)  # when it is inflated already, that one counts
+        return self.until_s is not None and t_s >= self.until_s
+
+
 class Gauges:
     """Turns waveform blocks into the numbers on the monitor's face.
 
     Args:
         patient: for what no single wave shows: saturation and temperature.
-        cuff_every_s: seconds of the story between two cuff measurements.
+        cuff: of the blood pressure that is taken now and then.
     """
 
-    def __init__(self, patient: Patient, cuff_every_s: float = 60.0) -> None:
+    def __init__(self, patient: Patient, cuff: Cuff | None = None) -> None:
         self._patient = patient
-        self._cuff_every_s = cuff_every_s
-        self._cuff_cycle: int | None = None
+        self.cuff = cuff or Cuff()
         self._blocks: dict[str, deque[NDArray[np.float64]]] = {n: deque() for n in WINDOW_S}
         self._held = dict.fromkeys(WINDOW_S, 0)
 
@@ -71,19 +110,16 @@ class Gauges:
         }
         return {n: None if v is None else round(v, _DIGITS[n]) for n, v in found.items()}
 
-    def cuff(self, t_s: float, numbers: dict[str, float | None]) -> dict[str, float] | None:
+    def cuffed(self, t_s: float, numbers: dict[str, float | None]) -> dict[str, float] | None:
         """Return a new cuff measurement when one has just ended at second `t_s`, else None.
 
         The cuff hears a little less than the artery shows: 3 mmHg below in systole, 1 above in
         diastole (Wax 2011).
         """
-        cycle = int((t_s - CUFF_TAKES_S) // self._cuff_every_s)
-        if cycle == self._cuff_cycle:
-            return None
         sys, dia, mean = (numbers[name] for name in ("art_sys", "art_dia", "art_mean"))
-        if sys is None or dia is None or mean is None:
+        if not self.cuff.due(t_s) or sys is None or dia is None or mean is None:
             return None
-        self._cuff_cycle = cycle
+        self.cuff.stop()
         return {"nibp_sys": sys - 3.0, "nibp_dia": dia + 1.0, "nibp_mean": mean - 1.0}
 
 

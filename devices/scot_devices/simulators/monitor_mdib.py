@@ -2,7 +2,8 @@
 
 The description follows ISO/IEEE 11073-10207 (BICEPS): one MDS, a VMD and a channel for each
 measuring module, metrics with MDC codes (IEEE 11073-10101, context-free) and units, one alert
-system with a limit condition for each side of a limit and a visible signal for each condition.
+system with a limit condition for each side of a limit and a visible signal for each condition, and
+a service control object: the cuff can be started and stopped, and each alarm limit moved.
 """
 
 from __future__ import annotations
@@ -131,6 +132,15 @@ LIMITS: Final = (
 )
 
 
+CUFF_START: Final = "op.nibp.start"
+CUFF_STOP: Final = "op.nibp.stop"
+
+
+def limit_handle(limit: Limit) -> str:
+    """Descriptor handle of the operation that moves a limit."""
+    return limit.handle.replace("alert.", "op.limit.", 1)
+
+
 def signal_handle(condition: str) -> str:
     """Descriptor handle of a condition's visible signal."""
     return f"{condition}.visible"
@@ -212,6 +222,40 @@ def _alert_system() -> str:
     )
 
 
+def _operation(kind: str, handle: str, target: str, risk: str, limit_s: int, inside: str) -> str:
+    return (
+        f'<pm:Operation xsi:type="pm:{kind}OperationDescriptor" Handle="{handle}"'
+        f' SafetyClassification="{risk}" OperationTarget="{target}"'
+        f' MaxTimeToFinish="PT{limit_s}S" Retriggerable="false">{inside}</pm:Operation>'
+    )
+
+
+def _control() -> str:
+    """The service control object; a wrong limit hides a danger, so it is of the highest class."""
+    own = "urn:scot:simulator"
+    start = _coded("Type", "nibp_start", "Start NIBP", "血圧測定 開始", own)
+    stop = _coded("Type", "nibp_stop", "Stop NIBP", "血圧測定 中止", own)
+    limits = "".join(
+        _operation(
+            "SetAlertState",
+            limit_handle(limit),
+            limit.handle,
+            "MedC",
+            5,
+            _coded("Type", "alarm_limit", f"{limit.text} limit", f"{limit.text_ja} 限界値", own)
+            + "<pm:ModifiableData>Limits</pm:ModifiableData>",
+        )
+        for limit in LIMITS
+    )
+    return (
+        '<pm:Sco Handle="sco" SafetyClassification="MedC">'
+        + _operation("Activate", CUFF_START, "channel.nibp", "MedB", 60, start)
+        + _operation("Activate", CUFF_STOP, "channel.nibp", "MedA", 5, stop)
+        + limits
+        + "</pm:Sco>"
+    )
+
+
 def mdib_xml(serial: str) -> bytes:
     """Return the whole description, ready for a BICEPS participant; states come at run time.
 
@@ -226,6 +270,7 @@ def mdib_xml(serial: str) -> bytes:
         '<pm:MdDescription><pm:Mds Handle="mds" SafetyClassification="MedB">'
         + _coded("Type", 69965, "Patient monitor", "生体情報モニタ")
         + _alert_system()
+        + _control()
         + '<pm:MetaData><pm:Manufacturer Lang="en">SCOT</pm:Manufacturer>'
         '<pm:ModelName Lang="en">Simulated patient monitor</pm:ModelName>'
         f"<pm:SerialNumber>{escape(serial)}</pm:SerialNumber></pm:MetaData>"
