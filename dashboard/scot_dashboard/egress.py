@@ -157,6 +157,7 @@ class Egress:
             "reason": device.reason if inside else "",
             "epoch": device.epoch,
             "channels": channels,
+            "commands": msgspec.to_builtins(device.commands) if inside else {},
         }
 
     def _channel(self, device: str, channel: Channel) -> dict[str, Any]:
