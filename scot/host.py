@@ -7,7 +7,6 @@ ready or why it cannot be; its log goes to stderr.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -32,10 +31,12 @@ from scot.channel import Catalogue, Lifecycle
 from scot.clock import machine
 from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
+from scot.clock.latency import Latency
 from scot.commanding import Commanding
 from scot.config import DeviceTable, RoomFile, find_provider, provider_options
 from scot.errors import DeviceError, RoomError, ScotError
 from scot.provider import DeviceContext, Provider
+from scot.recalibration import Given
 from scot.sample import Sample
 
 log = logging.getLogger(__name__)
@@ -78,12 +79,6 @@ class Service:
         return facts
 
 
-def settle() -> None:
-    """Take what start-up made out of the garbage collector's rounds, which took 15 ms each."""
-    gc.collect()
-    gc.freeze()
-
-
 def say(**line: Any) -> None:
     """Tell the room one thing, as one JSON line."""
     sys.stdout.write(json.dumps(line) + "\n")
@@ -102,11 +97,13 @@ class DeviceHost:
     Args:
         table: of the room file.
         connection: joined.
-        state: the room's folder, for the book of commands.
+        state: the room's folder: the book of commands, and what `scot calibrate` gave since.
     """
 
     def __init__(self, table: DeviceTable, connection: Connection, state: Path) -> None:
         self.table = table
+        self._given = Given(state, table.name, table.latency)
+        self._look()
         self.connection = connection
         self.provider_type: type[Provider[Any]] = find_provider(table.provider)
         options = provider_options(table, "room file", f"device {table.name}")
@@ -116,7 +113,7 @@ class DeviceHost:
             options,
             connection.clock,
             table.simulated,
-            None if table.latency is None else table.latency.latency(),
+            self._latency(),
         )
         self.device.offer(*self.provider_type.declared(), *self.provider_type.declared_commands())
         self.provider: Provider[Any] | None = None
@@ -193,6 +190,8 @@ class DeviceHost:
         while True:
             await asyncio.sleep(LOOK_S)
             device = self.device
+            if self._look():
+                device.calibrate(self._latency())
             silent_s = (machine.monotonic_ns() - self._last_ns) / 1e9
             if device.state is Lifecycle.RUNNING and silent_s > limit_s:
                 device.move(Lifecycle.DEGRADED, f"no sample for more than {limit_s:g} s")
@@ -204,6 +203,18 @@ class DeviceHost:
                 "reconnects": self.reconnects,
                 **device.health,
             }
+
+    def _look(self) -> bool:
+        """Return whether `scot calibrate` has given another latency."""
+        try:
+            return self._given.look()
+        except ScotError as error:
+            log.warning("%s", error)
+            return False
+
+    def _latency(self) -> Latency | None:
+        table = self._given.table
+        return None if table is None else table.latency()
 
     async def _announce(self) -> None:
         version = self.device.version
@@ -228,7 +239,6 @@ async def host_device(state: Path, room: RoomFile, name: str, stopping: asyncio.
         raise RoomError(f"no device {name!r} in the room file; it has: {', '.join(tables)}")
     connection = await Connection.join(Link.load(state, name))
     connection.reports.restarts = restarts()
-    settle()
     say(ready={"provider": tables[name].provider})
     await serve_device(tables[name], connection, state, stopping)
 
@@ -262,7 +272,6 @@ async def host_service(
     connection = await Connection.join(Link.load(state, name))
     connection.reports.restarts = restarts()
     service = Service(name, connection, room, state, options, stopping)
-    settle()
     try:
         await serve(service)
     finally:
@@ -296,7 +305,6 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: stopped.append(got))
     say(ready={"ports": endpoints.ports})
-    settle()
     broker.run(lambda: bool(stopped))
 
 

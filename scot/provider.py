@@ -34,7 +34,7 @@ from scot.channel import (
     Waveform,
 )
 from scot.clock.clock import Clock
-from scot.clock.latency import Latency
+from scot.clock.latency import Latency, Lateness, described
 from scot.clock.stamping import Base, Stamping
 from scot.errors import CommandFailedError, DeviceError, LocalProtocolError
 from scot.sample import Flags, Sample, Value
@@ -91,7 +91,6 @@ class DeviceContext(Generic[OptionsT]):
         workspace, name: of the device; `address` joins them.
         options: checked against the provider's `Options`.
         simulated: marks every sample as not from a patient.
-        latency: taken off the bus time of the samples it concerns; None when not calibrated.
         health: counters a provider may add to (``health["bad_crc"] += 1``); shown on the bus.
     """
 
@@ -108,7 +107,7 @@ class DeviceContext(Generic[OptionsT]):
         self.name = name
         self.options = options
         self.simulated = simulated
-        self.latency = latency
+        self._lateness = Lateness(latency)
         self.health: dict[str, int] = {}
         self.channels: dict[str, Channel] = {}
         self.commands: dict[str, Command] = {}
@@ -125,6 +124,16 @@ class DeviceContext(Generic[OptionsT]):
         """``workspace/device``."""
         return f"{self.workspace}/{self.name}"
 
+    @property
+    def latency(self) -> Latency | None:
+        """What is taken off the bus time of the samples it concerns; None: not calibrated."""
+        return self._lateness.latency
+
+    def calibrate(self, latency: Latency | None) -> None:
+        """Take another latency off from the next sample on; the host announces it before that."""
+        self._lateness.change(latency)
+        self.offer(*self.channels.values())
+
     def offer(self, *offered: Channel | Command) -> None:
         """Add or replace channels and commands; announced before the next sample leaves."""
         for channel in offered:
@@ -133,8 +142,7 @@ class DeviceContext(Generic[OptionsT]):
                     self.commands[channel.name] = channel
                     self.version += 1
                 continue
-            if self.latency is not None and self.latency.concerns(channel.name):
-                channel = self.latency.describe(channel)  # noqa: PLW2901 - as it is announced
+            channel = described(channel, self.latency)  # noqa: PLW2901 - as it is announced
             if self.channels.get(channel.name) != channel:
                 self.channels[channel.name] = channel
                 self.version += 1
@@ -234,8 +242,9 @@ class DeviceContext(Generic[OptionsT]):
             flags |= Flags.ARRIVAL
             time = stamping.arrival(arrived_ns)
         self.health.update(stamping.counts)
-        if self.latency is not None and self.latency.concerns(channel.name):
-            time = self.latency.apply(time)
+        time, held = self._lateness.applied(name, time)
+        if held:
+            flags |= Flags.DOUBTFUL
         seq = self._seq.get(channel.name, 0)
         self._seq[channel.name] = seq + 1
         return Sample(f"{self.address}/{channel.name}", self.epoch, seq, time, flags, value)

@@ -25,6 +25,7 @@ from scot.clock.clock import Clock
 from scot.config import RoomFile
 from scot.errors import RoomError
 from scot.host import RESTARTS
+from scot.recalibration import forget
 
 log = logging.getLogger(__name__)
 
@@ -334,6 +335,7 @@ class Room:
             ) from None
         for old in (self.state / "logs").glob("*.log"):
             old.unlink()
+        forget(self.state)
         bus = self.file.bus
         ports = dict(zip(PORTS, _ports(bus.host, bus.port), strict=True))
         workspace = self.file.room.workspace

@@ -50,10 +50,6 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
             time.state,
         )
 
-    def describe(self, channel: Channel) -> Channel:
-        """Return the channel with the calibration in its attrs, as the catalogue shows it."""
-        return msgspec.structs.replace(channel, attrs={**channel.attrs, **self.attrs()})
-
     def attrs(self) -> dict[str, Any]:
         """Return what the catalogue says of it."""
         return {
@@ -61,6 +57,59 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
             "latency_err_ns": self.err_ns,
             "latency_method": self.method,
         }
+
+
+_ATTRS = frozenset({"latency_ns", "latency_err_ns", "latency_method"})
+
+
+def described(channel: Channel, latency: Latency | None) -> Channel:
+    """Return a channel with what the catalogue says of its latency, and of no other one."""
+    attrs = {key: value for key, value in channel.attrs.items() if key not in _ATTRS}
+    if latency is not None and latency.concerns(channel.name):
+        attrs |= latency.attrs()
+    return channel if attrs == channel.attrs else msgspec.structs.replace(channel, attrs=attrs)
+
+
+class Lateness:
+    """One device's latency, taken off its samples, which may change while they flow.
+
+    A channel's bus time never runs back. Where a change would make it, samples are held just after
+    the last one until the others have caught up: their errors grow by as much as they are moved,
+    so that what they say stays true, and they are told apart.
+
+    Attributes:
+        latency: what is taken off now; None: nothing.
+    """
+
+    def __init__(self, latency: Latency | None) -> None:
+        self.latency = latency
+        self._newest: dict[str, int] = {}
+        self._floor: dict[str, int] = {}
+
+    def change(self, latency: Latency | None) -> None:
+        """Take another one off from now on."""
+        self.latency = latency
+        self._floor |= self._newest
+
+    def applied(self, channel: str, time: Timestamp) -> tuple[Timestamp, bool]:
+        """Return the time to publish, and whether it was held."""
+        if self.latency is not None and self.latency.concerns(channel):
+            time = self.latency.apply(time)
+        floor_ns = self._floor.get(channel) if self._floor else None
+        if floor_ns is not None and time.bus_ns <= floor_ns:
+            self._floor[channel] = self._newest[channel] = floor_ns + 1
+            return _held(time, floor_ns + 1), True
+        if floor_ns is not None:
+            del self._floor[channel]
+        self._newest[channel] = time.bus_ns
+        return time, False
+
+
+def _held(time: Timestamp, bus_ns: int) -> Timestamp:
+    """Return a time moved to `bus_ns`, its errors wider by as much."""
+    by_ns = abs(bus_ns - time.bus_ns)
+    bound_ns, err_ns = (None if e is None else e + by_ns for e in (time.bound_ns, time.err_ns))
+    return Timestamp(time.source_ns, bus_ns, bound_ns, err_ns, time.state)
 
 
 def applied_ns(channel: Channel) -> int:

@@ -54,7 +54,14 @@ def test_a_wrong_call_is_answered_in_one_line_that_says_what_to_do(
 def found(**more: Any) -> dict[str, Any]:
     lag = Lag(0.0811, 0.0004, 0.97, 55.0, 1300)
     figures = command.figures(("scope/video", "tracker/probe"), lag, 0.0, [0.0001, 0.0003])
-    return {**figures, "not_a_clock_error": "", "stored": None, "lines": None, **more}
+    return {
+        **figures,
+        "not_a_clock_error": "",
+        "stored": None,
+        "applied": None,
+        "lines": None,
+        **more,
+    }
 
 
 def test_the_doubt_of_both_clocks_is_added_to_that_of_the_content() -> None:

@@ -18,10 +18,12 @@ from scot.clock import machine
 from scot.clock.latency import applied_ns
 from scot.config import LatencyTable
 from scot.errors import ConfigError
+from scot.room import RoomFacts, find
 from scot_devices.calibrate import roomfile
 from scot_devices.calibrate.gather import Pictures, Poses, Taker, Wave, replayed, taker_for
 from scot_devices.calibrate.lag import CalibrationError, Lag, find_lag
 from scot_devices.calibrate.listen import listen
+from scot_devices.calibrate.live import running_from, take_off, taken_off
 from scot_devices.calibrate.waves import physiology, wave_lag
 
 SECONDS = 60.0
@@ -53,8 +55,11 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command line
     room: Annotated[
         Path | None, typer.Option("--room", help="Room file to write the result into.")
     ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Take it off in the running room, from now on.")
+    ] = False,
     undo: Annotated[
-        str | None, typer.Option("--undo", help="Take a channel's latency out of --room again.")
+        str | None, typer.Option("--undo", help="Take a channel's latency away again.")
     ] = None,
     workspace: Annotated[
         str | None, typer.Option("--workspace", "-w", help="Which room, when several are up.")
@@ -64,12 +69,12 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command line
     """Find by how much a device is late, from what its picture and a tracker show.
 
     Move the tracked tool in view of the endoscope for a minute. With --room the latency is written
-    into the room file and taken off the device's times from the room's next start; without it the
-    lines to add are printed. Between two waveforms the lag is told and never stored when it is the
-    body's own.
+    into the room file, and a room that is up from that file takes it off from now on; with --apply
+    the running room does, until it stops. Without either the lines to add are printed. Between two
+    waveforms the lag is told, and never stored or taken off when it is the body's own.
     """
     if undo is not None:
-        return _undo(undo, room, as_json)
+        return _undo(undo, room, workspace, apply, as_json)
     if of is None or against is None:
         raise ConfigError(
             "scot calibrate",
@@ -79,6 +84,9 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command line
         )
     if room is not None:
         roomfile.check(room, _device(of))
+    up = _room_up(room, workspace, apply)
+    if up is not None:
+        taken_off(up, _device(of))
     names = (of, against)
     if recording is not None:
         pair = _from_recording(recording, names, start, seconds or MOST_S)
@@ -86,7 +94,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command line
         pair = _from_room(workspace, names, seconds or SECONDS)
     found = compare(names, *pair)
     if found["store"]:
-        store(found, room)
+        store(found, room, up)
     _tell(found, as_json)
     return 0
 
@@ -175,6 +183,7 @@ def compare(
         "not_a_clock_error": why,
         "store": not why,
         "stored": None,
+        "applied": None,
         "lines": None,
     }
 
@@ -213,8 +222,19 @@ def figures(
     }
 
 
-def store(found: dict[str, Any], room: Path | None) -> None:
-    """Write a latency into the room file, or say the lines to add."""
+def _room_up(room: Path | None, workspace: str | None, apply: bool) -> RoomFacts | None:
+    """Return the room that shall take a latency off at once; None: there is none.
+
+    Raises:
+        RoomError: `apply` was asked for, and no room is up, or several are.
+    """
+    if apply:
+        return find(workspace)
+    return None if room is None else running_from(room)
+
+
+def store(found: dict[str, Any], room: Path | None, up: RoomFacts | None = None) -> None:
+    """Write a latency into the room file, or say the lines to add; have a running room use it."""
     device, _, channel = found["of"].rpartition("/")
     table = LatencyTable(
         value_ms=found["latency_ms"],
@@ -224,31 +244,43 @@ def store(found: dict[str, Any], room: Path | None) -> None:
         against=found["against"],
         channel=channel,
     )
+    bare = _device(device + "/")
     if room is None or roomfile.is_bundled(room):
         found["lines"] = roomfile.lines_for(table)
-        return
-    roomfile.write(room, _device(device + "/"), table)
-    found["stored"] = str(room)
+    else:
+        roomfile.write(room, bare, table)
+        found["stored"] = str(room)
+    if up is not None:
+        take_off(up, bare, table)
+        found["applied"] = up.workspace
 
 
-def _undo(name: str, room: Path | None, as_json: bool) -> int:
-    """Take a latency out of a room file."""
-    if room is None:
+def _undo(name: str, room: Path | None, workspace: str | None, apply: bool, as_json: bool) -> int:
+    """Take a latency out of a room file, and away from the room that is up."""
+    if room is None and not apply:
         raise ConfigError(
             "scot calibrate",
             "--undo",
             "needs the room file",
-            f"add --room ROOM.toml, or delete [device.latency] of {_device(name)!r} by hand",
+            f"add --room ROOM.toml, or --apply for the running room, or delete [device.latency] of "
+            f"{_device(name)!r} by hand",
         )
-    changed = roomfile.check(room, _device(name)) is not None
-    if changed:
-        roomfile.write(room, _device(name), None)
+    device, up = _device(name), _room_up(room, workspace, apply)
+    in_file = room is not None and roomfile.check(room, device) is not None
+    if room is not None and in_file:
+        roomfile.write(room, device, None)
+    live = up is not None and take_off(up, device, None)
     if as_json:
-        typer.echo(json.dumps({"of": name, "undone": changed, "room": str(room)}))
-    elif changed:
-        typer.echo(f"{room}: {name} has no latency any more, from the room's next start")
-    else:
-        typer.echo(f"{room}: {name} had no latency")
+        told = {"undone": in_file or live, "room": room and str(room), "live": live}
+        typer.echo(json.dumps({"of": name, **told}))
+        return 0
+    if room is not None:
+        typer.echo(f"{room}: {name} {'has no latency any more' if in_file else 'had no latency'}")
+    if up is not None:
+        said = "nothing is taken off any more, from now on" if live else "nothing was taken off"
+        typer.echo(f"room {up.workspace}: {name}: {said}")
+    elif in_file:
+        typer.echo("No room is up from that file; it counts from its next start.")
     return 0
 
 
@@ -289,12 +321,16 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"{found['lag_ms']:+.2f} ms were left"
         )
     if found["stored"]:
-        out.append(
-            f"{found['stored']}: written; it counts from the room's next start. "
-            f"To take it back: scot calibrate --undo {found['of']} --room {found['stored']}"
-        )
+        when = "" if found["applied"] else "; it counts from the room's next start"
+        out.append(f"{found['stored']}: written{when}")
+    if found["applied"]:
+        out.append(f"room {found['applied']}: taken off {found['of']} from now on")
+    if found["stored"] or found["applied"]:
+        where = f"--room {found['stored']}" if found["stored"] else "--apply"
+        out.append(f"To take it back: scot calibrate --undo {found['of']} {where}")
     if found["lines"]:
-        out.append("Nothing was written. Add to the device in your room file (or give --room):")
+        until = "it ends with the room" if found["applied"] else "nothing was written"
+        out.append(f"In no room file: {until}. Add to the device in yours (or give --room):")
         out += ["", *found["lines"].splitlines()]
     return out
 
