@@ -105,6 +105,7 @@ def find_lag(
     range_s: tuple[float, float] = RANGE_S,
     min_seconds: float = MIN_SECONDS,
     min_speed: float = MIN_SPEED,
+    max_err_s: float = MAX_ERR_S,
 ) -> Lag:
     """Return how much later `seen` shows what `track` has.
 
@@ -126,9 +127,9 @@ def find_lag(
         best = near.best(fine[::2])
     near.calm(best)
     lag_s, err_s = _jackknifed(near, fine[np.abs(fine - best) < _CLOSE_S])
-    if err_s > MAX_ERR_S:
+    if err_s > max_err_s:
         raise CalibrationError(
-            f"the lag is only known to ± {err_s * 1e3:.0f} ms (limit {MAX_ERR_S * 1e3:.0f} ms); "
+            f"the lag is only known to ± {err_s * 1e3:.0f} ms (limit {max_err_s * 1e3:.0f} ms); "
             "move the tool faster, to and fro, in the middle of the picture, and for longer"
         )
     return Lag(lag_s, err_s, near.correlation(lag_s), near.seconds, int(near.used.sum()))
