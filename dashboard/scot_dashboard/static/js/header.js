@@ -184,10 +184,10 @@ export function showClocks(chip, view, catalogue) {
   const least = leastFit(view.clocks, catalogue);
   const fine = least === null || least.level === "good";
   setHidden(chip, least === null);
-  setText(chip, !least ? "" : `${fine ? word("clocks") : name(catalogue, least.device)} ${knownText(least.clock)}`);
+  setText(chip, !least ? "" : `${fine ? word("clocks") : name(catalogue, least.device)} ${knownText(least.clock, fine)}`);
   const lines = Object.entries(view.clocks).map(([device, clock]) => {
     const { why } = judge(clock, needOf(catalogue, device));
-    return [`${name(catalogue, device)}: ${knownText(clock)}`, STATES[clock.state] ?? "", why].join(" · ");
+    return [`${name(catalogue, device)}: ${knownText(clock, false)}`, STATES[clock.state] ?? "", why].join(" · ");
   });
   const title = lines.join("\n");
   if (chip.title !== title) chip.title = title;
