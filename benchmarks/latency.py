@@ -39,6 +39,7 @@ from scot.channel import Channel, Device, Lifecycle, Numeric, Pose, Video, Wavef
 from scot.clock import machine
 from scot.clock.clock import Clock
 from scot.config import RoomFile
+from scot.host import settle
 from scot.provider import DeviceContext, NoOptions
 from scot.room import free_ports
 from scot.sample import NumericValue, PoseValue
@@ -134,6 +135,7 @@ async def our_publisher(state: Path, pipe: Pipe, seconds: float, video: bool) ->
     device.move(Lifecycle.RUNNING)
     entry: Device = device.device("bench", {"en": "Load"})
     await connection.announce(entry)
+    settle()  # as every process of a room does
     start_ns = await begin(pipe)
     for at_ns, stream in due(groups, seconds + WARM_S):
         if start_ns + at_ns > machine.monotonic_ns():
@@ -150,6 +152,7 @@ async def our_subscriber(state: Path, pipe: Pipe) -> None:
     connection = await Connection.join(Link.load(state, "console"))
     seen = Latencies()
     connection.subscribe(["or1/device/"], Sink(seen))
+    settle()
     seen.begin(await begin(pipe) + round(WARM_S * 1e9))
     await asyncio.to_thread(pipe.recv)
     pipe.send((seen.signals, seen.video, sum(connection.lost.values())))

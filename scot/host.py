@@ -7,6 +7,7 @@ ready or why it cannot be; its log goes to stderr.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -77,6 +78,12 @@ class Service:
         path = self.state / "facts.json"
         facts: dict[str, dict[str, Any]] = json.loads(path.read_text())["facts"]
         return facts
+
+
+def settle() -> None:
+    """Take what start-up made out of the garbage collector's rounds, which took 15 ms each."""
+    gc.collect()
+    gc.freeze()
 
 
 def say(**line: Any) -> None:
@@ -239,6 +246,7 @@ async def host_device(state: Path, room: RoomFile, name: str, stopping: asyncio.
         raise RoomError(f"no device {name!r} in the room file; it has: {', '.join(tables)}")
     connection = await Connection.join(Link.load(state, name))
     connection.reports.restarts = restarts()
+    settle()
     say(ready={"provider": tables[name].provider})
     await serve_device(tables[name], connection, state, stopping)
 
@@ -272,6 +280,7 @@ async def host_service(
     connection = await Connection.join(Link.load(state, name))
     connection.reports.restarts = restarts()
     service = Service(name, connection, room, state, options, stopping)
+    settle()
     try:
         await serve(service)
     finally:
@@ -305,6 +314,7 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: stopped.append(got))
     say(ready={"ports": endpoints.ports})
+    settle()
     broker.run(lambda: bool(stopped))
 
 

@@ -16,6 +16,7 @@ from scot.bus.connections import end
 from scot.bus.datagram import ProbePort
 from scot.bus.desk import Desk, Out
 from scot.bus.keys import PORTS, Endpoints, KeyPair
+from scot.bus.readiness import Readiness
 from scot.bus.relay import Credit, Cut, Denied, Relay
 from scot.bus.socket import (
     BULK_BYTES,
@@ -118,6 +119,10 @@ class Broker:
         own = not catalogue.replay
         self._time = ClockService(clock, lambda row: self._publish(CLOCK, row) if own else None)
         self._datagrams = ProbePort(endpoints, self._time, clock)
+        self._doors = {f"gate {number}": sock for number, sock in enumerate(self._gate.socks)}
+        self._ready = Readiness({**self._doors, **self._sock})
+        if self._datagrams.listening:
+            self._ready.watch("probe_udp", self._datagrams.fileno())
         room = Device(
             name="room",
             provider="scot.room",
@@ -128,6 +133,7 @@ class Broker:
         )
         catalogue = catalogue.with_device(room)
         self._work: dict[str, Callable[[], None]] = {
+            "probe_udp": self._datagrams.on_readable,
             "probe": self._probe,
             "ctl_in": lambda: self._forward("ctl_in", CTL_BUDGET),
             "ctl_out": lambda: self._subscribe("ctl_out"),
@@ -176,33 +182,24 @@ class Broker:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until `stop()`; it is asked at least every 100 ms."""
-        poller = self._poller()
         tick_ns = 0
         while not stop():
-            ready = dict(poller.poll(TICK_MS))
-            if not ready.keys().isdisjoint(self._gate.socks):
+            ready = self._ready.wait(TICK_MS / 1e3)
+            if not ready.isdisjoint(self._doors):
                 self._guard("gate", self._enter)
-            if self._datagrams.fileno() in ready:
-                self._guard("probe_udp", self._datagrams.on_readable)
             for name, work in self._work.items():  # the clock first, then signals, then pictures
-                if self._sock[name] in ready:
+                if name in ready:
                     self._guard(name, work)
             now_ns = self.clock.read()
             if now_ns > tick_ns:
                 tick_ns = now_ns + TICK_MS * 1_000_000
                 self._guard("tick", self._tick)
+                self._ready.again(self._sock)  # whatever we overlooked waits no longer than this
         self.close()
-
-    def _poller(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        for sock in (*self._gate.socks, *self._sock.values()):
-            poller.register(sock, zmq.POLLIN)
-        if self._datagrams.listening:
-            poller.register(self._datagrams.fileno(), zmq.POLLIN)
-        return poller
 
     def close(self) -> None:
         """Close every socket."""
+        self._ready.close()
         self._datagrams.close()
         self._gate.close()
         for sock in self._sock.values():
@@ -214,6 +211,7 @@ class Broker:
         try:
             work()
         except Exception:
+            self._ready.again(self._doors if name == "gate" else [name])
             self.faults[name] += 1
             now_ns = self.clock.read()
             if now_ns - self._reported_ns.get(name, -REPORT_NS) >= REPORT_NS:
@@ -275,7 +273,8 @@ class Broker:
 
         Frames stay libzmq's own, so that a picture is not copied on its way through.
         """
-        recv, send, relay = self._sock[name].recv, self._sock[OUT[name]].send, self.relay
+        out = OUT[name]
+        recv, send, relay = self._sock[name].recv, self._sock[out].send, self.relay
         gate, learnt = self._gate, self._learnt[name]
         try:
             for _ in range(budget):
@@ -298,13 +297,16 @@ class Broker:
                     send(parts[0], MORE, False)
                     send(parts[1], MORE, False)
                     send(parts[2], NOW, False)
+            self._ready.again([name])
         except zmq.Again:
             pass
+        self._ready.sent(out)
         for credit in relay.credits():
             self._credit(credit)
 
     def _credit(self, credit: Credit) -> None:
         lane, identity, parts = credit
+        self._ready.sent(lane)
         try:
             self._sock[lane].send_multipart([identity, *parts], zmq.NOBLOCK)
         except zmq.Again:
@@ -323,6 +325,7 @@ class Broker:
             elif listen is not None:
                 option = zmq.SUBSCRIBE if listen.begins else zmq.UNSUBSCRIBE
                 sock.setsockopt(option, listen.prefix)
+        self._ready.again([name])
 
     def _probe(self) -> None:
         sock = self._sock["probe"]
@@ -340,6 +343,7 @@ class Broker:
                 self.relay.deny(user, str(error).encode(), "probe")
                 continue
             sock.send_multipart([identity, reply], zmq.NOBLOCK)
+        self._ready.again(["probe"])
 
     def _query(self) -> None:
         sock = self._sock["query"]
@@ -352,11 +356,14 @@ class Broker:
             user = self._gate.learn(parts[0])
             message = [part.bytes for part in parts]
             self._send(self.desk.on(identity, user, message, self.clock.read()))
+        else:
+            self._ready.again(["query"])
         refusals, self.desk.refusals = self.desk.refusals, []
         for refusal in refusals:
             self._gate.denied(refusal.verb, refusal.user, "", refusal.text)
 
     def _send(self, out: list[Out]) -> None:
+        self._ready.sent("query")
         for identity, parts in out:
             try:
                 self._sock["query"].send_multipart([identity, *parts], zmq.NOBLOCK)
@@ -374,6 +381,7 @@ class Broker:
         exact = Timestamp(local_ns, self._session.at(local_ns), 0, 0, ClockState.LOCKED)
         frame = self.desk.own(channel, value, exact)
         self._sock["ctl_out"].send_multipart(list(frame), zmq.NOBLOCK)
+        self._ready.sent("ctl_out")
 
 
 def rest(sock: zmq.Socket[bytes]) -> list[zmq.Frame]:

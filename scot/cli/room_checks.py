@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from scot.bus.keys import PORTS
+from scot.bus.keys import PORTS, Link
+from scot.bus.reach import reached
 from scot.checking import Scope
 from scot.config import RoomFile
+from scot.errors import ScotError
 from scot.finding import Finding
-from scot.room import RoomFacts
+from scot.room import CONSOLE, RoomFacts
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00"  # ZMTP 3.0: signature and version
 GREETING_SIZE = 64
@@ -71,33 +72,37 @@ def processes(facts: RoomFacts) -> Iterator[Finding]:
 def sockets(facts: RoomFacts) -> Iterator[Finding]:
     """Check, from outside, that every socket of the broker asks for CURVE.
 
-    Source: ZMTP 3.0 (RFC 23), greeting: the server names its mechanism in octets 12 to 31.
+    The console's key shakes hands with each; one that does not take it is asked for its mechanism.
     """
     try:
-        endpoints = json.loads((facts.state / "endpoints.json").read_bytes())
-        host, ports = str(endpoints["host"]), {n: int(endpoints["ports"][n]) for n in PORTS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"{facts.state / 'endpoints.json'} cannot be read: {error}"
-        yield Finding("problem", what, "stop the room and start it again")
+        link = Link.load(facts.state, CONSOLE)
+    except ScotError as error:
+        yield Finding("problem", str(error), "stop the room and start it again")
         return
-    well = True
-    for name, port in ports.items():
+    sound = reached(link)
+    host = link.endpoints.host
+    for name in (name for name in PORTS if name not in sound):
+        port = link.endpoints.ports[name]
         found = mechanism(host, port)
-        if found == "CURVE":
-            continue
-        well = False
         if not found:
             what = f"socket {name} ({host}:{port}) does not answer within {ANSWER_S:g} s"
             yield Finding("problem", what, f"the broker hangs; its log: {facts.log('broker')}")
+        elif found == "CURVE":
+            what = f"socket {name} ({host}:{port}) does not take the console's key"
+            fix = f"stop the room and start it again; its log: {facts.log('broker')}"
+            yield Finding("problem", what, fix)
         else:
             what = f"socket {name} ({host}:{port}) speaks {found}, not CURVE: it admits anybody"
             yield Finding("problem", what, "stop that room now; reinstall scot-bus and pyzmq")
-    if well:
-        yield Finding("ok", f"all {len(ports)} sockets of the broker on {host} ask for CURVE")
+    if len(sound) == len(PORTS):
+        yield Finding("ok", f"all {len(sound)} sockets of the broker on {host} ask for CURVE")
 
 
 def mechanism(host: str, port: int) -> str:
-    """Return the security mechanism a ZMTP server names; empty when it does not answer."""
+    """Return the security mechanism a ZMTP server names; empty when it does not answer.
+
+    Source: ZMTP 3.0 (RFC 23), greeting: the server names its mechanism in octets 12 to 31.
+    """
     try:
         with socket.create_connection((host, port), ANSWER_S) as line:
             line.settimeout(ANSWER_S)

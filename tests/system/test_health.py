@@ -178,6 +178,7 @@ async def test_a_mute_device_a_denied_publisher_and_a_full_queue_are_seen_by_eve
         (key,) = [row for what, row in said.items() if what.startswith("key dashboard: 5 ")]
         assert key["level"] == "problem"
         assert [row["level"] for row in rows if row["check"] == "sockets"] == ["ok"]
+        assert not [what for what in said if "without a key" in what]  # doctor itself has one
         _, found = scrape(tracker_room, token)
         assert found["scot_denied_total", "dashboard"] == 5
         assert found["scot_device_up", "tracker"] == 0

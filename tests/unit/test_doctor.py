@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 
 from scot.access import Grant
-from scot.bus.keys import PORTS, issue
+from scot.bus.keys import PORTS, KeyPair, issue
 from scot.checking import Scope
 from scot.cli import run
 from scot.cli.machine_checks import disk, kernel, plugins, zeromq
@@ -42,7 +43,7 @@ def room_state(base: Path) -> Path:
     state = base / "or1"
     state.mkdir(mode=0o700)
     numbers = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    issue(state, "127.0.0.1", numbers, "or1", [Grant(name="monitor")])
+    issue(state, "127.0.0.1", numbers, "or1", [Grant(name="monitor"), Grant(name="console")])
     return state
 
 
@@ -101,12 +102,13 @@ def test_recordings_cut_short_unsealed_or_open_to_others_are_named(tmp_path: Pat
 
 
 @contextmanager
-def listening(security: str) -> Iterator[int]:
-    """A ZeroMQ server with a mechanism; yields its port."""
+def listening(security: str, pair: KeyPair | None = None, kind: int = zmq.ROUTER) -> Iterator[int]:
+    """A ZeroMQ server with a mechanism, of CURVE with that pair; yields its port."""
     context = zmq.Context()
-    sock = context.socket(zmq.ROUTER)
+    sock = context.socket(kind)
     if security == "CURVE":
-        sock.curve_publickey, sock.curve_secretkey = zmq.curve_keypair()
+        pair = pair or KeyPair.new()
+        sock.curve_publickey, sock.curve_secretkey = pair.public.encode(), pair.secret.encode()
         sock.curve_server = True
     elif security == "PLAIN":
         sock.plain_server = True
@@ -126,14 +128,24 @@ def test_a_sockets_mechanism_is_seen_from_outside(security: str) -> None:
 def test_a_socket_without_curve_is_a_problem_and_so_is_one_that_is_mute(tmp_path: Path) -> None:
     state = room_state(tmp_path)
     said = json.loads((state / "endpoints.json").read_bytes())
-    with listening("NULL") as open_to_all, listening("CURVE") as sound:
-        said["ports"] = {**dict.fromkeys(PORTS, sound), "query": open_to_all, "probe": 9}
+    own = msgspec.json.decode((state / "keys" / "broker.json").read_bytes(), type=KeyPair)
+    with (
+        listening("NULL") as open_to_all,
+        listening("CURVE", own) as sound,
+        listening("CURVE", own, zmq.XPUB) as out,
+    ):
+        said["ports"] = {name: out if name.endswith("_out") else sound for name in PORTS}
         (state / "endpoints.json").write_text(json.dumps(said))
-        found = list(sockets(facts(state)))
-    assert [one.level for one in found] == ["problem", "problem"]
-    assert "speaks NULL, not CURVE: it admits anybody" in found[0].what
-    assert "does not answer" in found[1].what
-    assert str(state / "logs" / "broker.log") in found[1].fix
+        assert only(list(sockets(facts(state))), "ok").what.startswith("all 6 sockets")
+        with listening("CURVE") as other:
+            said["ports"] |= {"query": open_to_all, "probe": 9, "ctl_in": other}
+            (state / "endpoints.json").write_text(json.dumps(said))
+            found = list(sockets(facts(state)))
+    assert [one.level for one in found] == ["problem"] * 3
+    assert "does not take the console's key" in found[0].what
+    assert "speaks NULL, not CURVE: it admits anybody" in found[1].what
+    assert "does not answer" in found[2].what
+    assert str(state / "logs" / "broker.log") in found[2].fix
 
 
 def test_something_else_on_the_port_is_no_broker() -> None:
