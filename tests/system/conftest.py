@@ -86,6 +86,8 @@ class BusProcess:
         state: as a room's: endpoints, keys, roster.
     """
 
+    module = "scot.host"
+
     def __init__(self, state: Path, grants: list[Grant]) -> None:
         self.state = state
         self.log = state / "broker.log"
@@ -110,7 +112,7 @@ class BusProcess:
     def start(self) -> None:
         """Start the broker and wait until it listens."""
         command = [
-            *child("scot.host", "sys.argv[1:]", signal.SIGTERM),
+            *child(self.module, "sys.argv[1:]", signal.SIGTERM),
             *("broker", "-", "--state", str(self.state), "--options", "{}"),
         ]
         with self.log.open("a") as log:
