@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test fuzz check lint format imports types js docs bench wheel clean
+.PHONY: demo test fuzz check lint format imports types js docs bench wheel sbom clean
 
 demo:  ## an operating room, live, in your browser; ends with Ctrl-C
 	@$(PYTHON) -m tools.set_up
@@ -51,11 +51,16 @@ bench:  ## the figures of benchmarks/, on a quiet machine
 	  echo "== $$script"; $(BIN)/python "$$script" || failed=1; \
 	done; exit $${failed:-0}
 
-wheel:  ## the package, in dist/
+wheel:  ## the package and its bill of materials, in dist/
 	@$(PYTHON) -m tools.set_up test
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist . >/dev/null
+	$(BIN)/python -m tools.sbom
 	@ls -l dist
+
+sbom:  ## what is in a release, bundled libraries too, in dist/ as CycloneDX
+	@$(PYTHON) -m tools.set_up test
+	$(BIN)/python -m tools.sbom
 
 clean:  ## all that was built or installed here
 	rm -rf .venv build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
