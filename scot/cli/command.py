@@ -101,7 +101,7 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> int:
             arguments = ", ".join(map(describe, one.arguments))
             text = f"{address:34} {one.label.get('en', ''):24} risk {one.risk}{two}"
             print(f"{text} · {arguments}" if arguments else text)
-    if not rows:
+    if not rows and not catalogue.replay:
         tell("no device offers a command; see docs, Commands, for how one does")
     return 0
 

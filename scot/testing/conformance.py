@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
-from scot.channel import Channel, Lifecycle
+from scot.channel import ArgumentType, Channel, Command, Lifecycle
 from scot.clock.clock import Clock
 from scot.codec import decode, encode, read_header
 from scot.errors import DeviceError, ScotError
 from scot.provider import DeviceContext, Provider, ProviderInfo
 from scot.sample import Sample
+
+RESERVED = ("health", "commands")
+"""Channels that a host publishes itself."""
 
 
 @dataclass
@@ -59,11 +62,36 @@ def check_declaration(provider: Any) -> Report:
         report.rule(f"option {name} has a description", bool(option.description))
     for channel in provider.declared():
         _check_channel(report, channel)
+    _check_commands(report, provider, provider.declared_commands())
     return report
+
+
+def _check_commands(report: Report, provider: Any, commands: Iterable[Command]) -> None:
+    for command in commands:
+        named = f"command {command.name}"
+        carried_out = provider.execute is not Provider.execute
+        report.rule(f"{named} is carried out by `execute`", carried_out, "it is not overridden")
+        report.rule(f"{named} has a label in en", "en" in command.label, repr(command.label))
+        report.rule(f"{named} is for some role", bool(command.roles), repr(command.roles))
+        report.rule(
+            f"{named} has a limit of time", 0 < command.limit_s <= 600, f"{command.limit_s}"
+        )
+        names = [argument.name for argument in command.arguments]
+        report.rule(f"{named} names each argument once", len(names) == len(set(names)), f"{names}")
+        for argument in command.arguments:
+            what = f"{named}: {argument.name}"
+            report.rule(f"{what} has a label in en", "en" in argument.label, repr(argument.label))
+            if argument.type in (ArgumentType.NUMBER, ArgumentType.INTEGER):
+                bounded = argument.lower is not None and argument.upper is not None
+                report.rule(f"{what} has both limits", bounded)
+                report.rule(f"{what} has a UCUM unit (`1` when it has none)", bool(argument.unit))
+            if argument.type is ArgumentType.CHOICE:
+                report.rule(f"{what} has choices", bool(argument.choices))
 
 
 def _check_channel(report: Report, channel: Channel) -> None:
     named = f"channel {channel.name}"
+    report.rule(f"{named} leaves {', '.join(RESERVED)} to the host", channel.name not in RESERVED)
     report.rule(f"{named} has a label in en", "en" in channel.label, repr(channel.label))
     if channel.kind in ("numeric", "waveform"):
         report.rule(f"{named} has a UCUM unit (`1` when it has none)", bool(channel.unit))
@@ -82,7 +110,7 @@ async def check_run(
         report.rule("accepts the options", False, str(error.errors()[0]))
         return report
     device: DeviceContext[Any] = DeviceContext("check", "device", parsed, Clock.session())
-    device.offer(*provider.declared())
+    device.offer(*provider.declared(), *provider.declared_commands())
     device.move(Lifecycle.CONNECTING)
     seqs: dict[str, int] = {}
     error_text = ""
@@ -105,6 +133,7 @@ async def check_run(
     report.rule("every sample is sound", not error_text, error_text)
     for channel in device.channels.values():
         _check_channel(report, channel)
+    _check_commands(report, provider, device.commands.values())
     return report
 
 

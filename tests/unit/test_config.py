@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scot import plugin
 from scot.config import RESERVED, DeviceTable, RoomFile, load_room, provider_options
 from scot.errors import ConfigError
+from scot.room import Room
 
 GOOD_DEVICE = """
 [[device]]
@@ -224,3 +225,36 @@ def test_an_entry_point_that_nobody_registered_names_those_that_are() -> None:
 def test_a_path_that_leads_nowhere_says_how_to_write_one(path: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot be imported.*write module:Class"):
         plugin.resolve(path)
+
+
+CONTROL = """
+[[control]]
+name = "{name}"
+commands = ["{prefix}"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "said"),
+    [
+        ("tracker", "tracker/", "control name 'tracker' is taken"),
+        ("console", "tracker/", "control name 'console' is taken"),
+        ("nurse", "pump/", "may command 'pump/', and the room has no such device; it has: tracker"),
+        ("nurse", "tracker", "'tracker' is not allowed"),
+        ("nurse", "", "'' is not allowed"),
+        ("Nurse", "tracker/", "'Nurse' is not allowed"),
+    ],
+)
+def test_who_may_command_is_checked(tmp_path: Path, name: str, prefix: str, said: str) -> None:
+    error = refused(tmp_path, GOOD_DEVICE + CONTROL.format(name=name, prefix=prefix))
+    assert said in str(error)
+
+
+def test_nobody_may_command_unless_the_room_file_says_so(tmp_path: Path) -> None:
+    assert load_room(written(tmp_path, GOOD_DEVICE)).control == []
+    granted = load_room(written(tmp_path, GOOD_DEVICE + CONTROL.format(
+        name="nurse", prefix="tracker/home"
+    )))  # fmt: skip
+    for room, expected in ((granted, {"nurse": ["or1/tracker/home"]}), (RoomFile(), {})):
+        grants = Room(room)._grants()
+        assert {grant.name: grant.command for grant in grants if grant.command} == expected

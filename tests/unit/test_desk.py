@@ -497,3 +497,18 @@ def test_a_probe_key_is_for_whom_the_desk_knows_and_only_where_there_is_udp() ->
     question = keys.open(Asking(given).ask(Request(1, None)), S)
     assert question is not None
     assert (question.user, question.instance) == ("monitor", b"one")
+
+
+def test_a_desk_of_a_recording_passes_no_command_on() -> None:
+    steps: list[dict[str, Any]] = []
+    desk = Desk(
+        7,
+        Catalogue(workspace="or1", replay=True),
+        {grant.name: grant for grant in GRANTS},
+        lambda _: None,
+        steps.append,
+    )
+    call = msgspec.msgpack.encode(Ask(address="or1/monitor/nibp_start", key="k"))
+    (out,) = desk.on(b"nurse", "nurse", [b"r", b"command", call], 0)
+    assert out.identity == b"nurse"
+    assert [step["why"] for step in steps] == ["replay"]

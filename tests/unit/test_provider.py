@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scot.channel import Lifecycle, Numeric, Waveform
-from scot.errors import LocalProtocolError
+from scot.channel import Argument, Command, Lifecycle, Numeric, Risk, Waveform
+from scot.errors import CodecError, LocalProtocolError
 from scot.provider import DeviceContext, NoOptions, Provider, ProviderInfo
 from scot.sample import Flags, NumericValue, Sample
 from scot.testing import ManualClock
@@ -131,6 +131,41 @@ def test_the_catalogue_entry_says_where_the_device_stands() -> None:
     assert entry.channels == {"hr": HR, "art": ART}
     device.offer(Numeric("rr"))
     assert "rr" not in entry.channels
+
+
+def test_commands_are_offered_like_channels_and_can_be_withdrawn() -> None:
+    class Pump(Plain):
+        """Can be told something."""
+
+        pulse = Command("pulse", Risk.LOW)
+
+    device, _ = context()
+    assert Plain.declared_commands() == []
+    assert Pump.declared_commands() == [Command("pulse", Risk.LOW)]
+    before = device.version
+    device.offer(*Pump.declared_commands(), *Pump.declared_commands())
+    assert device.version == before + 1
+    assert device.device("test", {}).commands == {"pulse": Command("pulse", Risk.LOW)}
+    device.offer(Command("pulse", Risk.HIGH))
+    device.withdraw("pulse", "pulse", "nothing")
+    assert device.version == before + 3
+    assert device.commands == {}
+
+
+async def test_a_provider_that_cannot_execute_says_so() -> None:
+    device, _ = context()
+    with pytest.raises(LocalProtocolError, match=r"test\.plain offers pulse and cannot execute it"):
+        await Plain().execute(device, Command("pulse"), {})
+
+
+def test_a_command_says_nothing_dangerous_by_saying_nothing() -> None:
+    assert Command("pulse").risk is Risk.HIGH
+    assert Command("pulse").roles == ("or_staff",)
+    for name in ("", "Pulse", "a/b", "a" * 64):
+        with pytest.raises(CodecError):
+            Command(name)
+        with pytest.raises(CodecError):
+            Argument(name)
 
 
 def test_counts_of_health_add_up() -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from scot.channel import Channel, Numeric, Waveform
+from scot.channel import Argument, ArgumentType, Channel, Command, Numeric, Waveform
 from scot.errors import DeviceError
 from scot.provider import DeviceContext, Provider, ProviderInfo
 from scot.sample import NumericValue, Sample
@@ -175,6 +175,48 @@ async def test_options_it_does_not_accept_are_named() -> None:
     report = await check_run(Sound, {"count": 0}, 0.2)
     assert [line for line in report.failed if line.startswith("accepts the options: ")]
     assert report.samples == 0
+
+
+PULSE = Command("pulse", label={"en": "Pulse"})
+NUMBER = Argument("to", unit="1", lower=0, upper=9, label={"en": "To"})
+
+
+async def executed(*_: Any) -> None:
+    """Do nothing."""
+
+
+def commanded(*commands: Command, **more: Any) -> list[str]:
+    named = {f"command_{place}": command for place, command in enumerate(commands)}
+    return check_declaration(sound_with(execute=executed, **named, **more)).failed
+
+
+def test_a_sound_command_passes() -> None:
+    assert commanded(PULSE, Command("set", arguments=[NUMBER], label={"en": "Set"})) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        (Command("pulse"), "has a label in en"),
+        (Command("pulse", label={"en": "x"}, roles=()), "is for some role"),
+        (Command("pulse", label={"en": "x"}, limit_s=0), "has a limit of time"),
+        (Command("pulse", arguments=[NUMBER, NUMBER], label={"en": "x"}), "each argument once"),
+        (Command("pulse", arguments=[Argument("to", unit="1", label={"en": "x"})]), "both limits"),
+        (Command("pulse", arguments=[Argument("to", lower=0, upper=1)]), "has a UCUM unit"),
+        (Command("pulse", arguments=[Argument("to", ArgumentType.CHOICE)]), "has choices"),
+    ],
+)
+def test_a_broken_command_is_named(command: Command, rule: str) -> None:
+    assert any(rule in failed for failed in commanded(command))
+
+
+def test_a_command_nobody_carries_out_and_a_channel_of_the_host_are_named() -> None:
+    failed = check_declaration(sound_with(pulse=PULSE)).failed
+    assert any("is carried out by `execute`" in one for one in failed)
+    mine = sound_with(commands=Numeric("commands", unit="1", label={"en": "x"}))
+    assert any(
+        "leaves health, commands to the host" in one for one in check_declaration(mine).failed
+    )
 
 
 def test_a_report_is_plain_for_machines() -> None:
