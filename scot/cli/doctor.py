@@ -117,8 +117,8 @@ async def _listen(facts: RoomFacts) -> list[Named]:
         await heard.before(connection, since_ns, every=False)
         await clocks.listen(connection, heard.clocks)
         now_ns = connection.clock.now()
-        logs = facts.state / "logs"
-        room = trouble.Room(connection.catalogue, heard.health, now_ns, since_ns, logs)
+        lately_ns = now_ns - since_ns
+        room = trouble.room_of(facts, connection.catalogue, heard.health, now_ns, lately_ns)
         devices = trouble.judge(room)
         if not devices:
             count = len(connection.catalogue.devices)

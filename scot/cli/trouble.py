@@ -11,6 +11,7 @@ from scot.channel import Catalogue, Device, Lifecycle
 from scot.finding import Finding, Level
 from scot.health import Health, HealthWatch
 from scot.health.fields import STALE_AFTER_S
+from scot.room import RoomFacts
 
 WAITING = 64  # samples that wait for credit: more than a moment's
 LITTLE_DISK_S = 600.0
@@ -32,6 +33,7 @@ class Room:
         now_ns: bus time.
         since_ns: counts that grew since then are news; older ones are history.
         logs: folder of its processes' logs; None when it is not known.
+        processes: that run on this machine; None: all.
     """
 
     catalogue: Catalogue
@@ -39,11 +41,14 @@ class Room:
     now_ns: int
     since_ns: int
     logs: Path | None = None
+    processes: frozenset[str] | None = None
 
     def log(self, device: str) -> str:
         """Return where the process of a device says more, as words to append to a fix."""
-        name = f"{HOST_OF.get(device, device)}.log"
-        return f"; log: {self.logs / name if self.logs else name}"
+        process = HOST_OF.get(device, device)
+        if self.processes is not None and process not in self.processes:
+            return "; its log is on the machine it runs on"
+        return f"; log: {self.logs / process if self.logs else process}.log"
 
     def rise(self, device: str, name: str) -> int:
         """Return by how much a count grew lately."""
@@ -54,6 +59,14 @@ class Room:
         """How long ago `since_ns` is."""
         span_s = round((self.now_ns - self.since_ns) / 1e9)
         return f"in {span_s // 60} min" if span_s >= 120 else f"in {span_s} s"
+
+
+def room_of(
+    facts: RoomFacts, catalogue: Catalogue, health: HealthWatch, now_ns: int, lately_ns: int
+) -> Room:
+    """Return a running room to judge; counts that grew within `lately_ns` are news."""
+    here = frozenset(facts.processes)
+    return Room(catalogue, health, now_ns, now_ns - lately_ns, facts.state / "logs", here)
 
 
 def judge(room: Room) -> list[Finding]:

@@ -11,10 +11,11 @@ import pytest
 from scot.channel import Catalogue, Device, Lifecycle, Numeric
 from scot.cli.heard import ChannelRow
 from scot.cli.sheet import DeviceRow, Sheet, bytes_text, drawn, number, span_text
-from scot.cli.trouble import Room, judge
+from scot.cli.trouble import Room, judge, room_of
 from scot.codec import encode
 from scot.finding import Finding, worst_first
 from scot.health import HEALTH, HealthWatch, read
+from scot.room import RoomFacts
 from scot.sample import Flags, Sample
 from scot.timestamp import ClockState, Timestamp
 
@@ -74,6 +75,14 @@ def test_a_device_that_does_not_run_is_named_with_its_reason_and_its_log(
     assert found.what == f"monitor is {state}: no answer from 10.0.0.7"
     assert fix in found.fix
     assert found.fix.endswith("log: logs/monitor.log")
+
+
+def test_the_log_of_a_device_that_another_machine_hosts_is_not_named_here() -> None:
+    away = device("tracker", Lifecycle.FAULT, "no camera")
+    facts = RoomFacts("or1", Path("state"), 1, {"broker": {}}, {})
+    catalogue = Catalogue(workspace="or1", devices={"tracker": away})
+    (found,) = judge(room_of(facts, catalogue, HealthWatch(), NOW, 60 * S))
+    assert found.fix.endswith("; its log is on the machine it runs on")
 
 
 def test_a_process_that_says_nothing_is_a_problem_but_not_in_a_replay() -> None:
