@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from scot import __version__
 from scot.access import write_private
 from scot.channel import Catalogue, Lifecycle
 from scot.clock import machine
@@ -86,9 +87,9 @@ class RoomCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """Yield every family that has a value now."""
         catalogue, now_ns = self.catalogue(), self.clock.now()
-        room = GaugeMetricFamily("scot_room_info", "The room.", labels=["workspace", "replay"])
-        room.add_metric([catalogue.workspace, str(catalogue.replay).lower()], 1)
-        yield room
+        labels = ["workspace", "replay", "version"]
+        who = (catalogue.workspace, str(catalogue.replay).lower(), __version__)
+        yield from _family("scot_room_info", "The room, and its SCOT.", labels, [(who, 1)])
         fresh = {
             name: health
             for name in catalogue.devices

@@ -18,16 +18,20 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from prometheus_client.parser import text_string_to_metric_families
 
 from scot.bus.connection import Connection
 from scot.bus.publisher import KEEP_BYTES, WINDOW
+from scot.bus.socket import CONTROL_BYTES, connect, context
 from scot.bus.subscriber import Delivery
 from scot.channel import Device, Lifecycle, Numeric, Waveform
+from scot.clock import machine
+from scot.clock.probe import Probe, Request, encode
 from scot.health import HEALTH, Health, read
 from scot.room import free_ports
 from scot.sample import Flags, NumericValue, Sample
-from tests.system.conftest import Collector, RunningRoom, StartRoom
+from tests.system.conftest import BusProcess, Collector, RunningRoom, StartRoom
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
@@ -193,6 +197,29 @@ async def test_a_mute_device_a_denied_publisher_and_a_full_queue_are_seen_by_eve
         os.kill(simulator, signal.SIGCONT)
         os.kill(broker, signal.SIGCONT)
         await forger.close()
+        await console.close()
+
+
+async def test_a_clock_probe_that_was_made_up_is_shown_under_its_key_and_no_other(
+    bus: BusProcess,
+) -> None:
+    watcher = Watcher()
+    console = await Connection.join(bus.link("console"))
+    ctx = context()
+    liar = ctx.socket(zmq.DEALER)
+    try:
+        console.subscribe(["or1/room/"], watcher)
+        connect(liar, bus.link("monitor"), "probe", CONTROL_BYTES, 16)
+        for number in range(3):  # answers that this service never gave
+            probe = Probe(number, number + 1, number + 2, number + 3)
+            liar.send(encode(Request(machine.monotonic_ns(), probe)))
+        said = await watcher.says("room", lambda h: h.probes_refused_of.get("monitor", 0) >= 3)
+        assert set(said.probes_refused_of) == {"monitor"}
+        assert said.probes_refused == said.probes_refused_of["monitor"]
+        assert (said.state, said.faults) == ("running", 0)
+    finally:
+        liar.close(linger=0)
+        ctx.term()
         await console.close()
 
 

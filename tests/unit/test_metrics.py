@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from scot import __version__
 from scot.channel import Catalogue, Lifecycle
 from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
@@ -72,7 +73,7 @@ def scraped(
 
 def values(data: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
     """Return each sample's value by its name and the values of its labels, as they are declared."""
-    order = ("workspace", "replay", "device", "class", "of", "state", "event", "key")
+    order = ("workspace", "replay", "version", "device", "class", "of", "state", "event", "key")
     return {
         (sample.name, tuple(sample.labels[name] for name in order if name in sample.labels)): (
             sample.value
@@ -84,7 +85,7 @@ def values(data: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def test_what_a_device_says_is_what_is_scraped_in_base_units() -> None:
     found = values(scraped(monitor=MONITOR)[0])
-    assert found["scot_room_info", ("or1", "false")] == 1
+    assert found["scot_room_info", ("or1", "false", __version__)] == 1
     assert found["scot_device_up", ("monitor",)] == 1
     assert found["scot_device_sample_age_seconds", ("monitor",)] == 0.25
     assert found["scot_device_silent_channels", ("monitor",)] == 1
