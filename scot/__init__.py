@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scot.bus.sync import Connection
     from scot.recording import Recording
 
 
@@ -33,3 +34,35 @@ def open(  # noqa: A001 - the one line an engineer types
     opener: Any = load("scot.recordings", "directory")
     recording: Recording = opener(path, sync)
     return recording
+
+
+def connect(
+    workspace: str | None = None,
+    name: str | None = None,
+    *,
+    key: str | Path | None = None,
+    timeout_s: float = 5.0,
+) -> Connection:
+    """Join a running room from a script or a notebook, without an event loop.
+
+    Args:
+        workspace: of a room on this machine; the only one when None.
+        name: of one of its keys; the console's, which may read and not write, when None.
+        key: a key file, for a room anywhere; the other two are then not needed.
+        timeout_s: to be let in.
+
+    Raises:
+        RoomError: no room is up here, or several are.
+        AccessError: the key cannot be used.
+        BusTimeoutError: the room does not answer, or does not know the key.
+    """
+    from importlib import import_module  # who asks for our version must not load the bus
+    from pathlib import Path
+
+    keys, room = import_module("scot.bus.keys"), import_module("scot.room")
+    if key is not None:
+        link = keys.KeyFile.load(Path(key)).link
+    else:
+        link = keys.Link.load(room.find(workspace).state, name or room.CONSOLE)
+    joined: Connection = import_module("scot.bus.sync").Connection.join(link, timeout_s)
+    return joined

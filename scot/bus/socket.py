@@ -159,6 +159,37 @@ def subscriber(context: zmq.Context[zmq.Socket[bytes]], link: Link, name: str) -
     return sock
 
 
+def send_frames(sock: zmq.Socket[bytes], frames: Sequence[Sequence[bytes]]) -> int:
+    """Send messages of three parts in order, without waiting; return how many the queue took."""
+    send, sent = sock.send, 0
+    try:
+        for topic, header, payload in frames:
+            send(topic, MORE)
+            send(header, MORE)
+            send(payload, NOW)
+            sent += 1
+    except zmq.Again:  # a message is taken or refused with its first part
+        pass
+    return sent
+
+
+def receive(sock: zmq.Socket[bytes]) -> tuple[list[list[bytes]], bool]:
+    """Return the messages that are there, at most `BATCH`, and whether there may be more."""
+    recv = sock.recv
+    batch: list[list[bytes]] = []
+    try:
+        while len(batch) < BATCH:
+            frame = recv(NOW, False)
+            parts = [frame.bytes]
+            while frame.more:
+                frame = recv(NOW, False)
+                parts.append(frame.bytes)
+            batch.append(parts)
+    except zmq.Again:
+        return batch, False
+    return batch, True
+
+
 class Drained:
     """A plain socket on the event loop: its messages come in batches, in order.
 
@@ -181,16 +212,8 @@ class Drained:
         self._look()
 
     def send_all(self, frames: Sequence[Sequence[bytes]]) -> int:
-        """Send messages of three parts in order; return how many the queue took."""
-        send, sent = self.sock.send, 0
-        try:
-            for topic, header, payload in frames:
-                send(topic, MORE)
-                send(header, MORE)
-                send(payload, NOW)
-                sent += 1
-        except zmq.Again:  # a message is taken or refused with its first part
-            pass
+        """Send frames in order; return how many the queue took."""
+        sent = send_frames(self.sock, frames)
         self._look()
         return sent
 
@@ -224,18 +247,8 @@ class Drained:
     def _wake(self) -> None:
         if self.sock.closed:
             return
-        recv = self.sock.recv
-        batch: list[list[bytes]] = []
-        try:
-            while len(batch) < BATCH:
-                frame = recv(NOW, False)
-                parts = [frame.bytes]
-                while frame.more:
-                    frame = recv(NOW, False)
-                    parts.append(frame.bytes)
-                batch.append(parts)
+        batch, more = receive(self.sock)
+        if more:
             self._look()
-        except zmq.Again:
-            pass
         if batch:
             self._on_batch(batch)
