@@ -56,6 +56,34 @@ def test_a_known_lag_is_found_within_its_claim_positive_when_the_video_is_late(
     assert found.seconds > 35.0
 
 
+def quick(lag_s: float) -> tuple[Track, Movement]:
+    """Turns across the picture, two a second, glints, and parts that show more or less of it."""
+    rng = np.random.default_rng(7)
+
+    def at(t: Array) -> Array:
+        phase = 2 * np.pi * (2.2 * t + 0.8 * np.sin(0.9 * t) + 0.5 * np.sin(2.3 * t + 1))
+        return np.array([8 * np.sin(phase), 3 * np.sin(phase) * np.cos(0.4 * t), 0.2 * np.cos(t)]).T
+
+    poses_s, taken_s = np.arange(-1.0, 41.0, 1 / 60), np.arange(0.0, 40.0, 1 / 30)
+    own = 3.0 * np.diff(at(taken_s)[:, :2], axis=0)
+    parts = []
+    for part in range(4):
+        share = 0.5 * (part < 2) * (1 + 0.4 * np.sin(taken_s[1:] / (2.5 + 2 * part) + part))
+        noise = rng.normal(size=own.shape) * np.hypot(0.15, 0.05 * share[:, None] * np.abs(own))
+        noise[rng.random(len(own)) < 0.02] *= 20
+        parts.append(share[:, None] * own + noise)
+    track = Track(poses_s, at(poses_s) + rng.normal(0, 0.03, (poses_s.size, 3)))
+    return track, Movement(taken_s + lag_s, np.hstack(parts))
+
+
+def test_quick_turns_tell_a_tenth_of_a_millisecond_wherever_the_search_begins() -> None:
+    """Not drawn to the coarse grid it searches first, nor off by what a part shows of the tool."""
+    made = [(0.080 + away, find_lag(*quick(0.080 + away))) for away in (0.0, 0.002, 0.004, 0.006)]
+    for lag_s, found in made:
+        assert abs(found.lag_s - lag_s) < 0.00012
+        assert abs(found.lag_s - lag_s) < found.err_s < 0.0003
+
+
 def test_less_noise_claims_less_error() -> None:
     assert find_lag(*pair(0.08, noise=0.05)).err_s < find_lag(*pair(0.08, noise=1.0)).err_s
 
