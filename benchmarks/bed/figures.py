@@ -124,7 +124,8 @@ def middle(runs: Sequence[Figures]) -> Figures:
     """Return the medians of several runs; of what must never happen, the sum."""
 
     def of(pick: Callable[[Figures], float]) -> float:
-        return float(np.nanmedian([pick(run) for run in runs]))
+        known = [value for run in runs if not np.isnan(value := pick(run))]
+        return float(np.median(known)) if known else float("nan")
 
     def errors(pick: Callable[[Figures], Errors]) -> Errors:
         return Errors(
