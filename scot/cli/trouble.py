@@ -120,12 +120,20 @@ def _samples(room: Room, device: Device, health: Health) -> Iterator[Finding]:
         what = f"{name}: {health.held} samples wait for the broker (limit {WAITING})"
         fix = "the broker, or the link to it, is slower than the device; they are kept and sent"
         yield Finding("warning", what, fix + log)
-    received = health.received
-    if received is not None and received.missing:
-        level: Level = "problem" if name == "recorder" else "warning"
-        what = f"{name} misses {received.missing} samples that nobody could send again so far"
-        fix = "their publisher was away for longer than it keeps (150 s), or has ended"
-        yield Finding(level, what, fix + log)
+    yield from _missing(room, name, health)
+
+
+def _missing(room: Room, name: str, health: Health) -> Iterator[Finding]:
+    """Yield what a listener misses: of the recorder for as long as it does, of others when new."""
+    missing = health.received.missing if health.received is not None else 0
+    new = max(0, room.rise(name, "received.missing"))
+    if not new and (name != "recorder" or not missing):
+        return
+    what = f"{name} misses {missing} samples"
+    what += f", {new} more {room.lately}" if new else f"; none of them is new {room.lately}"
+    fix = "their publisher was away for longer than it keeps (150 s), or has ended"
+    level: Level = "problem" if name == "recorder" and new else "warning"
+    yield Finding(level, what, fix + room.log(name))
 
 
 def _counted(room: Room, name: str, health: Health) -> Iterator[Finding]:

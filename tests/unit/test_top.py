@@ -113,8 +113,14 @@ LATER: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "warning",
         "disk of recorder lasts 50 min more",
     ),
-    ("recorder", {}, {"received": {"missing": 9}}, "problem", "recorder misses 9 samples"),
-    ("consult", {}, {"received": {"missing": 9}}, "warning", "consult misses 9 samples"),
+    (
+        "recorder",
+        {"received": {"missing": 2}},
+        {"received": {"missing": 9}},
+        "problem",
+        "recorder misses 9 samples, 7 more in 60 s",
+    ),
+    ("consult", {}, {"received": {"missing": 9}}, "warning", "consult misses 9 samples, 9 more"),
     ("consult", {}, {"slowest_bytes": 1 << 20}, "warning", "a page is too slow: 1024 kB wait"),
     ("consult", {"left_out": 0}, {"left_out": 8}, "warning", "8 samples left out"),
     ("consult", {"refused": 0}, {"refused": 2}, "warning", "the door refused 2 requests"),
@@ -161,6 +167,15 @@ def test_what_a_new_process_counts_is_news_and_that_it_is_new_is_said() -> None:
 def test_what_happened_long_ago_is_no_news() -> None:
     long_ago = [{**WELL, "dropped": 12, "reconnects": 3, "bad_crc": 7}] * 2
     assert judged(device("monitor"), monitor=long_ago) == []
+
+
+def test_what_is_missing_for_good_is_said_of_the_recording_only() -> None:
+    old = [{**WELL, "received": {"missing": 4}}] * 2
+    (found,) = judged(device("recorder"), device("consult"), recorder=old, consult=old)
+    assert found.level == "warning"
+    assert found.what == "recorder misses 4 samples; none of them is new in 60 s"
+    filled = [{**WELL, "received": {"missing": 4}}, {**WELL, "received": {"missing": 0}}]
+    assert judged(device("recorder"), recorder=filled) == []
 
 
 def test_a_health_nobody_can_read_is_said() -> None:
