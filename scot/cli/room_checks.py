@@ -86,6 +86,11 @@ def sockets(facts: RoomFacts) -> Iterator[Finding]:
     rest = {name: link.endpoints.ports[name] for name in PORTS if name not in sound}
     with ThreadPoolExecutor(len(PORTS)) as asking:  # a broker that hangs costs 2 s, not 12
         said = dict(zip(rest, asking.map(partial(mechanism, host), rest.values()), strict=True))
+    if not any(said.values()) and len(said) == len(PORTS):
+        what = f"none of the {len(PORTS)} sockets of the broker on {host} answers"
+        what += f" within {ANSWER_S:g} s"
+        yield Finding("problem", what, f"the broker hangs; its log: {facts.log('broker')}")
+        return
     for name, port in rest.items():
         found = said[name]
         if not found:

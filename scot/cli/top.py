@@ -100,10 +100,10 @@ def look(connection: Connection, heard: Heard, devices: list[str]) -> Sheet:
     catalogue = connection.catalogue
     logs = state_folder(connection.workspace) / "logs"
     room = trouble.Room(catalogue, heard.health, now_ns, now_ns - LATELY_NS, logs)
-    wrong = [
-        *trouble.judge(room),
-        *(f for f in clocks.judge(heard.clocks, heard.health, now_ns) if f.level != "ok"),
-    ]
+    wrong = trouble.judge(room)
+    if trouble.silence(room) is None:  # else no clock can be judged either
+        said = clocks.judge(heard.clocks, heard.health, now_ns)
+        wrong += [finding for finding in said if finding.level != "ok"]
     rows = rows_of(catalogue, heard, heard.look(connection), now_ns)
     if devices:
         rows = [row for row in rows if row.name in devices]

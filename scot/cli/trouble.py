@@ -71,6 +71,8 @@ def room_of(
 
 def judge(room: Room) -> list[Finding]:
     """Return what is wrong with the devices and processes of a room; nothing when nothing is."""
+    if silent := silence(room):
+        return [silent]  # of nobody is anything known that is of now
     found: list[Finding] = []
     for device in room.catalogue.devices.values():
         health = room.health.now(device.name, room.now_ns)
@@ -82,6 +84,17 @@ def judge(room: Room) -> list[Finding]:
             found += [*_samples(room, device, health), *_counted(room, device.name, health)]
             found += [*_disk(room, device.name, health), *_pages(room, device.name, health)]
     return found
+
+
+def silence(room: Room) -> Finding | None:
+    """Return that nothing comes over the bus any more, which says more than who is silent."""
+    broker = room.health.newest(BROKER)
+    if broker is None or any(room.health.now(one, room.now_ns) for one in room.health.devices):
+        return None
+    for_s = (room.now_ns - broker.at_ns) / 1e9
+    what = f"nothing has come over the bus for {for_s:.0f} s (limit {STALE_AFTER_S:.0f} s)"
+    fix = "the broker hangs or is being started again, or the network to it is cut"
+    return Finding("problem", what, fix + room.log(BROKER))
 
 
 def _state(room: Room, device: Device, health: Health | None) -> Iterator[Finding]:

@@ -148,6 +148,12 @@ def test_a_socket_without_curve_is_a_problem_and_so_is_one_that_is_mute(tmp_path
     assert str(state / "logs" / "broker.log") in found[2].fix
 
 
+def test_a_broker_that_hangs_is_one_problem(tmp_path: Path) -> None:
+    state = room_state(tmp_path)  # nobody listens on its ports
+    (found,) = sockets(facts(state))
+    assert found.what == "none of the 6 sockets of the broker on 127.0.0.1 answers within 2 s"
+
+
 def test_something_else_on_the_port_is_no_broker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 

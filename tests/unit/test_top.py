@@ -169,6 +169,19 @@ def test_what_happened_long_ago_is_no_news() -> None:
     assert judged(device("monitor"), monitor=long_ago) == []
 
 
+def test_a_silent_broker_is_one_problem_and_not_one_for_each_device() -> None:
+    watch = HealthWatch()
+    names = ("room", "monitor", "tracker")
+    for name in names:
+        time = Timestamp(None, NOW - 7 * S, 0, 0, ClockState.LOCKED)
+        sample = Sample(f"or1/{name}/health", 1, 0, time, Flags(0), WELL)
+        watch.take(encode(sample, HEALTH.kind))
+    catalogue = Catalogue(workspace="or1", devices={name: device(name) for name in names})
+    (found,) = judge(Room(catalogue, watch, NOW, NOW - 60 * S, LOGS))
+    assert found.what == "nothing has come over the bus for 7 s (limit 3 s)"
+    assert found.fix.endswith("log: logs/broker.log")
+
+
 def test_what_is_missing_for_good_is_said_of_the_recording_only() -> None:
     old = [{**WELL, "received": {"missing": 4}}] * 2
     (found,) = judged(device("recorder"), device("consult"), recorder=old, consult=old)
