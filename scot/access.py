@@ -10,6 +10,7 @@ the old one and the new one are valid for a while, and are the same holder.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable
@@ -24,7 +25,6 @@ MAX_SUBSCRIPTIONS = 1000
 MAX_KEYS = 10_000
 FAR_NS = 1 << 62
 STRANGER = "stranger"
-SHOWN = 8  # characters of a public key that tell it apart in a log
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,8 +162,9 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True):
                 raise AccessError(f"{where}: {name!r} is no name of a holder")
         for public, key in roster.keys.items():
             if key.holder not in roster.holders:
+                which = fingerprint(public)
                 raise AccessError(
-                    f"{where}: key {public[:SHOWN]} belongs to {key.holder!r}, who has no grant"
+                    f"{where}: key {which} belongs to {key.holder!r}, who has no grant"
                 )
         return roster
 
@@ -178,7 +179,7 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True):
             AccessError: the key is known already, or its holder is not.
         """
         if public in self.keys:
-            raise AccessError(f"key {public[:SHOWN]} is on the roster already; make a new one")
+            raise AccessError(f"key {fingerprint(public)} is on the roster already; make a new one")
         if key.holder not in self.holders:
             raise AccessError(f"{key.holder!r} has no grant; `scot keys add {key.holder}` first")
         return self._next(keys={**self.keys, public: key})
@@ -286,6 +287,14 @@ class Access:
         self._change_ns = min((end for end in ends if end > now_ns), default=FAR_NS)
         self._at_ns = now_ns
         return before.keys() - self.valid.keys()
+
+
+def fingerprint(public: str) -> str:
+    """Return eight hexadecimal digits that tell a public key apart in a log or on a command line.
+
+    Z85 itself holds what a shell would take for its own.
+    """
+    return hashlib.sha256(public.encode()).hexdigest()[:8]
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:

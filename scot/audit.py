@@ -42,7 +42,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
             key, view …
         outcome: success or failure.
         who: the agent: ``id`` (holder's name, or a person's role label) and ``key``
-            (start of its public key), as far as they are known.
+            (fingerprint of its public key), as far as they are known.
         came: network address it came from; ``from`` in the file.
         workspace: the room.
         source: which part of the room saw it: broker, keys, gateway.

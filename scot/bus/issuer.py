@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from scot.access import SHOWN, Grant, Key, Roster, write_private
+from scot.access import Grant, Key, Roster, fingerprint, write_private
 from scot.audit import Audit, append
 from scot.bus.authority import Authority
 from scot.bus.keys import (
@@ -126,7 +126,7 @@ class Issuer:
         return self._new("rotated to", name, out, until_ns, host, edit)
 
     def revoke(self, name: str, start: str = "", reason: str = "") -> list[str]:
-        """Revoke a holder's keys, or the one that starts with `start`; return them.
+        """Revoke a holder's keys, or those whose fingerprint starts so; return them.
 
         Raises:
             AccessError: there is none that is valid.
@@ -137,7 +137,8 @@ class Issuer:
         def edit(old: Roster) -> Roster:
             if name not in old.holders:
                 raise AccessError(self._unknown(name, old))
-            gone.extend(public for public in old.valid(name, now_ns) if public.startswith(start))
+            valid = old.valid(name, now_ns)
+            gone.extend(public for public in valid if fingerprint(public).startswith(start))
             if not gone:
                 which = f" that starts with {start!r}" if start else ""
                 raise AccessError(
@@ -147,7 +148,9 @@ class Issuer:
 
         self.authority.change(edit)
         for public in gone:
-            self._note(name, f"revoked key {public[:SHOWN]}" + (f": {reason}" if reason else ""))
+            self._note(
+                name, f"revoked key {fingerprint(public)}" + (f": {reason}" if reason else "")
+            )
         return gone
 
     def rotate_broker(self, since_ns: int) -> Endpoints:
@@ -162,7 +165,7 @@ class Issuer:
         write_private(path, msgspec.json.encode(planned), durable=True)
         endpoints = msgspec.structs.replace(self.endpoints(), next_server=pair.public)
         write_private(self.state / ENDPOINTS, msgspec.json.encode(endpoints))
-        self._note(BROKER, f"rotation planned to key {pair.public[:SHOWN]}")
+        self._note(BROKER, f"rotation planned to key {fingerprint(pair.public)}")
         return endpoints
 
     def _new(
@@ -195,7 +198,7 @@ class Issuer:
         except AccessError:
             out.unlink()
             raise
-        self._note(name, f"{done} key {pair.public[:SHOWN]}")
+        self._note(name, f"{done} key {fingerprint(pair.public)}")
         return file
 
     def _check(self, prefix: str, *, one_device: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.utils import z85
 
-from scot.access import SHOWN, STRANGER, Access, Grant, Roster
+from scot.access import STRANGER, Access, Grant, Roster, fingerprint
 from scot.audit import Audit
 from scot.bus.authority import Posted
 from scot.bus.connections import Connections
@@ -133,7 +133,7 @@ class Gate:
             return [b"200", b"OK", asked.public.encode(), b""]
         self.refusals[why_not] += 1
         key = self.access.standing.keys.get(asked.public)
-        who = {"key": asked.public[:SHOWN]} if asked.public else {}
+        who = {"key": fingerprint(asked.public)} if asked.public else {}
         if key is not None:
             who["id"] = key.holder
         rows = self.audit.refused("enter", now_ns, who=who, came=asked.address, detail=why_not)
@@ -249,8 +249,8 @@ class Gate:
             key = self.access.standing.keys.get(public)
             name = key.holder if key is not None else "nobody"
             why = (key.why_not(now_ns) if key is not None else "") or "no longer on the roster"
-            log.warning("cut %s (key %s): %s", name, public[:SHOWN], why)
-            who = {"id": name, "key": public[:SHOWN]}
+            log.warning("cut %s (key %s): %s", name, fingerprint(public), why)
+            who = {"id": name, "key": fingerprint(public)}
             self.trail.put(self.audit.acted("cut", now_ns, who=who, detail=why, count=count))
 
     def _tell(self, roster: Roster | None, now_ns: int) -> None:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from scot.access import SHOWN, Grant, Roster
+from scot.access import Grant, Roster, fingerprint
 from scot.bus.authority import PUBLIC, SECRET, Authority
 from scot.bus.issuer import Issuer
 from scot.bus.keys import PORTS, next_pair
@@ -147,7 +147,7 @@ def keys(roster: Roster, now_ns: int) -> list[Finding]:
     """Check how long each key lasts."""
     found: list[Finding] = []
     for public, key in roster.keys.items():
-        which = f"key {public[:SHOWN]} of {key.holder}"
+        which = f"key {fingerprint(public)} of {key.holder}"
         if key.why_not(now_ns):
             continue
         newer = [

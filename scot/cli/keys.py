@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from scot.access import SHOWN, Grant, Key, Quota, Roster, write_private
+from scot.access import Grant, Key, Quota, Roster, fingerprint, write_private
 from scot.bus.authority import PUBLIC, ROSTER, SECRET, Authority
 from scot.bus.issuer import Issuer
 from scot.bus.keys import BROKER, ENDPOINTS, PORTS, Endpoints, KeyFile, broker_pair
@@ -252,7 +252,9 @@ def rotate(
 @app.command()
 def revoke(
     name: Annotated[str, typer.Argument(help="Whose keys.")],
-    key: Annotated[str, typer.Option("--key", help="Only the one that starts so.")] = "",
+    key: Annotated[
+        str, typer.Option("--key", help="Only the one whose fingerprint starts so.")
+    ] = "",
     reason: Annotated[str, typer.Option(help="Why, for the roster and the audit.")] = "",
     workspace: Workspace = None,
     secret: Secret = None,
@@ -261,9 +263,9 @@ def revoke(
     """Revoke keys; in a running room their connections end within a second."""
     gone = issuer(workspace, secret).revoke(name, key, reason)
     if as_json:
-        print(json.dumps({"name": name, "revoked": gone}))
+        print(json.dumps({"name": name, "revoked": [fingerprint(public) for public in gone]}))
     else:
-        shown = ", ".join(public[:SHOWN] for public in gone)
+        shown = ", ".join(fingerprint(public) for public in gone)
         print(f"{name}: revoked {shown}; a running room ends their connections within a second")
     return 0
 
@@ -303,7 +305,7 @@ def _rows(roster: Roster, now_ns: int, ended: bool) -> list[dict[str, Any]]:
             state = standing(key, now_ns)
             times = {"since": when(key.since_ns), "until": key.until_ns and when(key.until_ns)}
             rows.append(
-                {**common, "key": public[:SHOWN], "state": state, "public": public, **times}
+                {**common, "key": fingerprint(public), "state": state, "public": public, **times}
             )
         if not shown:
             state = "all keys ended" if held else "no key issued"
@@ -362,11 +364,12 @@ def _tell_file(path: Path, file: KeyFile, as_json: bool, more: str = "") -> None
     endpoints, public = file.link.endpoints, file.link.pair.public
     until = when(file.until_ns) if file.until_ns is not None else None
     if as_json:
-        about = {"name": file.link.name, "file": str(path), "public": public, "until": until}
+        key = fingerprint(public)
+        about = {"name": file.link.name, "key": key, "file": str(path), "until": until}
         print(json.dumps({**about, "host": endpoints.host, "ports": endpoints.ports}))
         return
     ends = f"valid until {until}" if until else "no end"
-    print(f"{path}: key {public[:SHOWN]} of {file.link.name}, {ends}")
+    print(f"{path}: key {fingerprint(public)} of {file.link.name}, {ends}")
     print(
         f"it finds the room at {endpoints.host}:{endpoints.ports['query']}; whoever has it is them"
     )

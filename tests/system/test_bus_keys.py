@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from scot.access import Grant, Roster
+from scot.access import Grant, Roster, fingerprint
 from scot.audit import Row, read
 from scot.bus.authority import Authority
 from scot.bus.connection import Connection
@@ -218,7 +218,7 @@ async def test_a_revoked_publisher_is_not_heard_and_its_successor_is(site: Site)
             async with joined(new.link) as second:  # in the grace both are the pump
                 speaking.say(10)
                 await sink.until(lambda: len(sink.seqs("or1/pump/hr")) == 20)
-                site.issuer.revoke("pump", old.link.pair.public)
+                site.issuer.revoke("pump", fingerprint(old.link.pair.public))
                 await site.told("cut", "pump")
                 speaking.say(10)
                 successor = Speaking(second, "pump")
