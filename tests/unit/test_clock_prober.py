@@ -237,6 +237,17 @@ def test_a_stamp_before_its_question_was_sent_is_not_used() -> None:
     )
 
 
+def test_a_rehearsal_changes_nothing() -> None:
+    """It only makes the next request quick: nothing it makes is ever sent, or counted as asked."""
+    plain, rehearsed = (Prober(b"p", lambda: 0.5) for _ in range(2))
+    for prober in (plain, rehearsed):
+        prober.take_key(ProbeKeys(bytes).issue("monitor", b"p", 0))
+    for now_ns in range(5):
+        for way in (UDP, ZMQ):
+            rehearsed.rehearse(way)
+            assert rehearsed.request(way, now_ns) == plain.request(way, now_ns)
+
+
 def test_a_malformed_answer_by_zeromq_is_said_and_by_udp_counted() -> None:
     prober = Prober(b"p", lambda: 0.5)
     with pytest.raises(RemoteProtocolError):
