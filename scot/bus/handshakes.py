@@ -22,6 +22,7 @@ EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 EVENT = struct.Struct("=Hi")  # zmq_socket_monitor(3): number and value
+BUDGET = 48  # events a turn: forwarding must not wait for a flood of connections
 NO_ZMTP = "not ZMTP 3"
 BY_GATE = "refused by the gate"
 UNFINISHED = "hung up, or not done in time"
@@ -71,13 +72,13 @@ class Handshakes:
         self._open: dict[int, _Open] = {}
 
     def failures(self) -> list[Failed]:
-        """Return what failed since the last time."""
+        """Return what failed since the last time; after a flood the rest comes the next time."""
         failed: list[Failed] = []
-        while True:
+        for _ in range(BUDGET):
             try:
                 event, value = EVENT.unpack(self.monitor.recv_multipart(zmq.NOBLOCK)[0])
             except zmq.Again:
-                return failed
+                break
             if event == zmq.EVENT_ACCEPTED:
                 self._open[value] = _Open(_peer(value), self._made)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -86,6 +87,7 @@ class Handshakes:
                 failed += self._ended(value)
             else:
                 self._why = _reason(event, value)  # its disconnection follows at once
+        return failed
 
     def _ended(self, descriptor: int) -> list[Failed]:
         why, self._why = self._why, ""
