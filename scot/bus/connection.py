@@ -60,6 +60,8 @@ class Connection:
         self._met = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._timer: asyncio.TimerHandle | None = None
         self._context = context()
         self._probing = Probing(self._context, link, self.clock, self.request)
@@ -145,6 +147,12 @@ class Connection:
     def _publish(self, frame: Frame, header: Header, channel: Channel) -> None:
         self._idle.clear()
         self._do(self.client.publish(frame, header, channel, self.clock.read()))
+        if self.client.held:
+            self._flowing.clear()
+
+    async def credit(self) -> None:
+        """Wait until nothing that was published waits for credit; for publishing flat out."""
+        await self._flowing.wait()
 
     async def drained(self) -> None:
         """Wait until the broker has everything that was published."""
@@ -263,6 +271,8 @@ class Connection:
             self._probing.anew()
         if not self._idle.is_set() and self.client.idle:
             self._idle.set()
+        if not self._flowing.is_set() and not self.client.held:
+            self._flowing.set()
 
     def _tick(self) -> None:
         now_ns = self.clock.read()
