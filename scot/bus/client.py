@@ -121,7 +121,7 @@ class Client:
         """Take what came from one of the broker's sockets, in order."""
         self._now_ns = now_ns
         if socket in OUT:
-            size = sum(sum(map(len, parts)) for parts in messages)
+            size = sum([len(part) for parts in messages for part in parts])
             self.reports.heard[socket.removesuffix("_out")].add(size, len(messages))
             return self._on_frames(messages, now_ns)
         effects: list[Effect] = []
@@ -223,7 +223,10 @@ class Client:
     @property
     def held(self) -> int:
         """Published frames the broker has not yet given credit for."""
-        return sum(lane.held for lane in self.lanes.values())
+        held = 0
+        for lane in self.lanes.values():
+            held += lane.held
+        return held
 
     @property
     def dropped(self) -> int:
