@@ -71,15 +71,20 @@ class RoomFacts:
         return self.state / "logs" / f"{name}.log"
 
 
+def running(workspace: str | None = None) -> list[RoomFacts]:
+    """Return the rooms that are up, or only that of a workspace."""
+    base = state_folder("x").parent
+    names = [workspace] if workspace else sorted(p.name for p in base.glob("*") if p.is_dir())
+    return [facts for name in names if (facts := _facts(base / name)) is not None]
+
+
 def find(workspace: str | None = None) -> RoomFacts:
     """Return the running room of a workspace, or the only one there is.
 
     Raises:
         RoomError: no room, or more than one, is up.
     """
-    base = state_folder("x").parent
-    names = [workspace] if workspace else sorted(p.name for p in base.glob("*") if p.is_dir())
-    found = [facts for name in names if (facts := _facts(base / name)) is not None]
+    found = running(workspace)
     if len(found) == 1:
         return found[0]
     if not found:

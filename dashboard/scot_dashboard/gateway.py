@@ -78,7 +78,8 @@ class Gateway:
         self.consult = Consult(door)
         self.health = HealthWatch()
         self.viewers: dict[Any, Viewer] = {}  # by outbox
-        self.counters = {"viewers": 0, "refused": 0, "malformed": 0, "left_out": 0}
+        said = ("viewers", "refused", "malformed", "left_out", "queued_bytes", "slowest_bytes")
+        self.counters = dict.fromkeys(said, 0)
         self.remember: Callable[[], None] = lambda: None
         self.started_ns = connection.clock.now()
         self._answers = Answers(self.archive, self.lanes, self.fanout, connection.clock)

@@ -383,6 +383,15 @@ async def test_a_viewer_that_stops_reading_costs_the_others_nothing(
         await wall.until(lambda: len(wall.samples("or1/scope/video")) == 600)
         numbers = [h[2] for h, _ in wall.samples("or1/scope/video")]
         assert numbers == list(range(600))
+        healths = await wall.until(  # what waits for it is said to everybody
+            lambda: [
+                health
+                for _, payload in wall.samples("or1/consult/health")
+                if (health := msgpack.unpackb(payload))["slowest_bytes"] > 100_000
+            ]
+        )
+        assert healths[0]["queued_bytes"] >= healths[0]["slowest_bytes"]
+        assert healths[0]["viewers"] == 2
         stalled.socket.transport.resume_reading()
         await stalled.until(
             lambda: (
