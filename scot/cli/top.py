@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -18,8 +18,9 @@ from scot.cli import clocks, trouble
 from scot.cli.heard import Heard
 from scot.cli.sheet import WIDE, DeviceRow, Sheet, drawn, rows_of
 from scot.cli.watch import Json, Key, Workspace, join
+from scot.errors import ScotError
 from scot.finding import worst_first
-from scot.room import state_folder
+from scot.room import RoomFacts, running
 
 LOOK_S = 1.0
 FIRST_S = 2.0
@@ -43,63 +44,95 @@ def top(
     each second; --json is one look as one document.
     """
     try:
-        asyncio.run(_top(devices or [], lambda: join(workspace, key), once, as_json))
+        here = key is None
+        asyncio.run(_top(devices or [], lambda: join(workspace, key), here, once, as_json))
     except KeyboardInterrupt:
         return 0
     return 0
 
 
+class View(NamedTuple):
+    """What is looked at.
+
+    Attributes:
+        devices: only these; all when empty.
+        facts: of the room, when it is up on this machine.
+    """
+
+    connection: Connection
+    heard: Heard
+    devices: list[str]
+    facts: RoomFacts | None
+
+
 async def _top(
-    devices: list[str], joining: Callable[[], Awaitable[Connection]], once: bool, as_json: bool
+    devices: list[str],
+    joining: Callable[[], Awaitable[Connection]],
+    here: bool,
+    once: bool,
+    as_json: bool,
 ) -> None:
     connection = await joining()
     heard = Heard()
     try:
+        known = connection.catalogue.devices
+        if strange := [name for name in devices if name not in known]:
+            there = ", ".join(sorted(known))
+            raise ScotError(f"no device {strange[0]!r} in this room; it has: {there}")
+        facts = next(iter(running(connection.workspace)), None) if here else None
+        view = View(connection, heard, devices, facts)
         connection.subscribe([f"{connection.workspace}/"], heard)
         await heard.before(connection, connection.clock.now() - LATELY_NS, every=True)
         await heard.latest(connection)
         heard.look(connection)  # what came so far was not at its own rate
         await asyncio.sleep(FIRST_S if once or as_json else LOOK_S)
-        sheet = look(connection, heard, devices)
+        sheet = look(view)
         if as_json:
             print(json.dumps(plain(sheet)))
         elif once:
             show(sheet)
         else:
-            await _watch(connection, heard, devices, sheet)
+            await _watch(view, sheet)
     finally:
         await connection.close()
 
 
-async def _watch(connection: Connection, heard: Heard, devices: list[str], sheet: Sheet) -> None:
+async def _watch(view: View, sheet: Sheet) -> None:
     """Show a sheet each second, until interrupted."""
     if not sys.stdout.isatty():
         while True:
             show(sheet)
             print(flush=True)
             await asyncio.sleep(LOOK_S)
-            sheet = look(connection, heard, devices)
+            sheet = look(view)
     with Live(auto_refresh=False, screen=True) as live:
         while True:
             size = live.console.size
             live.update(Group(*drawn(sheet, size.width, size.height)), refresh=True)
             await asyncio.sleep(LOOK_S)
-            sheet = look(connection, heard, devices)
+            sheet = look(view)
 
 
 def show(sheet: Sheet) -> None:
     """Print a sheet whole: as wide as the terminal, or as it needs in a pipe."""
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    if not sys.stdout.isatty():
+        for line in drawn(sheet, WIDE, None):
+            print(line.plain.rstrip())
+        return
+    console = Console()
     for line in drawn(sheet, console.width, None):
         console.print(line, soft_wrap=True)
 
 
-def look(connection: Connection, heard: Heard, devices: list[str]) -> Sheet:
+def look(view: View) -> Sheet:
     """Return the room as it is now."""
-    now_ns = connection.clock.now()
-    catalogue = connection.catalogue
-    logs = state_folder(connection.workspace) / "logs"
-    room = trouble.Room(catalogue, heard.health, now_ns, now_ns - LATELY_NS, logs)
+    connection, heard, devices, facts = view
+    now_ns, catalogue = connection.clock.now(), connection.catalogue
+    if facts is None:  # every log is on another machine
+        since_ns = now_ns - LATELY_NS
+        room = trouble.Room(catalogue, heard.health, now_ns, since_ns, None, frozenset())
+    else:
+        room = trouble.room_of(facts, catalogue, heard.health, now_ns, LATELY_NS)
     wrong = trouble.judge(room)
     if trouble.silence(room) is None:  # else no clock can be judged either
         said = clocks.judge(heard.clocks, heard.health, now_ns)

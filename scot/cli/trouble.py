@@ -13,6 +13,7 @@ from scot.health import Health, HealthWatch
 from scot.health.fields import STALE_AFTER_S
 from scot.room import RoomFacts
 
+HURRIED_HZ = 0.5  # refused clock probes; a client sends four a second
 WAITING = 64  # samples that wait for credit: more than a moment's
 LITTLE_DISK_S = 600.0
 SOME_DISK_S = 3_600.0
@@ -55,9 +56,14 @@ class Room:
         return self.health.rise(device, name, self.since_ns)
 
     @property
-    def lately(self) -> str:
+    def span_s(self) -> float:
         """How long ago `since_ns` is."""
-        span_s = round((self.now_ns - self.since_ns) / 1e9)
+        return (self.now_ns - self.since_ns) / 1e9
+
+    @property
+    def lately(self) -> str:
+        """How long ago `since_ns` is, for people."""
+        span_s = round(self.span_s)
         return f"in {span_s // 60} min" if span_s >= 120 else f"in {span_s} s"
 
 
@@ -217,8 +223,10 @@ def _broker(room: Room, health: Health) -> Iterator[Finding]:
         fix = "a process of an older start of this room, or a stranger: the log has the address"
         yield Finding("warning", what, fix + log)
     for key in sorted(health.probes_refused_of):
-        if refused := room.rise(BROKER, f"probes_refused_of.{key}"):
+        refused, limit = room.rise(BROKER, f"probes_refused_of.{key}"), room.span_s * HURRIED_HZ
+        if refused > limit:  # a few come late or twice on any busy link
             what = f"{refused} clock probes of {key or 'nobody'} refused {room.lately}"
+            what += f" (limit {limit:.0f})"
             fix = "its times are not our answers to it: two processes with one key, or a client "
             fix += "that makes them up; its own clock alone is concerned"
             yield Finding("warning", what, fix + log)

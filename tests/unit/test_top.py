@@ -135,9 +135,9 @@ LATER: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     (
         "room",
         {},
-        {"probes_refused_of": {"scope-1f": 2}},
+        {"probes_refused_of": {"scope": 31, "monitor": 30}},
         "warning",
-        "2 clock probes of scope-1f refused",
+        "31 clock probes of scope refused in 60 s (limit 30)",
     ),
     ("room", {"faults": 0}, {"faults": 1}, "problem", "could not handle 1 messages"),
 ]
