@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from scot.channel import Channel, Kind
 from scot.clock.rows import ClockWatch, Step, publisher_of, step_text
+from scot.command import COMMANDS
 from scot.sample import AlarmValue, AnnotationValue
 from scot_dashboard.band import HOUR_S, MAX_HOURS, SECOND_NS, Errors, worst_of
 from scot_dashboard.egress import Egress
@@ -88,6 +89,16 @@ class _Change(NamedTuple):
         return (self.bus_ns, self.epoch, self.seq)
 
 
+class _Deed(NamedTuple):
+    """A command: when it was asked for, by whom, and its newest state."""
+
+    asked_ns: int
+    told: tuple[int, int, int]
+    caller: str
+    text: str
+    delivery: Delivery
+
+
 class Lanes:
     """The index behind the scrubber, for every role."""
 
@@ -98,6 +109,7 @@ class Lanes:
         self._alarms: dict[tuple[str, str], list[_Change]] = {}
         self._changes = 0
         self._notes: OrderedDict[tuple[str, str], tuple[AnnotationValue, Delivery]] = OrderedDict()
+        self._deeds: OrderedDict[str, _Deed] = OrderedDict()
 
     def add(self, delivery: Delivery) -> None:
         """Take one sample, in any order.
@@ -115,6 +127,8 @@ class Lanes:
             self._add_alarm(delivery, cast(AlarmValue, delivery.sample().value))
         elif channel.kind is Kind.ANNOTATION:
             self._add_note(delivery, cast(AnnotationValue, delivery.sample().value))
+        elif delivery.frame.address.endswith(f"/{COMMANDS.name}"):
+            self._add_step(delivery, cast(dict[str, Any], delivery.sample().value))
         elif delivery.frame.address.endswith(CLOCK):
             self.clocks.take(delivery.header.bus_ns, delivery.frame.payload)
 
@@ -192,6 +206,23 @@ class Lanes:
         while len(self._notes) > MAX_NOTES:
             self._notes.popitem(last=False)
 
+    def _add_step(self, delivery: Delivery, step: dict[str, Any]) -> None:
+        """Take a step of a command: it stands where it was asked for, and says how it stands."""
+        header, key = delivery.header, step.get("key")
+        if step.get("step") != "command" or not isinstance(key, str):
+            return
+        name = str(step.get("address", "")).rpartition("/")[2]
+        text = f"{name}: {step.get('state', '')}"
+        told = (header.bus_ns, header.epoch, header.seq)
+        deed = _Deed(header.bus_ns, told, str(step.get("caller", "")), text, delivery)
+        before = self._deeds.get(key)
+        if before is not None:
+            newest = max(before, deed, key=lambda one: one.told)
+            deed = newest._replace(asked_ns=min(before.asked_ns, deed.asked_ns))
+        self._deeds[key] = deed
+        while len(self._deeds) > MAX_NOTES:
+            self._deeds.popitem(last=False)
+
     def _intervals(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
         found: list[list[Any]] = []
         for (address, _), changes in self._alarms.items():
@@ -222,6 +253,11 @@ class Lanes:
             [note.at_ns, egress.author(note.author), note.tool, egress.text(note.text)]
             for (address, _), (note, _) in self._notes.items()
             if note.ttl_s > 0 and from_ns <= note.at_ns < to_ns and egress.visible(address)
+        ]
+        found += [
+            [deed.asked_ns, egress.author(deed.caller), "command", egress.text(deed.text)]
+            for deed in self._deeds.values()
+            if from_ns <= deed.asked_ns < to_ns and egress.visible(deed.delivery.frame.address)
         ]
         return sorted(found, key=lambda text: cast(int, text[0]))[-MAX_LISTED:]
 

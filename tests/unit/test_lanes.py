@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scot.bus.subscriber import Delivery
 from scot.channel import Event
 from scot.codec import encode, read_header
+from scot.command import COMMANDS
 from scot.sample import AlarmValue, Flags, Sample
 from scot.timestamp import ClockState, Timestamp
 from scot_dashboard.band import MAX_HOURS
@@ -278,3 +279,35 @@ def test_a_line_that_is_no_map_is_counted_and_nothing_else() -> None:
     lanes.add(clock_line({"source": 7}, 1.0))
     assert lanes.clocks.bad == 1
     assert lanes.answer(ask(0, 9), STAFF)["epochs"] == []
+
+
+def step(at_s: float, state: str, seq: int, **more: Any) -> Delivery:
+    plain = {"step": "command", "key": "k1", "address": "or1/monitor/nibp_start", "caller": "nurse"}
+    bus_ns = START_NS + round(at_s * SECOND_NS)
+    time = Timestamp(None, bus_ns, 0, 0, ClockState.LOCKED)
+    value = {**plain, "state": state, **more}
+    sample = Sample("or1/monitor/commands", START_NS, seq, time, Flags(0), value)
+    frame = encode(sample, COMMANDS.kind)
+    return Delivery(frame, read_header(frame), Flags(0), COMMANDS)
+
+
+def test_a_command_stands_where_it_was_asked_for_and_says_how_it_ended() -> None:
+    plain = catalogue()
+    monitor = plain.devices["monitor"]
+    channels = {**monitor.channels, COMMANDS.name: COMMANDS}
+    seen = plain.with_device(msgspec.structs.replace(monitor, channels=channels))
+    staff, outside = (Egress(r, seen, Names(), 1) for r in (Role.OR_STAFF, Role.CONSULTANT))
+    steps = [
+        step(3, "running", 1),
+        step(21, "done", 2),
+        step(3, "accepted", 0),
+        step(2, "", 3, step="control", key=None),
+    ]
+    for order in permutations(steps):
+        lanes = Lanes()
+        for one in order:
+            lanes.add(one)
+        told = lanes.answer(ask(0, 60), staff)["notes"]
+        assert told == [[START_NS + 3 * SECOND_NS, "nurse", "command", "nibp_start: done"]]
+        assert lanes.answer(ask(0, 60), outside)["notes"] == [], "technical: it stays in the room"
+        assert lanes.answer(ask(4, 60), staff)["notes"] == []
