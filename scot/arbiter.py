@@ -52,6 +52,7 @@ from scot.command import (
     Withdraw,
     check_arguments,
     plain_arguments,
+    refusal_step,
 )
 from scot.errors import LocalProtocolError
 from scot.lease import Control, Held, judge, sound, surely_before, surely_past
@@ -168,13 +169,7 @@ class Arbiter:
         if answer is None:
             return  # once it is written down
         if isinstance(answer, Standing) and answer.why is not Why.NONE:
-            self._out.append(
-                Audit({
-                    "step": "refused", "do": type(call).__name__.lower(), "address": call.address,
-                    "caller": caller.key, "role": caller.role,
-                    "why": answer.why.value, "text": answer.text,
-                })
-            )  # fmt: skip
+            self._out.append(Audit(refusal_step(call, caller, answer.why, answer.text)))
         self._out.append(Reply(event.id, answer))
 
     def _ask(self, call: Ask) -> Outcome:

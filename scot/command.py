@@ -226,6 +226,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 Answer = Outcome | Standing
 
 
+def refusal_step(call: Call, caller: Caller, why: Why, text: str) -> dict[str, Any]:
+    """Return a refused call, as a sample of the channel ``commands`` tells it."""
+    return {
+        "step": "refused",
+        "do": type(call).__name__.lower(),
+        "address": call.address,
+        "caller": caller.key,
+        "role": caller.role,
+        "why": why.value,
+        "text": text,
+    }
+
+
 def device_of(address: str) -> str:
     """Return ``workspace/device`` of a device's or a command's address."""
     return "/".join(address.split("/")[:2])

@@ -26,6 +26,7 @@ from scot.command import (
     State,
     Why,
     device_of,
+    refusal_step,
 )
 from scot.errors import BusError, CodecError
 
@@ -108,10 +109,7 @@ class Routes:
             answer = _encode(_refusal(call, grant, why, text))
             if key is not None:
                 self._remember(key, answer)
-            self._audit({
-                "step": "refused", "do": type(call).__name__.lower(), "address": call.address,
-                "caller": grant.name, "role": grant.role, "why": why.value, "text": text,
-            })  # fmt: skip
+            self._audit(refusal_step(call, Caller(grant.name, grant.role), why, text))
             return [Out(client, [request_id, b"ok", answer])]
         mine = sum(waiting.user == grant.name for waiting in self._waiting.values())
         if mine >= MAX_WAITING:

@@ -223,6 +223,21 @@ async def test_a_host_that_dies_leaves_the_outcome_unknown_and_runs_nothing_agai
     assert room.deeds() == ["rinse {}"]
 
 
+async def test_a_host_that_is_stopped_says_that_nobody_knows(room: Room) -> None:
+    ann = await room.join("ann")
+    await room.ready(ann)
+    async with asyncio.timeout(30), Control(ann, PUMP) as control:
+        async for outcome in control.command("rinse", {}):
+            if outcome.state is State.RUNNING:
+                await room.has_done(1)
+                assert room.host is not None
+                room.host.terminate()
+            if outcome.state is State.UNKNOWN and outcome.why is not Why.NO_ANSWER:
+                break
+    assert outcome.why is Why.BROKEN
+    assert "was stopped while it ran" in outcome.text
+
+
 async def test_a_broker_that_dies_meanwhile_changes_nothing(room: Room) -> None:
     ann = await room.join("ann")
     await room.ready(ann)

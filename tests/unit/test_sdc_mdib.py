@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from scot.errors import RemoteProtocolError
-from scot_devices.sdc import mdib
+from scot_devices.sdc import elements, mdib
 from scot_devices.simulators.monitor_mdib import MSG, PM, mdib_xml
 
 NAMESPACES = (
@@ -136,5 +136,5 @@ def test_comments_and_extensions_do_not_disturb() -> None:
         "</msg:R>"
     )
     (state,) = mdib.states(element)
-    assert isinstance(state, mdib.MetricState)
+    assert isinstance(state, elements.MetricState)
     assert (state.value, state.validity) == (5.0, "Vld")

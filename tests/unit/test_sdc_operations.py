@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scot.channel import Risk
-from scot_devices.sdc import mdib
+from scot_devices.sdc import elements
 from scot_devices.sdc.mapping import Mapping
 from scot_devices.sdc.operations import command_name, limits
 from scot_devices.simulators.monitor_mdib import mdib_xml
@@ -80,7 +80,7 @@ def test_what_is_proposed_is_the_whole_state_with_other_limits() -> None:
     held = mapping("All")
     operation = held.offers(["op.limit.hr.high"])["limit_hr_high"].operation
     state = held.condition("alert.hr.high")
-    assert isinstance(state, mdib.ConditionState)
+    assert isinstance(state, elements.ConditionState)
     proposed = limits(operation, state, {"upper": 95})
     assert (proposed.condition, proposed.activation) == ("alert.hr.high", "On")
     assert [str(proposed.lower), str(proposed.upper)] == ["50.0", "95"]

@@ -17,7 +17,7 @@ import msgspec
 from scot.channel import Alarm, Channel, Numeric, Sensitivity, Text, Waveform
 from scot.errors import DeviceError
 from scot.sample import AlarmValue, Flags, NumericValue, Validity, Value
-from scot_devices.sdc import mdib
+from scot_devices.sdc import elements, mdib
 from scot_devices.sdc.nomenclature import LIMIT_HIGH, LIMIT_LOW, RANK, TERMS, UCUM, Term, is_mdc
 from scot_devices.sdc.operations import Offer, offers
 
@@ -56,29 +56,29 @@ class RestartedError(DeviceError):
     """The device began a new MDIB sequence: it was restarted, or another one took its place."""
 
 
-def _mdc_code(coded: mdib.Coded) -> int | None:
+def _mdc_code(coded: elements.Coded) -> int | None:
     """The context-free code of a CodedValue in 11073-10101, None in any other system."""
     if is_mdc(coded.system) and coded.code.isdecimal() and len(coded.code) < 10:
         return int(coded.code)
     return None
 
 
-def _term(metric: mdib.Metric) -> Term | None:
+def _term(metric: elements.Metric) -> Term | None:
     """The term of a metric, if SCOT has one and the metric's kind fits it."""
     code = _mdc_code(metric.type)
     term = None if code is None else TERMS.get(code)
-    if term is not None and metric.kind in (mdib.MetricKind.STRING, mdib.MetricKind.ENUM):
+    if term is not None and metric.kind in (elements.MetricKind.STRING, elements.MetricKind.ENUM):
         return None
     return term
 
 
-def _rank(metric: mdib.Metric) -> tuple[bool, int]:
+def _rank(metric: elements.Metric) -> tuple[bool, int]:
     """Order on a screen: waveforms first, then as in the nomenclature."""
     code = _mdc_code(metric.type)
-    return metric.kind is not mdib.MetricKind.WAVEFORM, RANK.get(code or 0, len(RANK))
+    return metric.kind is not elements.MetricKind.WAVEFORM, RANK.get(code or 0, len(RANK))
 
 
-def channel_names(metrics: list[mdib.Metric]) -> dict[str, str]:
+def channel_names(metrics: list[elements.Metric]) -> dict[str, str]:
     """Return each metric's channel name by handle: stable, unique, never a reserved one.
 
     The first metric of a known code has its short name; others, and those of unknown codes, are
@@ -102,13 +102,15 @@ def channel_names(metrics: list[mdib.Metric]) -> dict[str, str]:
     return names
 
 
-def _label(metric: mdib.Metric, term: Term | None, name: str) -> dict[str, str]:
+def _label(metric: elements.Metric, term: Term | None, name: str) -> dict[str, str]:
     if term is not None and term.name == name:
         return {"en": term.en, "ja": term.ja}
     return dict(metric.type.text) or {"en": metric.handle}
 
 
-def _channel(metric: mdib.Metric, name: str, limits: tuple[float | None, float | None]) -> Channel:
+def _channel(
+    metric: elements.Metric, name: str, limits: tuple[float | None, float | None]
+) -> Channel:
     """The channel of one metric, without the numerics beside it."""
     term, code, unit = _term(metric), _mdc_code(metric.type), _mdc_code(metric.unit)
     refid = metric.type.symbol if metric.type.symbol.startswith("MDC_") else ""
@@ -126,10 +128,10 @@ def _channel(metric: mdib.Metric, name: str, limits: tuple[float | None, float |
         "label": _label(metric, term, name),
         "attrs": attrs,
     }
-    if metric.kind in (mdib.MetricKind.STRING, mdib.MetricKind.ENUM):
+    if metric.kind in (elements.MetricKind.STRING, elements.MetricKind.ENUM):
         return Text(name, stale_after_s=STANDING_S, **common)
     common["unit"] = UCUM.get(unit or 0, "")
-    if metric.kind is mdib.MetricKind.WAVEFORM:
+    if metric.kind is elements.MetricKind.WAVEFORM:
         period_s = metric.sample_period_s
         rate_hz = None if not period_s else round(1.0 / period_s, 6)
         scale = {"scale_min": metric.low, "scale_max": metric.high}
@@ -182,15 +184,15 @@ class Mapping:
         self.missing = 0
         ordered = sorted(described.metrics.values(), key=_rank)
         self._names = channel_names(ordered)
-        self._condition_states: dict[str, mdib.ConditionState] = {}
-        self._signal_states: dict[str, mdib.SignalState] = {}
+        self._condition_states: dict[str, elements.ConditionState] = {}
+        self._signal_states: dict[str, elements.SignalState] = {}
         self._disabled: set[str] = set()
         self._last: dict[str, float | None] = {}
         self._told_alarms_ns: int | None = None
         self._snapshot = list(mdib.states(message))
         for state in self._snapshot:
             self._remember(state)
-        self._has_waves = any(m.kind is mdib.MetricKind.WAVEFORM for m in ordered)
+        self._has_waves = any(m.kind is elements.MetricKind.WAVEFORM for m in ordered)
         self.channels = self._describe(ordered)
 
     @property
@@ -209,7 +211,7 @@ class Mapping:
         states, disabled = self._condition_states, frozenset(self._disabled)
         return offers(self._described, states, disabled, by_handle, listed, stopping)
 
-    def condition(self, handle: str) -> mdib.ConditionState | None:
+    def condition(self, handle: str) -> elements.ConditionState | None:
         """Return an alert condition as it stands."""
         return self._condition_states.get(handle)
 
@@ -237,14 +239,14 @@ class Mapping:
             before = self._last.get(state.handle)
             self._remember(state)
             readings.extend(self._readings(state))
-            if isinstance(state, mdib.ConditionState):
+            if isinstance(state, elements.ConditionState):
                 touched[state.handle] = None
                 changed_ns = state.time_ns
-            elif isinstance(state, mdib.SignalState) and state.handle in self._signals:
+            elif isinstance(state, elements.SignalState) and state.handle in self._signals:
                 touched[self._signals[state.handle].condition] = None
-            elif isinstance(state, mdib.SystemState):
+            elif isinstance(state, elements.SystemState):
                 checked_ns = state.checked_ns
-            elif self._last.get(state.handle) != before and isinstance(state, mdib.MetricState):
+            elif self._last.get(state.handle) != before and isinstance(state, elements.MetricState):
                 touched.update(dict.fromkeys(self._speaking_of(state.handle)))
                 changed_ns = state.time_ns
         if checked_ns is not None and self._alarms_due(checked_ns):
@@ -252,7 +254,7 @@ class Mapping:
         readings.extend(self._alarms(touched, checked_ns or changed_ns))
         return readings
 
-    def _accept(self, version: mdib.Version | None) -> bool:
+    def _accept(self, version: elements.Version | None) -> bool:
         """Whether to use a report; counts what is missing before it."""
         if version is None:
             return False
@@ -267,22 +269,22 @@ class Mapping:
         self._version = version
         return True
 
-    def _remember(self, state: mdib.State) -> None:
+    def _remember(self, state: elements.State) -> None:
         """Keep what later readings need: alert states, last values, limits, the device's time."""
-        if isinstance(state, mdib.ConditionState):
+        if isinstance(state, elements.ConditionState):
             before = self._condition_states.get(state.handle)
             self._condition_states[state.handle] = state
             if before is not None and (before.low, before.high) != (state.low, state.high):
                 self._move_limits(state)
-        elif isinstance(state, mdib.SignalState):
+        elif isinstance(state, elements.SignalState):
             self._signal_states[state.handle] = state
-        elif isinstance(state, mdib.OperationState):
+        elif isinstance(state, elements.OperationState):
             (self._disabled.discard if state.enabled else self._disabled.add)(state.handle)
-        elif isinstance(state, mdib.SystemState):
+        elif isinstance(state, elements.SystemState):
             self._saw(state.checked_ns, live=True)
-        elif isinstance(state, mdib.ClockState):
+        elif isinstance(state, elements.ClockState):
             self.accuracy_s = state.accuracy_s if (state.accuracy_s or 0.0) > 0 else None
-        elif isinstance(state, mdib.MetricState):
+        elif isinstance(state, elements.MetricState):
             wave = not isinstance(state.value, float | str | None)
             if not wave:
                 self._last[state.handle] = state.value if isinstance(state.value, float) else None
@@ -293,7 +295,7 @@ class Mapping:
         if time_ns is not None and (live or time_ns > (self.newest_ns or 0)):
             self.newest_ns = time_ns
 
-    def _describe(self, ordered: list[mdib.Metric]) -> dict[str, Channel]:
+    def _describe(self, ordered: list[elements.Metric]) -> dict[str, Channel]:
         channels: dict[str, Channel] = {}
         for metric in ordered:
             channel = _channel(metric, self._names[metric.handle], self._limits(metric.handle))
@@ -301,7 +303,11 @@ class Mapping:
         for metric in ordered:
             term = _term(metric)
             name = self._names[metric.handle]
-            if metric.kind is mdib.MetricKind.WAVEFORM and term is not None and term.name == name:
+            if (
+                metric.kind is elements.MetricKind.WAVEFORM
+                and term is not None
+                and term.name == name
+            ):
                 beside = [n for n in term.numerics if n in channels]
                 channels[name] = msgspec.structs.replace(channels[name], numeric_of=beside)
         if self._conditions:
@@ -336,7 +342,7 @@ class Mapping:
                 upper.append(state.high)
         return max(lower, default=None), min(upper, default=None)
 
-    def _move_limits(self, state: mdib.ConditionState) -> None:
+    def _move_limits(self, state: elements.ConditionState) -> None:
         """Put a condition's new limits into the channels it speaks of."""
         condition = self._conditions.get(state.handle)
         for source in condition.sources if condition is not None else ():
@@ -346,16 +352,16 @@ class Mapping:
                 channel = self.channels[name]
                 self.channels[name] = msgspec.structs.replace(channel, lower=lower, upper=upper)
 
-    def _readings(self, state: mdib.State) -> Iterator[Reading]:
-        if isinstance(state, mdib.PatientState):
+    def _readings(self, state: elements.State) -> Iterator[Reading]:
+        if isinstance(state, elements.PatientState):
             if state.associated:
                 yield Reading(self.channels["patient"], state.name, None, Flags(0))
-        elif isinstance(state, mdib.MetricState) and state.handle in self._names:
+        elif isinstance(state, elements.MetricState) and state.handle in self._names:
             reading = self._metric_reading(state)
             if reading is not None:
                 yield reading
 
-    def _metric_reading(self, state: mdib.MetricState) -> Reading | None:
+    def _metric_reading(self, state: elements.MetricState) -> Reading | None:
         channel = self.channels[self._names[state.handle]]
         kind = self._metrics[state.handle].kind
         flags = Flags(0)
@@ -365,7 +371,7 @@ class Mapping:
             flags |= Flags.DOUBTFUL
         if state.mode != "Real":
             flags |= Flags.SIMULATED
-        if kind is mdib.MetricKind.NUMERIC:
+        if kind is elements.MetricKind.NUMERIC:
             validity = _VALIDITIES.get(state.validity, Validity.QUESTIONABLE)
             number = state.value if isinstance(state.value, float) and state.on else None
             if state.time_ns is None and number is None:
@@ -391,7 +397,7 @@ class Mapping:
                 value = self._alarm(condition, state)
                 yield Reading(self.channels["alarms"], value, source_ns, Flags(0))
 
-    def _alarm(self, condition: mdib.Condition, state: mdib.ConditionState) -> AlarmValue:
+    def _alarm(self, condition: elements.Condition, state: elements.ConditionState) -> AlarmValue:
         source = next((s for s in condition.sources if s in self._names), "")
         name = self._names.get(source, "")
         reading = self._last.get(source)
@@ -424,7 +430,9 @@ class Mapping:
             return "On" if present else "Off"
         return max(shown, key=lambda presence: _SIGNAL_RANK.get(presence, 3))
 
-    def _alarm_text(self, condition: mdib.Condition, name: str, code: int | None) -> dict[str, str]:
+    def _alarm_text(
+        self, condition: elements.Condition, name: str, code: int | None
+    ) -> dict[str, str]:
         if condition.type.text:
             return dict(condition.type.text)
         channel = self.channels.get(name)

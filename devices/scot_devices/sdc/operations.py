@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from scot.channel import Argument, Channel, Command, Risk
-from scot_devices.sdc import mdib
+from scot_devices.sdc import elements
 from scot_devices.sdc.nomenclature import UCUM, is_mdc
 
 RISK: Final = {"Inf": Risk.LOW, "MedA": Risk.LOW, "MedB": Risk.MEDIUM, "MedC": Risk.HIGH}
@@ -35,7 +35,7 @@ class Offer(msgspec.Struct, frozen=True):
     """A command and the operation it stands for."""
 
     command: Command
-    operation: mdib.Operation
+    operation: elements.Operation
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -50,8 +50,8 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def offers(
-    described: mdib.Description,
-    states: Mapping[str, mdib.ConditionState],
+    described: elements.Description,
+    states: Mapping[str, elements.ConditionState],
     disabled: frozenset[str],
     channels: Mapping[str, Channel],
     listed: Sequence[str],
@@ -109,7 +109,7 @@ def command_name(handle: str, taken: Mapping[str, object]) -> str:
 
 
 def limits(
-    operation: mdib.Operation, state: mdib.ConditionState, arguments: Mapping[str, float]
+    operation: elements.Operation, state: elements.ConditionState, arguments: Mapping[str, float]
 ) -> Limits:
     """Return what to propose for a condition: as it is now, with other limits."""
     low = arguments.get("lower", state.low)
@@ -125,9 +125,9 @@ def limits(
 
 
 def _arguments(
-    operation: mdib.Operation,
-    described: mdib.Description,
-    states: Mapping[str, mdib.ConditionState],
+    operation: elements.Operation,
+    described: elements.Description,
+    states: Mapping[str, elements.ConditionState],
 ) -> list[Argument] | None:
     """Return an operation's arguments; None when SCOT does not know how to ask for it."""
     if operation.kind == "Activate" and not operation.arguments:
@@ -153,12 +153,12 @@ def _arguments(
     ] or None
 
 
-def _code(coded: mdib.Coded) -> int:
+def _code(coded: elements.Coded) -> int:
     return int(coded.code) if is_mdc(coded.system) and coded.code.isdecimal() else 0
 
 
 def _label(
-    operation: mdib.Operation, described: mdib.Description, channels: Mapping[str, Channel]
+    operation: elements.Operation, described: elements.Description, channels: Mapping[str, Channel]
 ) -> dict[str, str]:
     if operation.type.text:
         return dict(operation.type.text)
