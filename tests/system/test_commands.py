@@ -238,6 +238,21 @@ async def test_a_host_that_is_stopped_says_that_nobody_knows(room: Room) -> None
     assert "was stopped while it ran" in outcome.text
 
 
+async def test_what_a_frozen_host_takes_up_too_late_is_expired(room: Room) -> None:
+    ann = await room.join("ann")
+    await room.ready(ann)
+    assert room.host is not None
+    told: list[tuple[State, Why]] = []
+    async with asyncio.timeout(30), Control(ann, PUMP) as control:
+        room.host.send_signal(signal.SIGSTOP)
+        async for outcome in control.command("pulse", {}, within_s=1.0):
+            told.append((outcome.state, outcome.why))
+            if outcome.why is Why.NO_ANSWER:  # two seconds later
+                room.host.send_signal(signal.SIGCONT)
+    assert told == [(State.UNKNOWN, Why.NO_ANSWER), (State.EXPIRED, Why.LATE)]
+    assert room.deeds() == []
+
+
 async def test_a_broker_that_dies_meanwhile_changes_nothing(room: Room) -> None:
     ann = await room.join("ann")
     await room.ready(ann)
