@@ -285,15 +285,15 @@ def asyncio_subscriber(pipe: Pipe, taken: Taken, ports: list[int], number: int) 
             sub.connect(f"tcp://127.0.0.1:{ports[1]}")
             sub.setsockopt(zmq.SUBSCRIBE, TOPIC)
             pipe.send("ready")
-            while not pipe.poll():
-                try:
-                    async with asyncio.timeout(0.2):
-                        for _ in range(LOOK):
-                            struct.unpack_from("<q", (await sub.recv_multipart())[1])
-                            taken.counts[number] += 1
-                except TimeoutError:
-                    continue
-            pipe.recv()
+
+            async def take() -> None:
+                while True:
+                    struct.unpack_from("<q", (await sub.recv_multipart())[1])
+                    taken.counts[number] += 1
+
+            taking = asyncio.create_task(take())
+            await asyncio.to_thread(pipe.recv)
+            taking.cancel()
             pipe.send(0)
 
     uvloop.run(work())
