@@ -91,7 +91,6 @@ class DeviceContext(Generic[OptionsT]):
         workspace, name: of the device; `address` joins them.
         options: checked against the provider's `Options`.
         simulated: marks every sample as not from a patient.
-        health: counters a provider may add to (``health["bad_crc"] += 1``); shown on the bus.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class DeviceContext(Generic[OptionsT]):
         self.options = options
         self.simulated = simulated
         self._lateness = Lateness(latency)
-        self.health: dict[str, int] = {}
+        self._health: dict[str, int] = {}
         self.channels: dict[str, Channel] = {}
         self.commands: dict[str, Command] = {}
         self.state = Lifecycle.CREATED
@@ -118,6 +117,12 @@ class DeviceContext(Generic[OptionsT]):
         self._clock = clock
         self._seq: dict[str, int] = {}
         self._stamping = Stamping(clock)
+
+    @property
+    def health(self) -> dict[str, int]:
+        """Counters a provider may add to (``health["bad_crc"] += 1``), and those of its clocks."""
+        self._health.update(self._stamping.counts)
+        return self._health
 
     @property
     def address(self) -> str:
@@ -161,7 +166,7 @@ class DeviceContext(Generic[OptionsT]):
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something that health shows, such as a broken message."""
-        self.health[what] = self.health.get(what, 0) + by
+        self._health[what] = self._health.get(what, 0) + by
 
     def arrived(self) -> int:
         """Return the host's monotonic reading, ns: take it as soon as bytes are there."""
@@ -241,7 +246,6 @@ class DeviceContext(Generic[OptionsT]):
         else:
             flags |= Flags.ARRIVAL
             time = stamping.arrival(arrived_ns)
-        self.health.update(stamping.counts)
         time, held = self._lateness.applied(name, time)
         if held:
             flags |= Flags.DOUBTFUL
