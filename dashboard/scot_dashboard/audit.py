@@ -6,13 +6,13 @@ FHIR is a renaming. Rows hold role labels and never a person's name; no secret i
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from scot.audit import append_lines
 from scot_dashboard.door import Person
 from scot_dashboard.limits import Limiter
 
@@ -81,8 +81,7 @@ class Audit:
             "who": agent,
             "from": address,
             "workspace": self.workspace,
+            "source": "gateway",
             **more,
         }
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(msgspec.json.encode(row) + b"\n")
+        append_lines(self.path, msgspec.json.encode(row) + b"\n")

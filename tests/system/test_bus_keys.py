@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from scot.access import Grant, Roster, fingerprint
+from scot.access import Grant, Quota, Rate, Roster, fingerprint
 from scot.audit import Row, read
 from scot.bus.authority import Authority
 from scot.bus.connection import Connection
@@ -21,6 +21,7 @@ from scot.bus.issuer import Issuer
 from scot.bus.joining import join_file
 from scot.bus.keys import PORTS, KeyFile, Link, issue
 from scot.bus.socket import DATA_BYTES, connect, context
+from scot.bus.subscriber import Delivery
 from scot.bus.trail import TRAIL
 from scot.channel import Device, Lifecycle, Numeric
 from scot.clock import machine
@@ -228,6 +229,46 @@ async def test_a_revoked_publisher_is_not_heard_and_its_successor_is(site: Site)
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.3):
                         await first.drained()  # it keeps what nobody took
+
+
+async def test_who_sends_faster_than_their_quota_is_slowed_and_every_sample_comes(
+    site: Site, tmp_path: Path
+) -> None:
+    quota = Quota(ctl=Rate(messages_hz=500.0, bytes_hz=1e6))
+    grant = Grant(
+        name="pump",
+        publish=["or1/pump/"],
+        subscribe=["or1/room/"],
+        devices=["pump"],
+        quota=quota,
+    )
+    site.issuer.add(grant)
+    pump = site.issuer.issue("pump", tmp_path / "pump.scotkey", None)
+    sink = Collector()
+    async with joined(site.bus.link("console")) as console, joined(pump.link) as fast:
+        console.subscribe(["or1/"], sink, from_start=True)
+        speaking = Speaking(fast, "pump")
+        await speaking.announce()
+        began_s = machine.monotonic_s()
+        speaking.say(1_500)
+        await sink.until(lambda: len(sink.seqs("or1/pump/hr")) == 1_500, 30.0)
+        assert sorted(sink.seqs("or1/pump/hr")) == list(
+            range(1_500)
+        )  # the first may be back-filled
+        assert machine.monotonic_s() - began_s > 1.0, "500 at once, then 500 a second"
+        assert fast.dropped == 0
+        await sink.until(lambda: any(health(d).get("pump") for d in sink.deliveries), 5.0)
+    assert not site.rows("quota")
+
+
+def health(delivery: Delivery) -> dict[str, int]:
+    """Return who had to wait, when it is the broker's health that says so."""
+    if delivery.frame.address != "or1/room/health":
+        return {}
+    value = delivery.sample().value
+    assert isinstance(value, dict)
+    waited: dict[str, int] = value["withheld_of"]
+    return waited
 
 
 async def test_a_key_that_expires_while_it_is_connected_is_cut(site: Site) -> None:
