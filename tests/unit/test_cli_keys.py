@@ -227,7 +227,7 @@ def test_a_planned_key_of_the_broker_is_in_new_files_and_taken_at_a_later_start(
 
 def test_an_expired_or_open_key_file_is_not_used(owner: Person) -> None:
     owner.types("add laptop --as reader")
-    owner.types("issue laptop --days 0.0000001")
+    owner.types("issue laptop --days 1e-12")
     path = owner.folder / "or1-laptop.scotkey"
     assert run(["devices", "--key", str(path)]) == 1
     assert "has expired; ask for a new one" in owner._capsys.readouterr().err
@@ -277,7 +277,7 @@ def test_the_doctor_names_keys_that_are_wrong_or_end_soon(owner: Person) -> None
         "add forever --as reader",
         "issue forever --days 0",
         "add past --as reader",
-        "issue past --days 0.0000001",
+        "issue past --days 1e-12",
         "add typo --may read:or1/monitr/",
         "issue typo",
         "add gone --as reader",
