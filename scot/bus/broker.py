@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 CTL_BUDGET = 512
 BULK_BUDGET = 4
 PROBE_BUDGET = 64
+SUBSCRIBE_BUDGET = 64
 TICK_MS = 100
 REPORT_NS = 1_000_000_000
 OUT = {"ctl_in": "ctl_out", "bulk_in": "bulk_out"}
@@ -220,6 +221,8 @@ class Broker:
 
     def _enter(self) -> None:
         self._gate.answer()
+        if self._gate.unheard:
+            self._ready.again(self._doors)
         self._regrant()
 
     def _regrant(self) -> None:
@@ -314,7 +317,7 @@ class Broker:
 
     def _subscribe(self, name: str) -> None:
         sock = self._sock[name]
-        for _ in range(CTL_BUDGET):
+        for _ in range(SUBSCRIBE_BUDGET):
             try:
                 frame = sock.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:

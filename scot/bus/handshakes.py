@@ -22,7 +22,8 @@ EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 EVENT = struct.Struct("=Hi")  # zmq_socket_monitor(3): number and value
-BUDGET = 48  # events a turn: forwarding must not wait for a flood of connections
+BUDGET = 256  # events a turn: forwarding must not wait for a flood of connections
+LOOKUPS = 8  # of peers' addresses a turn: each takes as long as ten events
 NO_ZMTP = "not ZMTP 3"
 BY_GATE = "refused by the gate"
 UNFINISHED = "hung up, or not done in time"
@@ -55,10 +56,14 @@ class Handshakes:
     Args:
         name: of the socket.
         sock: not yet bound.
+
+    Attributes:
+        more: something was left waiting when `failures` was last called.
     """
 
     def __init__(self, name: str, sock: zmq.Socket[bytes]) -> None:
         self.name = name
+        self.more = False
         address = f"inproc://handshakes.{name}"
         sock.monitor(address, EVENTS)
         self.monitor = sock.context.socket(zmq.PAIR)
@@ -74,19 +79,24 @@ class Handshakes:
     def failures(self) -> list[Failed]:
         """Return what failed since the last time; after a flood the rest comes the next time."""
         failed: list[Failed] = []
+        lookups = LOOKUPS
         for _ in range(BUDGET):
             try:
                 event, value = EVENT.unpack(self.monitor.recv_multipart(zmq.NOBLOCK)[0])
             except zmq.Again:
-                break
+                self.more = False
+                return failed
             if event == zmq.EVENT_ACCEPTED:
-                self._open[value] = _Open(_peer(value), self._made)
+                came = _peer(value) if lookups > 0 else ""
+                lookups -= 1
+                self._open[value] = _Open(came, self._made)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._made += 1
             elif event == zmq.EVENT_DISCONNECTED:
                 failed += self._ended(value)
             else:
                 self._why = _reason(event, value)  # its disconnection follows at once
+        self.more = True
         return failed
 
     def _ended(self, descriptor: int) -> list[Failed]:

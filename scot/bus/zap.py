@@ -100,6 +100,11 @@ class Gate:
         """What to poll; `answer` takes what they have."""
         return [self.sock, *(one.monitor for one in self._handshakes)]
 
+    @property
+    def unheard(self) -> bool:
+        """Whether more waits than was heard of in one turn."""
+        return any(handshakes.more for handshakes in self._handshakes)
+
     def answer(self) -> None:
         """Answer every waiting question, and hear of handshakes that failed."""
         for handshakes in self._handshakes:
