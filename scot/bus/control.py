@@ -14,6 +14,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -120,6 +121,18 @@ class _Steps:
         """Nothing to let go."""
 
 
+_followed: WeakKeyDictionary[Connection, dict[str, _Steps]] = WeakKeyDictionary()
+
+
+def _steps_of(connection: Connection, address: str) -> _Steps:
+    """Return what follows a device's commands on a connection; subscribed once."""
+    devices = _followed.setdefault(connection, {})
+    if address not in devices:
+        devices[address] = _Steps()
+        connection.subscribe([f"{address}/{COMMANDS.name}"], devices[address])
+    return devices[address]
+
+
 class Control:
     """Control of one device, kept for as long as the block lasts.
 
@@ -145,11 +158,10 @@ class Control:
         self.lost = asyncio.Event()
         self._was_ours = False
         self._keeping: asyncio.Task[None] | None = None
-        self._steps = _Steps()
+        self._steps = _steps_of(connection, address)
         self._sending: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Control:
-        self.connection.subscribe([f"{self.address}/{COMMANDS.name}"], self._steps)
         if not self.taking:
             return self
         before = (await look(self.connection, self.address)).lease

@@ -49,11 +49,19 @@ class _Verbs(TyperGroup):
         """Take an address for ``run ADDRESS``."""
         if args and "/" in args[0]:
             args = ["run", *args]
+        elif args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise ConfigError(
+                args[0], "", "is no command", "write DEVICE/COMMAND; `scot command list` has them"
+            )
         return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
-    cls=_Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    cls=_Verbs,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
 Address = Annotated[str, typer.Argument(help="or1/monitor/nibp_start, or monitor/nibp_start.")]
 DeviceName = Annotated[str, typer.Argument(help="or1/monitor, or monitor.")]

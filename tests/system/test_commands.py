@@ -290,6 +290,7 @@ async def test_the_command_line_says_it_in_one_line(
     assert (code, out) == (1, "")
     assert err[-1] == "scot: or1/pump/jam: failed: the wheel is stuck"
     for words, said in (
+        (("fly",), "fly: is no command; write DEVICE/COMMAND"),
         (("pump/fly",), "no such command; pump offers: pulse, rinse"),
         (("pump/set_rate",), "it needs to (number 0 to 100 mL/h)"),
         (("pump/set_rate", "--arg", "to"), "write NAME=VALUE"),
