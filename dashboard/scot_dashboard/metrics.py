@@ -58,6 +58,8 @@ _PLAIN: tuple[tuple[str, str, Callable[[Health], Value]], ...] = (
     ("scot_misasked_total", "Requests to the desk refused.", lambda h: h.misasked),
     ("scot_subscriptions", "Prefixes that are listened to.", lambda h: h.subscriptions),
     ("scot_history_questions", "History questions under way.", lambda h: h.questions),
+    ("scot_connections_cut_total", "Cut: revoked or expired keys.", lambda h: h.cuts),
+    ("scot_audit_rows_lost_total", "Audit rows not written.", lambda h: h.audit_lost),
     ("scot_faults_total", "Messages the broker could not handle.", lambda h: h.faults),
 )
 _MISSED: tuple[tuple[str, str, str], ...] = (
@@ -212,6 +214,13 @@ def _counts(fresh: dict[str, Health]) -> Iterator[Family]:
     denied = [((key,), n) for health in fresh.values() for key, n in health.denied_of.items()]
     text = "Samples and subscriptions that no grant of the key holds."
     yield from _family("scot_denied_total", text, ["key"], denied)
+    withheld = [
+        ((key,), ticks / 10)
+        for health in fresh.values()
+        for key, ticks in health.withheld_of.items()
+    ]
+    text = "Time a key over its quota had to wait."
+    yield from _family("scot_withheld_seconds_total", text, ["key"], withheld)
     probes = [
         ((key,), count)
         for health in fresh.values()

@@ -72,8 +72,7 @@ def rows_of(
         mine = [c for c in channels if c.device == device.name and c.channel != "health"]
         health = heard.health.now(device.name, now_ns)
         clock = words(heard.clocks.of(device.name))
-        well = device.state in (Lifecycle.RUNNING, Lifecycle.CONNECTED, Lifecycle.CREATED)
-        wrong = not well or any(c.stale or c.lost for c in mine)
+        wrong = device.state is not Lifecycle.RUNNING or any(c.stale or c.lost for c in mine)
         row = DeviceRow(device.name, device.state, device.reason, health, mine, wrong)
         rows.append(replace(row, drift_ppm=clock["drift_ppm"], steps=clock["epochs"]))
     return rows

@@ -21,7 +21,7 @@ SLOW_BYTES = 256 << 10
 BROKER = "room"
 HOST_OF = {"consult": "dashboard", "room": "broker"}
 _FAULTS = re.compile(r"bad|malformed|refused|error|missing|lost|dropped|cut|garbage|unknown")
-_WELL = frozenset({Lifecycle.CREATED, Lifecycle.CONNECTED, Lifecycle.RUNNING})
+_BEGINNING = frozenset({Lifecycle.CREATED, Lifecycle.CONNECTED})
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,10 @@ def silence(room: Room) -> Finding | None:
 
 def _state(room: Room, device: Device, health: Health | None) -> Iterator[Finding]:
     name, log = device.name, room.log(device.name)
-    if device.state not in _WELL:
+    if device.state in _BEGINNING:
+        what = f"{name} is {device.state} and gives no samples"
+        yield Finding("warning", what, "wait a moment; then see whether it measures" + log)
+    elif device.state is not Lifecycle.RUNNING:
         why = f": {device.reason}" if device.reason else ""
         fix = "check its power, cable and address in the room file"
         if device.state is Lifecycle.FAULT:
@@ -218,10 +221,7 @@ def _broker(room: Room, health: Health) -> Iterator[Finding]:
             fix = "it keeps what waits; find out what it sends, or give it more: "
             fix += f"`scot keys add {key} … --unlimited`"
             yield Finding("warning", what, fix + log)
-    if refused := room.rise(BROKER, "refused"):
-        what = f"{refused} connections without a key of this room were refused {room.lately}"
-        fix = "a process of an older start of this room, or a stranger: the log has the address"
-        yield Finding("warning", what, fix + log)
+    yield from _keys(room, health)
     for key in sorted(health.probes_refused_of):
         refused, limit = room.rise(BROKER, f"probes_refused_of.{key}"), room.span_s * HURRIED_HZ
         if refused > limit:  # a few come late or twice on any busy link
@@ -233,6 +233,19 @@ def _broker(room: Room, health: Health) -> Iterator[Finding]:
     if faults := room.rise(BROKER, "faults"):
         what = f"the broker could not handle {faults} messages {room.lately}"
         yield Finding("problem", what, "a fault of SCOT's own: report it with the log" + log)
+
+
+def _keys(room: Room, health: Health) -> Iterator[Finding]:
+    """Yield who was refused, and what the audit lost."""
+    log = room.log(BROKER)
+    if refused := room.rise(BROKER, "refused"):
+        what = f"{refused} connections without a key of this room were refused {room.lately}"
+        why = ", ".join(sorted(health.refused_of))
+        fix = "a process of an older start of this room, a key that ended, or a stranger: the log "
+        yield Finding("warning", what + (f": {why}" if why else ""), fix + "has the address" + log)
+    if lost := room.rise(BROKER, "audit_lost"):
+        what = f"the audit lost {lost} rows {room.lately}: its disk refused them or was too slow"
+        yield Finding("problem", what, "free the disk of the room's state folder" + log)
 
 
 def _times(count: int) -> str:

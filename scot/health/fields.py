@@ -73,6 +73,7 @@ RECORDER: dict[str, _Field] = {
     "lost": ("{sample}", "could not be written", "記録できず"),
     "disk_left_bytes": ("By", "disk left", "残量"),
     "disk_left_s": ("s", "disk left at the present rate", "残り時間"),
+    "segment": ("{journal}", "number of the open journal", "記録中の番号"),
     "sealing": ("{journal}", "journals to be sealed", "封緘待ち"),
 }
 DASHBOARD: dict[str, _Field] = {
@@ -93,6 +94,10 @@ BROKER: dict[str, _Field] = {
     "subscriptions": ("{subscription}", "prefixes that are listened to", "購読"),
     "questions": ("{request}", "History questions under way", "照会中"),
     "probes_refused": ("{probe}", "clock probes refused", "同期拒否"),
+    "roster": ("{version}", "number of the roster of keys in force", "鍵名簿の版"),
+    "cuts": ("{connection}", "connections cut: revoked or expired keys", "切断"),
+    "unjudged": ("{connection}", "handshakes that could not be judged", "判定不能"),
+    "audit_lost": ("{row}", "rows of the audit that could not be written", "監査記録の欠落"),
     "faults": ("{fault}", "messages whose handling failed", "内部エラー"),
 }
 
@@ -180,6 +185,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         silent: age in s of each channel that is older than it may be.
         denied_of: of the broker: what was denied, by key.
+        refused_of: of the broker: connections refused, by reason.
         withheld_of: of the broker: tenths of a second in which a key had to wait, by key.
         probes_refused_of: of the broker: refused clock probes, by key.
         counts: every other count at its top level, such as a provider's own.
@@ -223,6 +229,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     questions: _Count | None = None
     probes_refused: _Count | None = None
     probes_refused_of: _Counts = {}
+    roster: _Count | None = None
+    refused_of: _Counts = {}
+    cuts: _Count | None = None
+    unjudged: _Count | None = None
+    audit_lost: _Count | None = None
     faults: _Count | None = None
     counts: _Counts = {}
 

@@ -193,11 +193,26 @@ async def test_a_mute_device_a_denied_publisher_and_a_full_queue_are_seen_by_eve
         await fill_the_queue(forger, broker, watcher)
         _, found = scrape(tracker_room, token)
         assert found["scot_dropped_samples_total", "ctl", "dashboard"] == forger.dropped > 0
+        for device in ("room", "recorder", "consult"):
+            assert undeclared(console, watcher, device) == set()
     finally:
         os.kill(simulator, signal.SIGCONT)
         os.kill(broker, signal.SIGCONT)
         await forger.close()
         await console.close()
+
+
+def undeclared(console: Connection, watcher: Watcher, device: str) -> set[str]:
+    """Figures of a part of the room that the catalogue gives no unit."""
+    channel = console.catalogue.channel(f"or1/{device}/health")
+    assert channel is not None
+    said: set[str] = set()
+    for delivery in watcher.deliveries:
+        if delivery.frame.address == f"or1/{device}/health":
+            value = msgspec.msgpack.decode(delivery.frame.payload)
+            said |= {name for name, one in value.items() if isinstance(one, int | float)}
+    assert said
+    return said - set(channel.attrs["fields"])
 
 
 async def test_a_clock_probe_that_was_made_up_is_shown_under_its_key_and_no_other(

@@ -77,6 +77,14 @@ def test_a_device_that_does_not_run_is_named_with_its_reason_and_its_log(
     assert found.fix.endswith("log: logs/monitor.log")
 
 
+def test_a_device_that_is_reached_and_gives_nothing_is_a_warning() -> None:
+    (found,) = judged(device("monitor", Lifecycle.CONNECTED), monitor=WELL)
+    assert (found.level, found.what) == (
+        "warning",
+        "monitor is connected and gives no samples",
+    )
+
+
 def test_the_log_of_a_device_that_another_machine_hosts_is_not_named_here() -> None:
     away = device("tracker", Lifecycle.FAULT, "no camera")
     facts = RoomFacts("or1", Path("state"), 1, {"broker": {}}, {})
@@ -139,6 +147,16 @@ LATER: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "warning",
         "31 clock probes of scope refused in 60 s (limit 30)",
     ),
+    (
+        "room",
+        {"refused": 1, "refused_of": {"expired": 1}},
+        {"refused": 2, "refused_of": {"expired": 2}},
+        "warning",
+        "1 connections without a key of this room were refused in 60 s: expired",
+    ),
+    ("room", {}, {"withheld_of": {"scope": 4}}, "warning", "key scope sends more than its quota"),
+    ("room", {"audit_lost": 0}, {"audit_lost": 2}, "problem", "the audit lost 2 rows"),
+    ("room", {}, {"reason": "signature"}, "problem", "signature"),
     ("room", {"faults": 0}, {"faults": 1}, "problem", "could not handle 1 messages"),
 ]
 
