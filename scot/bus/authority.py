@@ -115,6 +115,11 @@ def read_roster(path: Path, verifier: Verifier) -> Roster:
     Raises:
         AccessError: it is missing, readable by others, unsigned, changed or malformed.
     """
+    if not path.exists():
+        raise AccessError(
+            f"{path}: is gone; put it back, or make a new one with `scot keys init --anew` (every "
+            "key issued before is then worthless)"
+        )
     note = read_private(path)
     try:
         text = verifier.open(note)
@@ -164,7 +169,7 @@ class Posted:
             about = self._path.stat()
         except OSError as error:
             self._seen = None
-            self.fault = f"{self._path}: cannot be read ({error.strerror})"
+            self.fault = f"{self._path}: cannot be read ({error.strerror}); put it back"
             return None
         seen = (about.st_ino, about.st_mtime_ns, about.st_size, about.st_mode, about.st_uid)
         if seen == self._seen:

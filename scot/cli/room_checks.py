@@ -53,7 +53,7 @@ def _private(base: Path) -> Iterator[Path]:
             yield from sorted(p for p in room.glob("*") if p.is_file() and p.suffix in _SECRET)
 
 
-_SECRET = frozenset({".json", ".jsonl", ".token"})
+_SECRET = frozenset({".json", ".jsonl", ".token", ".key", ".pub", ".note"})
 
 
 def processes(facts: RoomFacts) -> Iterator[Finding]:

@@ -315,6 +315,16 @@ def test_the_doctor_says_when_the_roster_was_changed_by_another_hand(owner: Pers
     assert "signature" in owner.types("list", 1)
 
 
+def test_a_roster_that_is_gone_is_said_with_the_way_back(owner: Person) -> None:
+    (owner.state / "roster.note").unlink()
+    (said,) = owner.found()
+    assert "roster.note: is gone -> put it back, or make a new one with `scot keys init" in said
+    assert "is gone" in owner.types("add laptop --as reader", 1)
+    owner.types("init --anew")
+    owner.types("add laptop --as reader")
+    assert owner.roster().holders.keys() == {"laptop"}
+
+
 def test_the_doctor_names_a_holder_who_is_also_one_of_the_rooms_own(owner: Person) -> None:
     Authority(owner.state).change(
         lambda old: (
