@@ -155,6 +155,7 @@ def _encode(data: bytes) -> str:
 
 def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
+        return data if _encode(data) == text else b""  # unused last bits must be 0 (RFC 4648, 3.5)
     except (binascii.Error, ValueError):
         return b""
