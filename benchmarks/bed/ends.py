@@ -19,7 +19,7 @@ import zmq
 
 from benchmarks.bed.bent import Bent
 from benchmarks.bed.wire import die_with_parent
-from scot.access import Roster
+from scot.access import Access, Roster
 from scot.bus.broker import Broker
 from scot.bus.keys import OWN, Endpoints, KeyPair, Link
 from scot.bus.probing import Ask, Probing
@@ -71,7 +71,9 @@ def broker(plan: Plan, _log: Path) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     catalogue = Catalogue(workspace=endpoints.workspace)
-    Broker(endpoints, pair, roster, Clock(plan.session), catalogue).run(lambda: bool(stopped))
+    Broker(endpoints, pair, Access(roster), Clock(plan.session), catalogue).run(
+        lambda: bool(stopped)
+    )
 
 
 def device(plan: Plan, log: Path) -> None:

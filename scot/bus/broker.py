@@ -9,7 +9,7 @@ from typing import Any
 
 import zmq
 
-from scot.access import Access, Roster
+from scot.access import Access
 from scot.audit import Audit
 from scot.bus.authority import Posted
 from scot.bus.connections import end
@@ -97,7 +97,7 @@ class Broker:
         self,
         endpoints: Endpoints,
         pair: KeyPair,
-        access: Access | Roster,
+        access: Access,
         clock: Clock,
         catalogue: Catalogue,
         *,

@@ -55,13 +55,13 @@ class Gate:
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        access: Access | Roster,
+        access: Access,
         posted: Posted | None = None,
         audit: Audit | None = None,
         trail: Trail | None = None,
         utc_ns: Callable[[], int] = machine.utc_ns,
     ) -> None:
-        self.access = access if isinstance(access, Access) else Access(access)
+        self.access = access
         self.audit = audit or Audit("", "broker")
         self.trail = trail or Trail(None)
         self.admitted = 0

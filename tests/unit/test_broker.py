@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from scot.access import Grant, Roster
+from scot.access import Access, Grant, Roster
 from scot.bus.broker import Broker
 from scot.bus.keys import PORTS, Endpoints, KeyPair, Link
 from scot.bus.relay import Relay
@@ -27,7 +27,9 @@ class Room:
         endpoints = Endpoints(workspace="or1", host="127.0.0.1", ports=ports, server=server.public)
         roster = Roster.of({pair.public: Grant(name="monitor", publish=["or1/monitor/"])})
         self.link = Link(endpoints=endpoints, name="monitor", pair=pair)
-        self.broker = Broker(endpoints, server, roster, Clock.session(), Catalogue(workspace="or1"))
+        self.broker = Broker(
+            endpoints, server, Access(roster), Clock.session(), Catalogue(workspace="or1")
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.broker.run, args=[self._stop.is_set])
         self._thread.start()

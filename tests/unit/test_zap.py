@@ -10,7 +10,7 @@ import pytest
 import zmq
 from zmq.utils import z85
 
-from scot.access import Grant, Roster
+from scot.access import Access, Grant, Roster
 from scot.bus import broker
 from scot.bus.keys import PORTS, Endpoints, KeyPair
 from scot.bus.socket import DOMAIN, assert_secure, context, serve
@@ -29,7 +29,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.context = context()
-        self.gate = Gate(self.context, ROSTER)
+        self.gate = Gate(self.context, Access(ROSTER))
         self.libzmq = self.context.socket(zmq.DEALER)
         self.libzmq.setsockopt(zmq.LINGER, 0)
         self.libzmq.connect("inproc://zeromq.zap.01")
@@ -189,7 +189,7 @@ def test_the_broker_refuses_to_start_with_a_wrong_socket(monkeypatch: pytest.Mon
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     endpoints = Endpoints(workspace="or1", host="127.0.0.1", ports=ports, server=PAIR.public)
     with pytest.raises(BusError, match="socket bulk_out: SNDHWM is 0"):
-        broker.Broker(endpoints, PAIR, ROSTER, Clock.session(), Catalogue(workspace="or1"))
+        broker.Broker(endpoints, PAIR, Access(ROSTER), Clock.session(), Catalogue(workspace="or1"))
 
 
 def test_an_old_libzmq_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
