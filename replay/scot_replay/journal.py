@@ -158,6 +158,20 @@ def decode_catalogue(body: memoryview | bytes) -> tuple[int, Catalogue]:
         raise CodecError(f"bad catalogue record of {len(body)} B: {error}") from None
 
 
+def read_record(data: memoryview | bytes, at: int = 0) -> Record | None:
+    """Return the record that begins at byte `at`; None when none does, or it is not whole."""
+    view = memoryview(data)
+    if len(view) - at < RECORD_BYTES:
+        return None
+    length, crc, kind = _RECORD.unpack_from(view, at)
+    start, stop = at + RECORD_BYTES, at + RECORD_BYTES + length
+    if length > MAX_BODY or stop > len(view):
+        return None
+    if crc32.iscsi(view[start - 1 : stop].tobytes()) != crc:
+        return None
+    return Record(kind, at, stop, view[start:stop])
+
+
 class JournalReader:
     """Takes the bytes of a journal apart; passes over, without an error, what is no record.
 
@@ -180,7 +194,7 @@ class JournalReader:
         head = bytes(self._data[: len(MAGIC)])
         self.tail = Tail(len(MAGIC), 0, False)
         ours = head[:5] == MAGIC[:5] or MAGIC.startswith(head)
-        if not ours and self._record(len(MAGIC)) is None:
+        if not ours and read_record(self._data, len(MAGIC)) is None:
             raise RecordingError(f"{name} is not a SCOT journal: it starts with {head[:8]!r}")
         if ours and len(head) > 5 and head[5] > VERSION:
             raise NewerVersionError(
@@ -192,10 +206,10 @@ class JournalReader:
 
     def records(self) -> Iterator[Record]:
         """Yield every whole record in order and set `tail`."""
-        end = len(self._data)
+        data, end = self._data, len(self._data)
         at, closed = self.tail.at, False
         while end - at >= RECORD_BYTES:
-            record = self._record(at)
+            record = read_record(data, at)
             if record is None:
                 follows = self._next(at + 1)
                 if follows is None:
@@ -208,23 +222,10 @@ class JournalReader:
             at = record.end
         self.tail = Tail(at, end - at, closed)
 
-    def _record(self, at: int) -> Record | None:
-        """Return the record that begins at byte `at`; None when none does, or it is not whole."""
-        data, end = self._data, len(self._data)
-        if end - at < RECORD_BYTES:
-            return None
-        length, crc, kind = _RECORD.unpack_from(data, at)
-        start, stop = at + RECORD_BYTES, at + RECORD_BYTES + length
-        if length > MAX_BODY or stop > end:
-            return None
-        if crc32.iscsi(data[start - 1 : stop].tobytes()) != crc:
-            return None
-        return Record(kind, at, stop, data[start:stop])
-
     def _next(self, at: int) -> int | None:
         """Return where the next whole record begins, from byte `at` on."""
         while (found := _PLAUSIBLE.search(self._data, at)) is not None:
-            if self._record(found.start()) is not None:
+            if read_record(self._data, found.start()) is not None:
                 return found.start()
             at = found.start() + 1
         return None

@@ -23,11 +23,11 @@ from scot_replay.journal import (
     decode_catalogue,
     decode_frame,
     decode_head,
+    read_record,
 )
 from scot_replay.layout import Manifest, parse_manifest
 
 Int64s = NDArray[np.int64]
-RECORD_HEAD = 9
 _KEYFRAME = int(Flags.KEYFRAME)  # the flag's own & takes eight times as long
 
 
@@ -187,11 +187,12 @@ class JournalPart:
         return times
 
     def read(self, address: str, first: int, last: int) -> list[Frame]:
-        """Return the frames at places [first, last) of `times`."""
+        """Return the frames at places [first, last) of `times`; one that has rotted is left out."""
         frames: list[Frame] = []
         for row in self.entries(address)[first:last]:
-            at, size = int(row["at"]) + RECORD_HEAD, int(row["size"]) - RECORD_HEAD
-            frames.append(decode_frame(self._open_file().read(size, at)))
+            record = read_record(self._open_file().read(int(row["size"]), int(row["at"])))
+            if record is not None:
+                frames.append(decode_frame(record.body))
         return frames
 
     def _open_file(self) -> File:

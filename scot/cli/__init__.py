@@ -34,6 +34,7 @@ COMMANDS = {
 }
 ELSEWHERE = {
     "calibrate": "Find a device's latency from what its picture and the tracker both show.",
+    "sim": "Simulate whole rooms with faults, and check every promise.",
     "info": "Say what a recording holds: channels, counts, gaps.",
     "export": "Write a recording's channels to Parquet or CSV.",
     "invite": "Print a link that lets a remote professor ask to come in.",

@@ -244,3 +244,20 @@ def test_a_recorder_that_is_killed_loses_only_what_was_not_flushed(tmp_path: Pat
     found = list(open_recording(tmp_path).frames())
     assert found[:500] == FRAMES[:500]
     assert found == FRAMES[: len(found)]
+
+
+def test_a_record_that_rots_while_we_record_is_never_given_out(tmp_path: Path) -> None:
+    writer = make(tmp_path)
+    writer.put(arrivals(FRAMES[:50]))
+    writer.flush()
+    address = FRAMES[0].address
+    places = len(writer.part.times(address))
+    at = int(writer.part.entries(address)[1]["at"])
+    with journal_path(tmp_path, 1).open("r+b") as file:
+        file.seek(at + 40)
+        byte = file.read(1)
+        file.seek(at + 40)
+        file.write(bytes((byte[0] ^ 4,)))
+    mine = [frame for frame in FRAMES[:50] if frame.address == address]
+    assert writer.part.read(address, 0, places) == [mine[0], *mine[2:]]
+    writer.close()
