@@ -255,6 +255,7 @@ class Broker:
         self._forwarded.reach(self.relay.forwarded)
         return {
             "state": Lifecycle.RUNNING.value,
+            "heads": self.desk.heads(),
             "forwarded": self.relay.forwarded,
             "forwarded_hz": self._forwarded.look(now_ns).get("samples_hz", 0.0),
             "admitted": self._gate.admitted,

@@ -317,7 +317,7 @@ class Client:
     def _learn_heads(self, frame: Frame) -> None:
         try:
             health: Any = decode(frame, HEALTH).value
-            heads = msgspec.convert(health.get("heads"), dict[str, tuple[int, int]])
+            heads = msgspec.convert(health.get("heads", {}), dict[str, tuple[int, int]])
         except (CodecError, msgspec.ValidationError):
             self.malformed += 1
             return

@@ -166,6 +166,10 @@ class Desk:
         self._own.add(frame, header)
         return frame
 
+    def heads(self) -> dict[str, list[int]]:
+        """Return how far each channel of device ``room`` has come: our start and the next seq."""
+        return {name: [self.broker, seq] for name, seq in self._seq.items()}
+
     def _refuse(self, user: str, verb: bytes, text: str) -> None:
         self.refused += 1
         if len(self.refusals) < MAX_PENDING:

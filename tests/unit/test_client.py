@@ -18,7 +18,7 @@ from scot.bus.filler import AGAIN_NS, HOLDERS, SETTLE_NS, Ask
 from scot.bus.relay import Credit, Relay
 from scot.bus.session import Answered, Asked, NewCatalogue, Send
 from scot.bus.subscriber import Delivery
-from scot.channel import Catalogue, Device, Lifecycle, Numeric
+from scot.channel import Catalogue, Device, Event, Lifecycle, Numeric
 from scot.codec import Frame, write
 from scot.errors import BusError, BusTimeoutError
 from scot.health import HEALTH
@@ -29,6 +29,7 @@ from scot.timestamp import ClockState, Timestamp
 MS = 1_000_000
 S = 1_000 * MS
 HR = Numeric("hr")
+NEWS = Event("news")
 MONITOR = Device(name="monitor", provider="sdc", state=Lifecycle.RUNNING, channels={"hr": HR})
 GRANTS = {
     grant.name: grant
@@ -314,6 +315,27 @@ def test_a_lost_tail_is_found_by_the_heads_of_health(ward: Ward) -> None:
     ward.monitor.fare()
     ward.room.run(100 * MS)
     assert ward.sink.seqs == [0, 1, 2, 3, 4]
+
+
+def test_who_comes_late_is_told_how_far_the_room_itself_has_come() -> None:
+    """Found by simulation (seed 6, 5 minutes): early versions were missed, and lost for good."""
+    room = Room("recorder")
+    ours = Device(name="room", provider="scot.room", channels={"news": NEWS, "health": HEALTH})
+    catalogue = Catalogue(workspace="or1").with_device(ours)
+    room.desk = Desk(1, catalogue, GRANTS, lambda _: None)
+    time = Timestamp(None, 0, 0, 0, ClockState.LOCKED)
+    for version in range(3):
+        room.desk.own(NEWS, {"version": version}, time)
+    client = room.clients["recorder"]
+    _, effects = client.subscribe(["or1/"], Sink(), from_start=True)
+    room.do("recorder", effects)
+    room.run(100 * MS)
+    for _ in range(2):
+        health = room.desk.own(HEALTH, {"heads": room.desk.heads()}, time)
+        room.do("recorder", client.on("ctl_out", [list(health)], room.now_ns))
+        room.run(100 * MS)
+    assert client.filler.backfilled == {"or1/room/news": 3}
+    assert (client.lost, client.malformed) == ({}, 0)
 
 
 class Holders:

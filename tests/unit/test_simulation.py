@@ -53,6 +53,11 @@ def test_every_promise_is_kept_in_every_simulated_room(first: int) -> None:
     assert all(one.samples > 50 and one.faults for one in outcomes)
 
 
+def test_a_recorder_that_came_second_is_told_of_the_first_catalogues() -> None:
+    """Broken once: asked for only when the broker had forgotten them."""
+    assert not simulate(6, minutes=5).broken
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_every_planted_bug_is_found(name: str) -> None:

@@ -19,6 +19,7 @@ from scot.clock.prober import Prober
 from scot.clock.service import ClockService
 from scot.codec import Frame, Header, write
 from scot.errors import RemoteProtocolError, ScotError
+from scot.health import HEALTH
 from scot.sample import Flags, NumericValue, Sample
 from scot.timestamp import ClockState, Timestamp
 from scot_replay.sim.network import Connection, Link, Network, Parts, Port
@@ -147,7 +148,7 @@ class BrokerNode(Node):
             provider="scot.room",
             state=Lifecycle.RUNNING,
             epoch=start,
-            channels={CATALOGUE.name: CATALOGUE, CLOCK.name: CLOCK},
+            channels={one.name: one for one in (CATALOGUE, CLOCK, HEALTH)},
         )
         self.relay = Relay(start, self.grants)
         self.desk = Desk(
@@ -156,6 +157,7 @@ class BrokerNode(Node):
         self.clocks = ClockService(clock, lambda row: self._own(CLOCK, row))
         self.network.hub.bind(life, self._take)
         self.world.after(TICK_NS, life, self._tick)
+        self.world.after(HEALTH_NS, life, self._health)
 
     def _ended(self, power: bool) -> None:
         self.network.hub.close(silent=power)
@@ -212,6 +214,10 @@ class BrokerNode(Node):
         except ScotError:
             return
         self.network.hub.send("probe", connection.identity, [reply])
+
+    def _health(self) -> None:
+        self.world.after(HEALTH_NS, self.life, self._health)
+        self._own(HEALTH, {"heads": self.desk.heads()})
 
     def _tick(self) -> None:
         self.world.after(TICK_NS, self.life, self._tick)

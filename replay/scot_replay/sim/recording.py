@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 from scot.bus.session import Asked
 from scot.bus.subscriber import Delivery, Subscription
 from scot.channel import Catalogue, Device, Lifecycle
-from scot.codec import Frame
+from scot.codec import Frame, Header
 from scot_replay.disk import File
 from scot_replay.holder import Holder
 from scot_replay.index import Seen
 from scot_replay.layout import Manifest
-from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, OpenJournal
+from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, Loss, OpenJournal
 from scot_replay.parts import JournalPart
 from scot_replay.sim.network import Parts
 from scot_replay.sim.nodes import WORKSPACE, Member
@@ -52,7 +52,7 @@ class RecorderNode(Member):
         self.subscription: Subscription | None = None
         self.well_since_ns = 0
         self.lost: dict[str, int] = {}
-        self._handed: deque[tuple[int, str, int, int]] = deque(maxlen=REMEMBERED)
+        self._handed: deque[tuple[int, str, Header]] = deque(maxlen=REMEMBERED)
         self._seen = Seen({})
         self._earlier: list[JournalPart] = []
         self._written: list[JournalPart] = []
@@ -135,7 +135,7 @@ class RecorderNode(Member):
             address, header = delivery.frame.address, delivery.header
             if not self._seen.has(address, header.epoch, header.seq):
                 arrivals.append(Arrival(delivery.frame, header, delivery.channel.kind))
-                self._handed.append((self.world.now_ns, address, header.epoch, header.seq))
+                self._handed.append((self.world.now_ns, address, header))
         self.journal.put(arrivals)
 
     def _answer(self, asked: Asked) -> None:
@@ -224,21 +224,28 @@ class RecorderNode(Member):
             raise BrokenPromiseError(
                 f"{name}: of {safe.end} B that were said to be safe some went with the power"
             )
-        self._check_loss(POWER_NS if power else KILLED_NS)
+        self._check_loss(POWER_NS if power else KILLED_NS, self.journal.facts().lost)
         self.kept, self.journal = self.held(), None
 
-    def _check_loss(self, limit_ns: int) -> None:
-        """P3: all that was taken longer ago than the limit is there."""
+    def _check_loss(self, limit_ns: int, stated: dict[str, Loss]) -> None:
+        """P3: all that was taken longer ago than the limit is there, or stated as given up."""
         now_ns = self.world.now_ns
         if self.well_since_ns > now_ns - 3 * S or self.disk.flipped:
             return
-        held = self.held()
-        for at_ns, address, epoch, seq in self._handed:
-            if at_ns < now_ns - limit_ns and seq not in held.get((address, epoch), ()):
-                raise BrokenPromiseError(
-                    f"the recorder took {address} {epoch}/{seq} {(now_ns - at_ns) / S:.3f} s "
-                    f"before it ended (limit {limit_ns / S} s); it is not on the disk"
-                )
+        held, excused = self.held(), Counter[str]()
+        for at_ns, address, header in self._handed:
+            if at_ns >= now_ns - limit_ns or header.seq in held.get((address, header.epoch), ()):
+                continue
+            loss = stated.get(address)
+            if loss is not None and loss.first_ns <= header.bus_ns <= loss.last_ns:
+                excused[address] += 1
+                if excused[address] <= loss.count:
+                    continue
+            raise BrokenPromiseError(
+                f"the recorder took {address} {header.epoch}/{header.seq} "
+                f"{(now_ns - at_ns) / S:.3f} s before it ended (limit {limit_ns / S} s); it is "
+                "neither on the disk nor stated as lost"
+            )
 
     def held(self) -> Held:
         """Return what is on the disk, read as after a crash: seqs by address and epoch."""
