@@ -17,10 +17,10 @@ from scot_replay.index import Seen
 from scot_replay.layout import Manifest
 from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, Loss, OpenJournal
 from scot_replay.parts import JournalPart
-from scot_replay.sim.network import Parts
 from scot_replay.sim.nodes import WORKSPACE, Member
 from scot_replay.sim.storage import SimulatedDisk
 from scot_replay.sim.truth import BrokenPromiseError, Watch
+from scot_replay.sim.wire import Parts
 from scot_replay.sim.world import MS, Life, S
 
 ANSWER_NS = 2 * MS

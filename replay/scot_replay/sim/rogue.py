@@ -10,9 +10,9 @@ from scot.bus.session import Answered
 from scot.channel import Device
 from scot.codec import Frame
 from scot.history import HistoryRequest
-from scot_replay.sim.network import Parts
 from scot_replay.sim.nodes import WORKSPACE, Member
 from scot_replay.sim.truth import BrokenPromiseError
+from scot_replay.sim.wire import Parts
 from scot_replay.sim.world import MS
 
 EVERY_NS = 700 * MS

@@ -8,11 +8,11 @@ from typing import NamedTuple, TextIO
 
 from scot.access import Grant
 from scot.channel import Channel, Numeric, Video
+from scot_replay.sim.broker import BrokerNode
 from scot_replay.sim.mutations import planted
-from scot_replay.sim.network import Network, Way
+from scot_replay.sim.network import Network
 from scot_replay.sim.nodes import (
     WORKSPACE,
-    BrokerNode,
     Crystal,
     DeviceNode,
     Member,
@@ -24,6 +24,7 @@ from scot_replay.sim.promises import Promises
 from scot_replay.sim.recording import RecorderNode
 from scot_replay.sim.rogue import RogueNode
 from scot_replay.sim.truth import BrokenPromiseError, Truth
+from scot_replay.sim.wire import Way
 from scot_replay.sim.world import MS, S, World
 
 MINUTES = 0.25
