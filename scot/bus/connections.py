@@ -20,6 +20,7 @@ import zmq
 
 LINUX = sys.platform.startswith("linux")
 SO_COOKIE = 57  # <asm-generic/socket.h>; not in Python's socket module
+INTERACTIVE = 6  # TC_PRIO_INTERACTIVE of <linux/pkt_sched.h>
 
 
 class _Seen(NamedTuple):
@@ -45,13 +46,14 @@ class Connections:
         """
         try:
             descriptor = int(frame.get(zmq.SRCFD))
-            mark = _mark(descriptor)
+            with duplicate(descriptor) as sock:
+                mark, seen = _mark_of(sock), self._seen.get(descriptor)
+                if seen is None or seen.mark != mark:
+                    self._seen[descriptor] = seen = _Seen(mark, frozenset())
+                    _hurry(sock)
         except (zmq.ZMQError, OSError):
             return  # it is gone
-        seen = self._seen.get(descriptor)
-        if seen is None or seen.mark != mark:
-            self._seen[descriptor] = _Seen(mark, frozenset((public,)))
-        elif public not in seen.keys:
+        if public not in seen.keys:
             self._seen[descriptor] = _Seen(mark, seen.keys | {public})
 
     def cut(self, publics: set[str]) -> int:
@@ -70,41 +72,47 @@ def end(frame: zmq.Frame) -> None:
     If that is gone and its descriptor used again, a peer connects once more and loses nothing.
     """
     try:
-        with _duplicate(int(frame.get(zmq.SRCFD))) as sock:
+        with duplicate(int(frame.get(zmq.SRCFD))) as sock:
             sock.shutdown(socket.SHUT_RDWR)
     except (zmq.ZMQError, OSError):
         return  # it is gone
 
 
-def _mark(descriptor: int) -> bytes:
-    """Return what tells a socket from every other there was.
+def duplicate(descriptor: int) -> socket.socket:
+    """Return a socket of our own onto what libzmq's descriptor is open to.
 
     Raises:
-        OSError: it is closed, or no connected socket.
+        OSError: it is closed, or used again for what is no socket. Nothing of it stays open then:
+            a file that is kept open keeps its lock, too.
     """
-    with _duplicate(descriptor) as sock:
-        return _mark_of(sock)
-
-
-def _shut_down(descriptor: int, mark: bytes) -> bool:
-    """End a connection if the descriptor is still its; return whether it was."""
-    try:
-        with _duplicate(descriptor) as sock:
-            if _mark_of(sock) != mark:
-                return False
-            sock.shutdown(socket.SHUT_RDWR)
-            return True
-    except OSError:
-        return False
-
-
-def _duplicate(descriptor: int) -> socket.socket:
     own = os.dup(descriptor)
     try:
         return socket.socket(fileno=own)
     except OSError:
         os.close(own)
         raise
+
+
+def _hurry(sock: socket.socket) -> None:
+    """Let this machine's own queue prefer a connection that asks routers for low delay.
+
+    Linux gives a socket the priority of its type of service (ip(7)) when that changes. One that
+    was accepted has inherited it from the listening socket, and to set it again changes nothing.
+    """
+    if LINUX and sock.family == socket.AF_INET and sock.getsockopt(socket.SOL_IP, socket.IP_TOS):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, INTERACTIVE)
+
+
+def _shut_down(descriptor: int, mark: bytes) -> bool:
+    """End a connection if the descriptor is still its; return whether it was."""
+    try:
+        with duplicate(descriptor) as sock:
+            if _mark_of(sock) != mark:
+                return False
+            sock.shutdown(socket.SHUT_RDWR)
+            return True
+    except OSError:
+        return False
 
 
 def _mark_of(sock: socket.socket) -> bytes:

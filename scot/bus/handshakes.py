@@ -6,12 +6,12 @@ and nowhere else.
 
 from __future__ import annotations
 
-import os
-import socket
 import struct
 from typing import NamedTuple
 
 import zmq
+
+from scot.bus.connections import duplicate
 
 EVENTS = (
     zmq.EVENT_ACCEPTED
@@ -125,11 +125,7 @@ def _reason(event: int, value: int) -> str:
 def _peer(descriptor: int) -> str:
     """Return the peer's network address, empty when it is gone already."""
     try:
-        own = os.dup(descriptor)
-    except OSError:
-        return ""
-    try:
-        with socket.socket(fileno=own) as sock:
+        with duplicate(descriptor) as sock:
             return str(sock.getpeername()[0])
     except (OSError, IndexError):
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,11 +11,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from scot.bus import connections as module
-from scot.bus.connections import Connections
-from scot.bus.handshakes import NO_ZMTP, UNFINISHED, Failed, Handshakes
+from scot.bus.connections import Connections, duplicate
+from scot.bus.handshakes import NO_ZMTP, UNFINISHED, Failed, Handshakes, _peer
 from scot.bus.keys import KeyPair
-from scot.bus.socket import context, profile, serve
+from scot.bus.socket import context, profile, rank, serve
 
 
 def open_descriptors() -> int:
@@ -24,9 +24,10 @@ def open_descriptors() -> int:
 class Board:
     """An XPUB that serves everybody, and subscribers to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "ctl_out") -> None:
         self.context = context()
         self.sock = self.context.socket(zmq.XPUB)
+        rank(self.sock, name)
         self.sock.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.port = self.sock.bind_to_random_port("tcp://127.0.0.1")
         self.subscribers: list[zmq.Socket[bytes]] = []
@@ -124,6 +125,21 @@ def test_a_descriptor_that_is_no_socket_any_more_is_left_alone(board: Board) -> 
         os.close(write)
 
 
+@pytest.mark.parametrize(("name", "priority"), [("ctl_out", 6), ("bulk_out", 0)])
+def test_signals_are_preferred_to_video_by_this_machines_own_queue(
+    name: str, priority: int
+) -> None:
+    """libzmq's TOS alone does not: an accepted connection has inherited it, and no priority."""
+    board = Board(name)
+    try:
+        _, frame = board.join()
+        Connections().learn(frame, "key")
+        with socket.socket(fileno=os.dup(int(frame.get(zmq.SRCFD)))) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == priority
+    finally:
+        board.close()
+
+
 def test_no_descriptor_is_left_open(board: Board) -> None:
     known = Connections()
     _, frame = board.join()
@@ -133,10 +149,19 @@ def test_no_descriptor_is_left_open(board: Board) -> None:
         known.cut({"other"})
     read, write = os.pipe()
     with pytest.raises(OSError, match="Socket operation on non-socket"):
-        module._duplicate(read)
+        duplicate(read)
     os.close(read)
     os.close(write)
     assert open_descriptors() == before
+
+
+def test_a_file_in_a_gone_connection_s_place_does_not_keep_its_lock(tmp_path: Path) -> None:
+    """The audit's own file was it once: its lock was kept for ever, and no row written any more."""
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert _peer(file.fileno()) == ""
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01"
