@@ -202,7 +202,7 @@ def share(report: Report, fault: str, mbit_s: float, video_bytes: int, limit_ms:
         settled = len(made.log("listener").read_text().splitlines())
         machine.sleep(30)
         made.end()
-        ages = [ages_ms(made.log("listener"), part, settled) for part in ("/tool", "/wave")]
+        ages = [ages_ms(made.log("listener"), part, settled) for part in ("/tool", "/number")]
         p99 = max(float(np.percentile(each, 99)) for each in ages)
         sent, got = (
             sum(len(seqs) for key, seqs in read_log(made.log(name)).items() if "/video" in key[0])

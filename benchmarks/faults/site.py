@@ -261,7 +261,7 @@ class Pair:
         """Let only so much through from near to far, as a switch port with a small buffer does."""
         device = self._device("n")
         rate = f"{round(mbit_s * 1000)}kbit"
-        shaped = ("root", "handle", "1:", "tbf", "rate", rate, "burst", "16kb", "latency", "50ms")
+        shaped = ("root", "handle", "1:", "tbf", "rate", rate, "burst", "64kb", "latency", "50ms")
         for more in (shaped, ("parent", "1:1", "handle", "2:", "pfifo_fast")):
             ip("netns", "exec", self.near, "tc", "qdisc", "add", "dev", device, *more)
 

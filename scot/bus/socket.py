@@ -28,7 +28,6 @@ BOUNDS = (  # option, least, most; 0 and -1 mean without limit
     (zmq.SocketOption.HEARTBEAT_IVL, 1, 10_000),
     (zmq.SocketOption.HEARTBEAT_TIMEOUT, 1, 60_000),
 )
-BULK_SNDBUF = 32 << 10
 LOW_DELAY = 0x90  # DSCP AF42 (RFC 4594); its low-delay bit is what Linux's default queue sorts by
 NOW = int(zmq.NOBLOCK)  # as plain integers: an enum's | costs as much as a send
 EVENTS = int(zmq.EVENTS)
@@ -77,14 +76,8 @@ def profile(sock: zmq.Socket[bytes], max_bytes: int, hwm: int) -> None:
 
 
 def rank(sock: zmq.Socket[bytes], name: str) -> None:
-    """Let video wait for signals where they share a link (DESIGN §4).
-
-    Whatever is not video asks routers and queues for low delay; video keeps little in the kernel,
-    where it could no longer be overtaken. Either alone does not help.
-    """
-    if name.startswith("bulk"):
-        sock.setsockopt(zmq.SNDBUF, BULK_SNDBUF)
-    else:
+    """Let signals overtake video where they share a link: all but video ask for low delay."""
+    if not name.startswith("bulk"):
         sock.setsockopt(zmq.TOS, LOW_DELAY)
 
 
