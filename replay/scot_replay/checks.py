@@ -37,7 +37,7 @@ def recordings(scope: Scope) -> Iterator[Finding]:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             open_to_others.append(path)
         if not (current and path.samefile(current)):
-            yield from _cut_short(path, sorted(set(layout.journals) - set(layout.segments)))
+            yield from _cut_short(path, layout.unsealed)
     yield from _readable(open_to_others)
     if whole:
         yield Finding("ok", f"{whole} recordings in {parent}")
@@ -55,8 +55,8 @@ def _cut_short(path: Path, unsealed: list[int]) -> Iterator[Finding]:
         ended = manifest is not None and manifest.finished_ns is not None
         why = "journal" if ended else "cut short; journal"
         what = f"recording {path}: {why} {numbers} not sealed; it opens as it is"
-        fix = f"for each: python -m scot_replay.seal {path} {unsealed[0]}; what was lost: "
-        yield Finding("warning", what, fix + f"scot info {path}")
+        fix = f"the next room here seals it, or: python -m scot_replay.sealer {path} {numbers}"
+        yield Finding("warning", what, fix)
     elif manifest is None:
         what = f"recording {path} has no manifest.json; it opens as it is"
         yield Finding("warning", what, f"scot info {path} says what is missing")

@@ -34,7 +34,7 @@ MAX_BODY = MAX_BULK + MAX_HEADER + MAX_TOPIC + 2
 _RECORD = struct.Struct("<IIB")
 RECORD_BYTES = _RECORD.size
 _PLAUSIBLE = re.compile(  # the head of a record: a length below MAX_BODY, a CRC, a kind
-    rb"(?=[\x00-\xff]{2}[\x00-\x%02x]\x00[\x00-\xff]{4}[\x01-\x06])" % (MAX_BODY >> 16)
+    rb"(?=[\x00-\xff]{2}[\x00-\x%02x]\x00[\x00-\xff]{4}[\x01-\x0f])" % (MAX_BODY >> 16)
 )
 _LENGTHS = struct.Struct("<BB")
 _NS = struct.Struct("<q")
@@ -51,6 +51,7 @@ class RecordKind(IntEnum):
     FRAME = 4  # a frame as received
     LOSS = 5  # JSON: what could not be written, by channel
     END = 6  # the journal was closed in order
+    CAME = 7  # JSON: which of the frames around it were asked back, or late (`scot_replay.came`)
 
 
 class Record(NamedTuple):

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from dataclasses import dataclass, field
@@ -67,6 +68,11 @@ class Layout:
     def numbers(self) -> list[int]:
         """Numbers of the parts, ascending; one may have a journal and a segment."""
         return sorted({*self.journals, *self.segments})
+
+    @property
+    def unsealed(self) -> list[int]:
+        """Numbers of the journals without a segment, ascending."""
+        return sorted(set(self.journals) - set(self.segments))
 
 
 def journal_path(directory: Path, number: int) -> Path:
@@ -168,6 +174,26 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         os.fsync(out.fileno())
     fresh.rename(file)
     sync_directory(path)
+
+
+def hold(path: Path) -> int | None:
+    """Say to other processes that a recording is being made or repaired.
+
+    Returns:
+        A descriptor that holds it until it is closed; None when another process has it.
+
+    Raises:
+        OSError: the directory cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:
+        pass  # a file system without locks: nobody can be asked
+    return handle
 
 
 def sync_directory(path: Path) -> None:

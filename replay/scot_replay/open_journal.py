@@ -10,7 +10,9 @@ what was handed over is on the disk for sure within a second (P3).
   here until they are down, and written again.
 * What waits is at most `max_waiting` bytes, and so is what is written and not yet safe; beyond it
   samples are counted as lost, by channel with their interval, and a LOSS record says so once the
-  disk takes bytes again.
+  disk takes bytes again. Video and images get half of it, so that signals are the last to go.
+* When the disk has little left, video is spared (`scot_replay.budget`), and a LOSS record says so
+  every ten seconds.
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ import msgspec
 
 from scot.channel import BULK, Catalogue, Kind
 from scot.codec import Frame, Header
+from scot.sample import Flags
+from scot_replay import came
+from scot_replay.budget import VIDEO_FIRST, Budget
+from scot_replay.came import Came
 from scot_replay.disk import Disk, File
 from scot_replay.index import Row
 from scot_replay.journal import (
@@ -39,24 +45,34 @@ FLUSH_S = 0.1
 SYNC_S = 0.7  # after the last one ended: 0.1 + 0.7 + two syncs stay below the promised second
 RETRY_NS = 1_000_000_000
 RATE_NS = 5_000_000_000
+SAY_NS = 10_000_000_000
 MAX_WAITING = 64 << 20
 _NOT_STATE = BULK | {Kind.WAVEFORM}
 
 
 class Arrival(NamedTuple):
-    """One frame as it is handed over."""
+    """One frame as it is handed over; `flags` say if it was asked back, or late."""
 
     frame: Frame
     header: Header
     kind: Kind
+    flags: Flags = Flags(0)
 
 
-class Loss(msgspec.Struct):
-    """Samples of one channel that could not be written: how many, from when to when (bus ns)."""
+class Loss(msgspec.Struct, omit_defaults=True):
+    """Samples of one channel that were not written: how many, from when to when (bus ns).
+
+    Attributes:
+        why: empty: the disk did not take them.
+    """
 
     count: int
     first_ns: int
     last_ns: int
+    why: str = ""
+
+
+Losses = dict[str, Loss]
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -66,10 +82,13 @@ class Facts(msgspec.Struct, frozen=True):
         bytes, samples: written since it began.
         segment: number of the open journal.
         waiting_bytes: handed over and not yet written.
-        lost: of samples given up, by address.
+        lost: of samples given up because the disk did not take them, by address.
+        spared: of video given up so that signals last, by address.
+        sparing: video is given up now.
         trouble: why the last write or sync failed, empty when it did not.
         disk_left_bytes: free for us on the file system; -1 when it cannot say.
         bytes_per_s: written lately.
+        offered_per_s: bytes a second that came lately, with video that was given up.
     """
 
     bytes: int
@@ -80,6 +99,9 @@ class Facts(msgspec.Struct, frozen=True):
     trouble: str
     disk_left_bytes: int
     bytes_per_s: float
+    offered_per_s: float = 0.0
+    spared: dict[str, Loss] = {}
+    sparing: bool = False
 
 
 class Safe(NamedTuple):
@@ -133,8 +155,12 @@ class OpenJournal:
         self._arrivals: list[Arrival | tuple[int, Catalogue]] = []
         self._waiting_bytes = 0
         self._backlog: list[Arrival | tuple[int, Catalogue]] = []
-        self._lost: dict[str, Loss] = {}
-        self._unsaid: dict[str, Loss] = {}
+        self._budget = Budget(now_ns)
+        self._lost: Losses = {}
+        self._spared: Losses = {}
+        self._unsaid: Losses = {}
+        self._spared_unsaid: Losses = {}
+        self._say_ns = now_ns
         self._bytes = self._samples = 0
         self._write_trouble = self._sync_trouble = ""
         self._retry_ns = now_ns
@@ -148,10 +174,15 @@ class OpenJournal:
 
     def put(self, arrivals: Sequence[Arrival]) -> None:
         """Take frames; what would make more than `max_waiting` bytes wait is counted as lost."""
+        takes = self._budget.takes
         with self._hand:
             for arrival in arrivals:
-                size = sum(map(len, arrival.frame))
-                if self._waiting_bytes + size > self.max_waiting:
+                frame, header, kind, _ = arrival
+                size = sum(map(len, frame))
+                limit = self.max_waiting // 2 if kind in BULK else self.max_waiting
+                if not takes(frame.topic, kind, header, size):
+                    self._spare(arrival)
+                elif self._waiting_bytes + size > limit:
                     self._lose(arrival)
                 else:
                     self._waiting_bytes += size
@@ -166,6 +197,7 @@ class OpenJournal:
         """Return how it stands; asks the disk what is left."""
         with self._hand:
             lost = {address: msgspec.structs.replace(v) for address, v in self._lost.items()}
+            spared = {address: msgspec.structs.replace(v) for address, v in self._spared.items()}
             waiting = self._waiting_bytes
         return Facts(
             self._bytes,
@@ -176,6 +208,9 @@ class OpenJournal:
             self._write_trouble or self._sync_trouble,
             self._disk.left(),
             self._rate[2],
+            self._budget.signals_hz + self._budget.bulk_hz,
+            spared,
+            self._budget.sparing,
         )
 
     # -- the disk's side
@@ -190,17 +225,14 @@ class OpenJournal:
         unsafe = sum(len(data) for _, data in self._unsafe)
         if not self._write_again(now_ns) or unsafe > self.max_waiting or not self._backlog:
             return
-        with self._hand:
-            saying, self._unsaid = self._unsaid, {}
+        saying = self._to_say(now_ns)
         records, rows = self._encode(saying)
         data = b"".join(records)
         try:
             self._file.write(data, self._end)
         except OSError as error:
             self._refused(error, now_ns)
-            with self._hand:  # the losses are not said yet
-                for address, loss in saying.items():
-                    _add(self._unsaid, address, loss)
+            self._say_again(saying)
             return
         self._written(data, rows)
 
@@ -245,7 +277,11 @@ class OpenJournal:
             self._down(syncing.end)
 
     def measure(self, now_ns: int) -> None:
-        """Learn how fast it writes."""
+        """Learn how fast it writes and what the disk has left; decide whether video is spared."""
+        if self._budget.due(now_ns):
+            left = self._disk.left()
+            with self._hand:
+                self._budget.look(now_ns, left)
         since_ns, before, _ = self._rate
         if now_ns - since_ns > RATE_NS:
             self._rate = now_ns, self._bytes, (self._bytes - before) * 1e9 / (now_ns - since_ns)
@@ -259,8 +295,7 @@ class OpenJournal:
                 if isinstance(item, Arrival):
                     self._lose(item)
             self._backlog, self._waiting_bytes = [], 0
-            unsaid, self._unsaid = self._unsaid, {}
-        loss = encode_record(RecordKind.LOSS, msgspec.json.encode(unsaid)) if unsaid else b""
+        loss = b"".join(_say(losses) for losses in self._to_say(now_ns, all_=True))
         for _ in range(2):  # a sync that fails once must be given all again
             try:
                 self._rewrite()
@@ -289,23 +324,44 @@ class OpenJournal:
         self._unsafe = []
         self._begun_ns = now_ns
 
-    def _encode(self, saying: dict[str, Loss]) -> tuple[list[bytes], dict[str, list[Row]]]:
+    def _to_say(self, now_ns: int, *, all_: bool = False) -> list[Losses]:
+        """Return the losses that no record says yet; what is spared at most every ten seconds."""
+        with self._hand:
+            saying, self._unsaid = [self._unsaid], {}
+            due = now_ns >= self._say_ns or not self._budget.sparing
+            if self._spared_unsaid and (due or all_):
+                saying.append(self._spared_unsaid)
+                self._spared_unsaid = {}
+                self._say_ns = now_ns + SAY_NS
+        return [losses for losses in saying if losses]
+
+    def _say_again(self, saying: list[Losses]) -> None:
+        """Keep losses whose record was not written."""
+        with self._hand:
+            for losses in saying:
+                for address, loss in losses.items():
+                    unsaid = self._spared_unsaid if loss.why == VIDEO_FIRST else self._unsaid
+                    _add(unsaid, address, loss)
+
+    def _encode(self, saying: list[Losses]) -> tuple[list[bytes], dict[str, list[Row]]]:
         """Return the records of the backlog, and by address where its frames will stand."""
-        records: list[bytes] = []
+        records = [_say(losses) for losses in saying]
         rows: dict[str, list[Row]] = {}
-        at = self._end
-        if saying:
-            records.append(encode_record(RecordKind.LOSS, msgspec.json.encode(saying)))
-            at += len(records[0])
+        at = self._end + sum(map(len, records))
+        notes: Came = {}
         for item in self._backlog:
             if isinstance(item, Arrival):
                 record = encode_frame(item.frame)
                 row = entry(item.header, at, at + len(record))
                 rows.setdefault(item.frame.address, []).append(row)
+                if item.flags:
+                    came.note(notes, item.frame.address, item.header, item.flags)
             else:
                 record = encode_catalogue(*item)
             records.append(record)
             at += len(record)
+        if notes:
+            records.append(encode_record(RecordKind.CAME, came.encode(notes)))
         return records, rows
 
     def _written(self, data: bytes, rows: dict[str, list[Row]]) -> None:
@@ -379,6 +435,11 @@ class OpenJournal:
         for losses in (self._lost, self._unsaid):
             _add(losses, arrival.frame.address, Loss(1, at_ns, at_ns))
 
+    def _spare(self, arrival: Arrival) -> None:
+        at_ns = arrival.header.bus_ns
+        for losses in (self._spared, self._spared_unsaid):
+            _add(losses, arrival.frame.address, Loss(1, at_ns, at_ns, VIDEO_FIRST))
+
 
 def _end(file: File, end: int, last: bytes = b"") -> None:
     """Force a journal down with an END record; without it, it only looks like one that was cut."""
@@ -387,8 +448,12 @@ def _end(file: File, end: int, last: bytes = b"") -> None:
     file.sync()
 
 
-def _add(losses: dict[str, Loss], address: str, more: Loss) -> None:
-    loss = losses.setdefault(address, Loss(0, more.first_ns, more.last_ns))
+def _say(losses: Losses) -> bytes:
+    return encode_record(RecordKind.LOSS, msgspec.json.encode(losses))
+
+
+def _add(losses: Losses, address: str, more: Loss) -> None:
+    loss = losses.setdefault(address, Loss(0, more.first_ns, more.last_ns, more.why))
     loss.count += more.count
     loss.first_ns = min(loss.first_ns, more.first_ns)
     loss.last_ns = max(loss.last_ns, more.last_ns)

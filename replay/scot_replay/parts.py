@@ -14,6 +14,8 @@ from scot.channel import Catalogue
 from scot.codec import Frame, Header, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
+from scot_replay import came
+from scot_replay.came import Came
 from scot_replay.disk import File, OpenFile
 from scot_replay.index import ChannelIndex, Entries, Row, Span, span
 from scot_replay.journal import (
@@ -41,7 +43,9 @@ class Part(Protocol):
             image.
         catalogues: bus time and version, ascending; the first was true when the part began.
         damage: lines that say what of the file cannot be read; empty when it is whole.
-        losses: what could not be written then: by address ``count``, ``first_ns``, ``last_ns``.
+        losses: what was not written then: by address ``count``, ``first_ns``, ``last_ns``, and
+            ``why`` where it is not that the disk refused it.
+        came: which samples were asked back, and which came late.
     """
 
     number: int
@@ -50,6 +54,7 @@ class Part(Protocol):
     catalogues: list[tuple[int, Catalogue]]
     damage: list[str]
     losses: list[dict[str, Any]]
+    came: list[Came]
 
     def addresses(self) -> list[str]:
         """Channels with samples in this part."""
@@ -95,6 +100,7 @@ class JournalPart:
         self.damage: list[str] = []
         self.manifest: Manifest | None = None
         self.losses: list[dict[str, Any]] = []
+        self.came: list[Came] = []
         self._index: dict[str, ChannelIndex] = {}
         self._file: File | None = file
 
@@ -161,6 +167,8 @@ class JournalPart:
             self.manifest = parse_manifest(bytes(record.body), self.path.name)
         elif record.kind == RecordKind.LOSS:
             self.losses.append(msgspec.json.decode(record.body))
+        elif record.kind == RecordKind.CAME:
+            self.came.append(came.decode(record.body))
 
     def add(self, address: str, rows: list[Row]) -> None:
         """Make frames visible that now lie in the file; of one thread only."""

@@ -22,12 +22,14 @@ from scot.clock import machine
 from scot.errors import RecordingError
 from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
+from scot.sample import Flags
 from scot_replay.digest import in_digest
 from scot_replay.holder import Holder
 from scot_replay.index import Seen
 from scot_replay.layout import (
     Manifest,
     directory_name,
+    hold,
     iso_utc,
     list_parts,
     read_manifest,
@@ -35,7 +37,7 @@ from scot_replay.layout import (
 )
 from scot_replay.parts import JournalPart, Part
 from scot_replay.recording import open_parts
-from scot_replay.sealing import Sealing
+from scot_replay.sealing import Sealing, seal_left
 from scot_replay.segment import ChunkCache
 from scot_replay.vigil import Vigil
 from scot_replay.writer import Arrival, JournalWriter
@@ -46,6 +48,8 @@ LOOK_S = 0.5
 QUIET_NS = 300_000_000
 LAST_NS = 2_000_000_000
 SEAL_AT_END_S = 6.0
+_ON_TIME = Flags(0)
+_BACKFILLED = int(Flags.BACKFILLED)
 
 
 async def serve(service: Service) -> None:
@@ -62,10 +66,11 @@ async def serve(service: Service) -> None:
     try:
         await recorder.join()
         service.ready(recording=str(recorder.directory))
-        watch = asyncio.create_task(recorder.watch())
+        work = [asyncio.create_task(task) for task in (recorder.watch(), recorder.tidy())]
         await service.stopping.wait()
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
     finally:
         await recorder.end()
 
@@ -84,6 +89,7 @@ class Recorder:
         self._seen = Seen({})
         self._last_ns = 0
         self._sealing: Sealing
+        self._held: int | None = None
         self._writer: JournalWriter | None = None
 
     # -- beginning
@@ -111,6 +117,7 @@ class Recorder:
         self._sealing = Sealing(self.directory, self.cache)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._held = hold(self.directory)
             write_manifest(self.directory, self.manifest)
             loop = asyncio.get_running_loop()
             self._writer = JournalWriter(
@@ -121,11 +128,25 @@ class Recorder:
                 lambda part: _tell(loop, self._sealing, part),
                 number + 1,
             )
+            self._seal_earlier()
         except OSError as error:
             raise RecordingError(
                 f"cannot record into {self.directory}: {error.strerror}; choose another directory "
                 "with --record or [recorder] directory"
             ) from None
+
+    def _seal_earlier(self) -> None:
+        """Seal what our earlier life left: it stays readable meanwhile."""
+        left = [part for part in self._earlier if isinstance(part, JournalPart)]
+        self._earlier = tuple(part for part in self._earlier if part not in left)
+        for part in left:
+            self._sealing.add(part)
+
+    async def tidy(self) -> None:
+        """Seal what earlier recordings beside this one left unsealed: crashes, hasty ends."""
+        if not self.service.options.get("directory"):
+            async for line in seal_left(self.directory.parent):
+                log.warning("%s", line)
 
     def _session(self) -> str:
         """Return what tells this room from the next that has the same name."""
@@ -175,10 +196,10 @@ class Recorder:
                 f"{self.directory} already holds a recording of {since}; name a new directory"
             )
         _, parts, damage = open_parts(self.directory, self.cache)
-        self._earlier = tuple(parts)
         for line in damage:
             log.warning("%s", line)
-        self._seen = Holder(self._earlier).seen()
+        self._seen = Holder(parts).seen()
+        self._earlier = tuple(parts)
         return numbers[-1]
 
     async def join(self) -> None:
@@ -198,7 +219,8 @@ class Recorder:
             return
         if any(in_digest(delivery.frame.address) for delivery in batch):
             self._last_ns = machine.monotonic_ns()
-        arrivals = [Arrival(d.frame, d.header, d.channel.kind) for d in batch]
+        now_ns = self.connection.clock.now()
+        arrivals = [Arrival(d.frame, d.header, d.channel.kind, _how(d, now_ns)) for d in batch]
         if self._seen:
             seen = self._seen.has
             arrivals = [
@@ -258,6 +280,16 @@ class Recorder:
                 log.error("cannot finish %s: %s", self.directory, error.strerror)
         self._sealing.add(last)
         await self._sealing.finish(SEAL_AT_END_S)
+        if self._held is not None:
+            os.close(self._held)
+
+
+def _how(delivery: Delivery, now_ns: int) -> Flags:
+    """Say whether a sample was asked back, or came after a screen had to call its channel stale."""
+    if delivery.flags.value & _BACKFILLED:  # the flag's own & takes eight times as long
+        return Flags.BACKFILLED
+    late = now_ns - delivery.header.bus_ns > delivery.channel.stale_after_s * 1e9
+    return Flags.LATE if late else _ON_TIME
 
 
 def _tell(loop: asyncio.AbstractEventLoop, sealing: Sealing, part: JournalPart) -> None:

@@ -22,6 +22,8 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError, ScotError
 from scot.sample import Flags
 from scot_replay import segment as names
+from scot_replay.came import encode as encode_came
+from scot_replay.came import gather
 from scot_replay.layout import Manifest, journal_path, segment_path, sync_directory
 from scot_replay.messages import Carrier, carrier, utc_ns
 from scot_replay.parts import JournalPart, newest_catalogue
@@ -88,6 +90,8 @@ def verify(journal: JournalPart, segment: names.SegmentPart) -> None:
     for what in ("state", "catalogues", "losses"):
         if getattr(segment, what) != getattr(journal, what):
             raise RecordingError(f"{segment.path}: its {what} differ; the journal was kept")
+    if gather(segment.came) != gather(journal.came):
+        raise RecordingError(f"{segment.path}: says otherwise what came late; the journal was kept")
 
 
 def write_segment(journal: JournalPart, out: Any) -> None:
@@ -142,6 +146,11 @@ def _write_head(writer: Writer, journal: JournalPart) -> None:
     for losses in journal.losses:
         said = {address: msgspec.json.encode(loss).decode() for address, loss in losses.items()}
         writer.add_metadata(names.LOSS, said)
+    if journal.damage:
+        lines = {str(number): line for number, line in enumerate(journal.damage)}
+        writer.add_metadata(names.DAMAGE, lines)
+    if came := gather(journal.came):
+        writer.add_attachment(0, 0, names.CAME, "application/json", encode_came(came))
     catalogues = msgspec.msgpack.encode(journal.catalogues)
     writer.add_attachment(0, 0, names.CATALOGUES, "application/msgpack", catalogues)
     state = msgspec.msgpack.encode(list(journal.state.values()))

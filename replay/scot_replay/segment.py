@@ -31,6 +31,8 @@ from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.codec import Frame, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
+from scot_replay import came
+from scot_replay.came import Came
 from scot_replay.index import ENTRY, Span, span
 from scot_replay.layout import FORMAT, Manifest, NewerVersionError
 from scot_replay.messages import Carrier, carrier
@@ -38,7 +40,9 @@ from scot_replay.parts import Int64s
 
 CHANNEL_KEY = "scot.channel"
 SEGMENT, CATALOGUE, LOSS = "scot.segment", "scot.catalogue", "scot.loss"  # metadata
+DAMAGE = "scot.damage"  # metadata: what of the journal could not be read when it was sealed
 CATALOGUES, STATE, SPANS = "scot.catalogues", "scot.state", "scot.spans"  # attachments
+CAME = "scot.came"  # attachment
 CACHE_BYTES = 96 << 20
 
 _RECORD = struct.Struct("<BQ")
@@ -110,6 +114,7 @@ class SegmentPart:
         self.catalogues: list[tuple[int, Catalogue]] = []
         self.damage: list[str] = []
         self.losses: list[dict[str, Any]] = []
+        self.came: list[Came] = []
         self.manifest: Manifest | None = None
         self._cache = cache or ChunkCache()
         self._spans: dict[str, Span] | None = None
@@ -188,6 +193,8 @@ class SegmentPart:
             self.losses.append(
                 {address: msgspec.json.decode(loss) for address, loss in metadata.metadata.items()}
             )
+        elif metadata.name == DAMAGE:
+            self.damage += metadata.metadata.values()
 
     def _take_attachment(self, attachment: records.Attachment) -> None:
         if attachment.name == STATE:
@@ -197,6 +204,8 @@ class SegmentPart:
             self.catalogues = msgspec.msgpack.decode(
                 attachment.data, type=list[tuple[int, Catalogue]]
             )
+        elif attachment.name == CAME:
+            self.came = [came.decode(attachment.data)]
         elif attachment.name == SPANS:
             self._spans = msgspec.json.decode(attachment.data, type=dict[str, Span])
 

@@ -11,11 +11,11 @@ from scot.channel import Alarm, Device, Lifecycle, Sensitivity
 from scot.errors import ScotError
 from scot.health.fields import LISTENING, RECORDER, declare
 from scot.sample import AlarmValue, Flags, Sample
+from scot_replay.budget import WARN_LEFT_S
 from scot_replay.writer import Facts
 
 NAME = "recorder"
 LABEL = {"en": "Recorder", "ja": "記録装置"}
-WARN_LEFT_S = 600.0
 LITTLE_DISK = 256 << 20
 ALARMS = Alarm(
     "alarms",
@@ -28,6 +28,7 @@ TEXTS = {
     "disk-failing": {"en": "Recorder cannot write", "ja": "記録装置 書込み不可"},
     "disk-filling": {"en": "Recorder disk nearly full", "ja": "記録装置 残量わずか"},
     "samples-lost": {"en": "Recorder lost samples", "ja": "記録装置 データ欠落"},
+    "video-spared": {"en": "Video not recorded: disk full", "ja": "映像記録停止 残量不足"},
     "not-sealed": {"en": "Recorder keeps a journal unsealed", "ja": "記録装置 封緘失敗"},
 }
 
@@ -62,8 +63,9 @@ class Vigil:
     async def look(self, facts: Facts, sealing: str, waiting: int) -> None:
         """Take the writer's facts, why sealing failed (or ""), and how many journals wait."""
         lost = sum(loss.count for loss in facts.lost.values())
-        state = Lifecycle.DEGRADED if facts.trouble else Lifecycle.RUNNING
-        reason = facts.trouble or sealing
+        spared = "video is not recorded: the disk is nearly full" if facts.sparing else ""
+        state = Lifecycle.DEGRADED if facts.trouble or facts.sparing else Lifecycle.RUNNING
+        reason = facts.trouble or spared or sealing
         self._connection.counters[NAME] = {
             "state": state.value,
             "reason": reason,
@@ -74,12 +76,14 @@ class Vigil:
             "waiting_bytes": facts.waiting_bytes,
             "lost": lost,
             "lost_by_channel": msgspec.to_builtins(facts.lost),
+            "spared": sum(loss.count for loss in facts.spared.values()),
             "disk_left_bytes": facts.disk_left_bytes,
             "disk_left_s": left_s(facts),
             "sealing": waiting,
         }
         self._alarm("disk-failing", "Hi", bool(facts.trouble))
         self._alarm("disk-filling", "Me", filling(facts))
+        self._alarm("video-spared", "Me", facts.sparing)
         self._alarm("samples-lost", "Hi", lost > 0, value=float(lost))
         self._alarm("not-sealed", "Lo", bool(sealing))
         if (state, reason) != self._state:
@@ -110,10 +114,11 @@ class Vigil:
 
 
 def left_s(facts: Facts) -> float | None:
-    """Return how long the disk lasts at the present rate; None when it cannot be said."""
-    if facts.disk_left_bytes < 0 or facts.bytes_per_s <= 0:
+    """Return how long the disk lasts at the present rate, video included; None when unknown."""
+    rate = max(facts.bytes_per_s, facts.offered_per_s)
+    if facts.disk_left_bytes < 0 or rate <= 0:
         return None
-    return round(facts.disk_left_bytes / facts.bytes_per_s, 1)
+    return round(facts.disk_left_bytes / rate, 1)
 
 
 def filling(facts: Facts) -> bool:

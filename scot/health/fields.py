@@ -71,6 +71,7 @@ RECORDER: dict[str, _Field] = {
     "bytes_hz": ("By/s", "written, rate", "書込み速度"),
     "waiting_bytes": ("By", "not yet written", "書込み待ち"),
     "lost": ("{sample}", "could not be written", "記録できず"),
+    "spared": ("{sample}", "pictures not recorded, so that signals are", "未記録の映像"),
     "disk_left_bytes": ("By", "disk left", "残量"),
     "disk_left_s": ("s", "disk left at the present rate", "残り時間"),
     "segment": ("{journal}", "number of the open journal", "記録中の番号"),

@@ -155,6 +155,7 @@ class RecorderNode(Member):
         now_ns = self.crystal.read()
         self.journal.flush(now_ns)
         self.journal.rotate(now_ns)
+        self.journal.measure(now_ns)
         self._judge_disk(self.journal)
         self.world.after(round(FLUSH_S * S), self.life, self._flush)
 
@@ -208,7 +209,7 @@ class RecorderNode(Member):
             self.journal = None
 
     def _count_lost(self, journal: OpenJournal) -> None:
-        for address, loss in journal.facts().lost.items():
+        for address, loss in _stated(journal).items():
             self.lost[address] = self.lost.get(address, 0) + loss.count
 
     def _ended(self, power: bool) -> None:
@@ -224,7 +225,7 @@ class RecorderNode(Member):
             raise BrokenPromiseError(
                 f"{name}: of {safe.end} B that were said to be safe some went with the power"
             )
-        self._check_loss(POWER_NS if power else KILLED_NS, self.journal.facts().lost)
+        self._check_loss(POWER_NS if power else KILLED_NS, _stated(self.journal))
         self.kept, self.journal = self.held(), None
 
     def _check_loss(self, limit_ns: int, stated: dict[str, Loss]) -> None:
@@ -267,3 +268,17 @@ class RecorderNode(Member):
             for address in part.addresses():
                 for frame in part.read(address, 0, len(part.times(address))):
                     self.truth.place(Frame(*frame), "the disk gave back")
+
+
+def _stated(journal: OpenJournal) -> dict[str, Loss]:
+    """Return what the recorder says it did not write: refused by the disk, or video spared."""
+    facts = journal.facts()
+    stated = dict(facts.lost)
+    for address, more in facts.spared.items():
+        loss = stated.get(address, more)
+        stated[address] = Loss(
+            more.count + (loss.count if address in facts.lost else 0),
+            min(loss.first_ns, more.first_ns),
+            max(loss.last_ns, more.last_ns),
+        )
+    return stated
