@@ -45,11 +45,9 @@ docs:  ## the documentation, in docs/_build/html
 	@$(PYTHON) -m tools.set_up test docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-bench:  ## the figures of benchmarks/, on a quiet machine
-	@$(PYTHON) -m tools.set_up test
-	@for script in benchmarks/[a-z]*.py; do \
-	  echo "== $$script"; $(BIN)/python "$$script" || failed=1; \
-	done; exit $${failed:-0}
+bench:  ## the figures of benchmarks/ beside their peers, on a quiet machine; make bench ARGS=latency
+	@$(PYTHON) -m tools.set_up test bench
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 wheel:  ## the package and its bill of materials, in dist/
 	@$(PYTHON) -m tools.set_up test

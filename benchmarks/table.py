@@ -59,6 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ratio: median of the runs' ratios; None without a peer.
         low, high: the least and the highest of what the limit is about: ratio, else ours.
         limit: None: for information only.
+        target, kept: of a script that judges by itself: its target as text, and whether it is met.
         runs: how many.
         note: anything else; of what was not measured, what to install.
     """
@@ -72,6 +73,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     low: float | None = None
     high: float | None = None
     limit: Limit | None = None
+    target: str = ""
+    kept: bool | None = None
     runs: int = 0
     note: str = ""
 
@@ -80,6 +83,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return met, missed, not measured, or nothing where no limit is."""
         if self.ours is None:
             return "not measured"
+        if self.kept is not None:
+            return "met" if self.kept else "missed"
         if self.limit is None:
             return ""
         figure = self.ratio if self.limit.of == "ratio" else self.ours
@@ -247,7 +252,7 @@ def cells(row: Row) -> list[str]:
         "" if row.peer is None and not row.beside else number(row.peer),
         "" if row.ratio is None else number(row.ratio),
         spread,
-        "" if row.limit is None else row.limit.text(row.unit),
+        row.target if row.limit is None else row.limit.text(row.unit),
         row.verdict + (f" ({row.note})" if row.note else ""),
     ]
 

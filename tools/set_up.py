@@ -4,6 +4,7 @@
     python3 -m tools.set_up test            and what the checks and tests need
     python3 -m tools.set_up test browser    and a Chromium, with what drives it
     python3 -m tools.set_up test docs       and what the documentation needs
+    python3 -m tools.set_up test bench      and the peers of the benchmarks
 
 Needs Python 3.11 or newer with `venv`, and nothing else. What was installed is noted in
 `.venv/scot-setup.json` with a digest of `pyproject.toml`: only a change there installs again.
@@ -25,7 +26,7 @@ from tools.chromium import NoBrowserError, find_or_install
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "scot-setup.json"
-EXTRAS = {"test": "dev", "browser": "dev", "docs": "docs"}
+EXTRAS = {"test": "dev", "browser": "dev", "docs": "docs", "bench": "bench"}
 OLDEST = (3, 11)
 
 
@@ -36,7 +37,7 @@ class SetUpError(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Set up for the named purposes; return 0, or 1 after one line that names the fix."""
     parser = argparse.ArgumentParser(prog="set_up", description="Make .venv hold what is needed.")
-    parser.add_argument("purpose", nargs="*", help="test, browser, docs: beside running SCOT")
+    parser.add_argument("purpose", nargs="*", help=f"beside running SCOT: {', '.join(EXTRAS)}")
     purposes = parser.parse_args(arguments).purpose
     unknown = set(purposes) - set(EXTRAS)
     if unknown:

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import throughput
 from benchmarks.peers.buses import PEERS
-from benchmarks.peers.programs import install
+from benchmarks.peers.programs import install, see_ros
 from benchmarks.peers.run import poured, spoken
 from benchmarks.table import Limit, Result, Row, alone, compare, finish, here, unmeasured
 
@@ -218,6 +218,8 @@ def main() -> int:
         say(line)
     absent = {bus: needs for bus in arguments.peers if (needs := PEERS[bus].absent())}
     here_are = [bus for bus in arguments.peers if bus not in absent]
+    if "ros2" in here_are:
+        see_ros()
     what, rounds, seconds = arguments.what, arguments.rounds, arguments.seconds
     results = []
     if not what or "latency" in what:

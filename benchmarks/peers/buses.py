@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+from array import array
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from benchmarks.peers.programs import find, running
+from benchmarks.latency import streams
+from benchmarks.peers.programs import find, ros_packages, running
 from scot.room import free_ports
 
 Where = dict[str, Any]
@@ -23,6 +25,9 @@ Take = Callable[[str, Any], None]
 PREFIX = "or1/device/"
 EVERY_MS = 50
 UNBOUNDED = 1 << 30
+DEPTH = 8192
+NAMES = ("hello", "block", *(s.channel.name for _, group in streams(False) for s in group))
+"""What one publisher speaks of, for a bus where each needs a topic of its own."""
 
 
 class Sender(Protocol):
@@ -398,6 +403,62 @@ class Dds(Bus):
                         take(got.name, bytes(got.data))
 
 
+class Ros2(Bus):
+    """rclpy over Fast DDS: reliable, one topic a name, on this host only."""
+
+    name = "ROS 2"
+
+    def absent(self) -> str:
+        """Say so when it is not there."""
+        return "" if ros_packages() is not None else "ros-rclpy in an environment of its own"
+
+    def _node(self, where: Where) -> tuple[Any, Any, Any]:
+        import sys
+
+        sys.path.append(str(ros_packages()))
+        os.environ["ROS_DOMAIN_ID"] = str(where["ports"][0] % 100)
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        os.environ["ROS_LOG_DIR"] = where["folder"]
+        rclpy = importlib.import_module("rclpy")
+        message = importlib.import_module("std_msgs.msg").UInt8MultiArray
+        rclpy.init()
+        return rclpy, rclpy.create_node(f"node{os.getpid()}"), message
+
+    @contextmanager
+    def serve(self, folder: Path) -> Iterator[Where]:
+        """It has no broker."""
+        yield {"ports": free_ports(1), "folder": str(folder)}
+
+    @contextmanager
+    def sending(self, where: Where, number: int = 0) -> Iterator[Sender]:
+        """Make a publisher for each name."""
+        _, node, message = self._node(where)
+        topics = {name: node.create_publisher(message, PREFIX + name, DEPTH) for name in NAMES}
+
+        class Publishing:
+            def send(self, name: str, data: bytes) -> None:
+                topics[name].publish(message(data=array("B", data)))
+
+            def flush(self) -> None:
+                """It sends at once."""
+
+        yield Publishing()
+
+    def receive(self, where: Where, take: Take, stopped: Callable[[], bool]) -> None:
+        """Spin a node that listens to every name."""
+        rclpy, node, message = self._node(where)
+
+        def listen(name: str) -> None:
+            node.create_subscription(message, PREFIX + name, lambda m: take(name, m.data), DEPTH)
+
+        for name in NAMES:
+            listen(name)
+        executor = rclpy.executors.SingleThreadedExecutor()
+        executor.add_node(node)
+        while not stopped():
+            executor.spin_once(timeout_sec=EVERY_MS / 1e3)
+
+
 class Nats(Bus):
     """nats-server and nats-py; the harness speaks to it from the event loop.
 
@@ -470,4 +531,5 @@ PEERS: dict[str, Bus] = {
     "redis": Redis(),
     "zenoh": Zenoh(),
     "dds": Dds(),
+    "ros2": Ros2(),
 }

@@ -9,8 +9,8 @@ from cyclonedds.idl.types import sequence, uint8
 
 
 @dataclass
-class Message(IdlStruct, typename="scot.Message"):
+class Message(IdlStruct, typename="scot.Message"):  # type: ignore[misc, call-arg]
     """A name and bytes."""
 
     name: str
-    data: sequence[uint8]  # type: ignore[type-arg]
+    data: sequence[uint8]

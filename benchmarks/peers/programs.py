@@ -20,6 +20,9 @@ from scot.clock import machine
 PACKAGES = {"mosquitto": "mosquitto", "redis-server": "redis-server"}
 """Program to Debian package."""
 UNPACKED = Path(sys.prefix) / "peers"
+ROS = UNPACKED / "ros"
+"""An environment of its own: its wheels start Python anew when they find themselves loaded."""
+ROS_WHEELS = ("ros-rclpy", "ros-std-msgs", "ros-rmw-fastrtps-cpp", "ros-fastdds", "numpy")
 READY_S = 10.0
 
 
@@ -63,7 +66,37 @@ def install() -> list[str]:
             why = unpack(package)
             if why or find(program) is None:
                 missing.append(f"{program}: {why or 'not in its package'}")
+    if ros_packages() is None:
+        why = _install_ros()
+        if why:
+            missing.append(f"ROS 2: {why}")
     return missing
+
+
+def _install_ros() -> str:
+    """Make ROS 2's environment; return why not, or nothing."""
+    make = [sys.executable, "-m", "venv", str(ROS)]
+    fill = [str(ROS / "bin" / "pip"), "install", "--quiet", *ROS_WHEELS]
+    for command in (make, fill):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            shutil.rmtree(ROS, ignore_errors=True)
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            return lines[-1] if lines else f"{command[0]} failed"
+    return ""
+
+
+def ros_packages() -> Path | None:
+    """Return where rclpy is, or None."""
+    return next(iter(ROS.glob("lib/python*/site-packages/rclpy/..")), None)
+
+
+def see_ros() -> None:
+    """Let processes that are started from now on load ROS 2's libraries."""
+    folders = [ROS / "lib", *ROS.glob("lib/python*/site-packages/ros_*.libs")]
+    known = os.environ.get("LD_LIBRARY_PATH", "")
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, folders), known]).strip(os.pathsep)
+    os.environ["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] = "1"
 
 
 @contextmanager
