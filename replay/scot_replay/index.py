@@ -27,6 +27,12 @@ ENTRY = np.dtype(
 )
 Row = tuple[int, int, int, int, int, bool]
 Entries = NDArray[Any]
+Pair = tuple[int, int]
+
+MAX_STEPS = 20
+BACK_NS = 100_000_000  # less is jitter
+AHEAD_NS = 1_000_000_000
+REGULAR = 16  # distances, before a rate is believed
 
 
 class ChannelIndex:
@@ -78,13 +84,21 @@ class Span(msgspec.Struct):
         runs: by epoch (its number as text, for JSON): first and last seq of each stretch without
             a hole, ascending.
         keys: bus times of keyframes, for video.
+        times: by epoch, for each of `runs`: bus time of its first and last sample; empty in a
+            segment of before there were any.
+        doubled: samples with the number of another one, at another time.
+        steps: where time jumps from one seq to the next: bus time before it, and by how much
+            (ns); at most `MAX_STEPS`.
     """
 
     count: int
     first_ns: int
     last_ns: int
-    runs: dict[str, list[tuple[int, int]]]
+    runs: dict[str, list[Pair]]
     keys: list[int] = []
+    times: dict[str, list[Pair]] = {}
+    doubled: int = 0
+    steps: list[Pair] = []
 
     @property
     def missing(self) -> list[tuple[int, int, int]]:
@@ -95,43 +109,88 @@ class Span(msgspec.Struct):
                 holes.append((int(epoch), before + 1, after - 1))
         return holes
 
+    def timed(self, epoch: str) -> list[tuple[Pair, Pair]]:
+        """Return the runs of an epoch, each with the bus time of its first and last sample."""
+        whole = (self.first_ns, self.last_ns)
+        times = self.times.get(epoch) or [whole] * len(self.runs[epoch])
+        return list(zip(self.runs[epoch], times, strict=True))
+
 
 def span(entries: Entries) -> Span | None:
     """Return the span of the entries of one channel; None when there are none."""
     if not len(entries):
         return None
-    runs: dict[str, list[tuple[int, int]]] = {}
-    count = 0
+    bus_ns = entries["bus_ns"]
+    found = Span(0, int(bus_ns.min()), int(bus_ns.max()), {}, bus_ns[entries["key"]].tolist())
     for epoch in np.unique(entries["epoch"]):
-        seqs = np.unique(entries["seq"][entries["epoch"] == epoch])
-        count += len(seqs)
+        mine = entries[entries["epoch"] == epoch]
+        seqs, first = np.unique(mine["seq"], return_index=True)
+        at = mine["bus_ns"][first]
+        found.count += len(seqs)
+        found.doubled += len(mine) - len(seqs)
         breaks = np.flatnonzero(np.diff(seqs) != 1)
-        firsts = seqs[np.concatenate(([0], breaks + 1))]
-        lasts = seqs[np.concatenate((breaks, [len(seqs) - 1]))]
-        runs[str(epoch)] = list(zip(firsts.tolist(), lasts.tolist(), strict=True))
-    times = entries["bus_ns"]
-    keys = times[entries["key"]].tolist()
-    return Span(count, int(times.min()), int(times.max()), runs, keys)
+        starts, ends = np.concatenate(([0], breaks + 1)), np.concatenate((breaks, [len(seqs) - 1]))
+        for into, values in ((found.runs, seqs), (found.times, at)):
+            pairs = zip(values[starts].tolist(), values[ends].tolist(), strict=True)
+            into[str(epoch)] = list(pairs)
+        found.steps += _steps(seqs, at)
+    del found.steps[MAX_STEPS:]
+    return found
+
+
+def _steps(seqs: Entries, at: Entries) -> list[Pair]:
+    """Return where times of consecutive seqs go back, or jump ahead of a regular rate."""
+    if len(seqs) < 2:
+        return []
+    apart = np.diff(at)
+    step = np.where(apart < -BACK_NS, apart, 0)
+    usual = int(np.median(apart))
+    regular = len(apart) >= REGULAR and np.mean(np.abs(apart - usual) <= usual / 2) > 0.9
+    if regular and usual > 0:
+        ahead = (np.diff(seqs) == 1) & (apart > usual + AHEAD_NS)
+        step = np.where(step | ahead, apart - usual, 0)
+    places = np.flatnonzero(step)[:MAX_STEPS]
+    return list(zip(at[places].tolist(), step[places].tolist(), strict=True))
 
 
 def join(spans: Iterable[Span]) -> Span | None:
     """Return the span of all of them together; a sample that is in two counts once."""
-    joined: Span | None = None
-    for one in spans:
-        if joined is None:
-            joined = msgspec.structs.replace(one, runs={k: list(v) for k, v in one.runs.items()})
-            continue
-        joined.first_ns = min(joined.first_ns, one.first_ns)
-        joined.last_ns = max(joined.last_ns, one.last_ns)
-        for epoch, runs in one.runs.items():
-            joined.runs.setdefault(epoch, []).extend(runs)
-    if joined is not None:
-        joined.runs = {epoch: _merge(runs) for epoch, runs in sorted(
-            joined.runs.items(), key=lambda item: int(item[0])
-        )}  # fmt: skip
-        joined.count = sum(b - a + 1 for runs in joined.runs.values() for a, b in runs)
-        joined.keys = []
+    known = list(spans)
+    if not known:
+        return None
+    joined = Span(
+        0,
+        min(one.first_ns for one in known),
+        max(one.last_ns for one in known),
+        {},
+        doubled=sum(one.doubled for one in known),
+    )
+    joined.steps = [step for one in known for step in one.steps]
+    for epoch in sorted({epoch for one in known for epoch in one.runs}, key=int):
+        timed = [pair for one in known if epoch in one.runs for pair in one.timed(epoch)]
+        joined.runs[epoch], joined.times[epoch], steps = _merge(timed)
+        joined.steps += steps
+    joined.steps = sorted(set(joined.steps))[:MAX_STEPS]
+    joined.count = sum(b - a + 1 for runs in joined.runs.values() for a, b in runs)
     return joined
+
+
+def _merge(timed: list[tuple[Pair, Pair]]) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Return runs that meet or overlap as one, their times, and where time goes back between."""
+    runs: list[Pair] = []
+    times: list[Pair] = []
+    steps: list[Pair] = []
+    for (first, last), (first_ns, last_ns) in sorted(timed):
+        if runs and first <= runs[-1][1] + 1:
+            if first == runs[-1][1] + 1 and first_ns < times[-1][1] - BACK_NS:
+                steps.append((times[-1][1], first_ns - times[-1][1]))
+            if last > runs[-1][1]:
+                runs[-1] = (runs[-1][0], last)
+                times[-1] = (times[-1][0], last_ns)
+        else:
+            runs.append((first, last))
+            times.append((first_ns, last_ns))
+    return runs, times, steps
 
 
 class Seen:
@@ -153,13 +212,3 @@ class Seen:
         runs = span.runs.get(str(epoch), []) if span is not None else []
         place = bisect_right(runs, seq, key=lambda run: run[0])
         return bool(place) and seq <= runs[place - 1][1]
-
-
-def _merge(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for first, last in sorted(runs):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return merged

@@ -14,6 +14,7 @@ from scot.history import HistoryReply, HistoryRequest
 from scot.recording import Gap, Recorded
 from scot.sample import Sample
 from scot.timeline import Moment, thin
+from scot_replay.completeness import Account, report
 from scot_replay.digest import Digest, in_digest
 from scot_replay.holder import Found, Holder
 from scot_replay.layout import (
@@ -154,6 +155,15 @@ class DirectoryRecording:
         if self.manifest.finished_ns is None:
             lines.append("it was never finished in order: still recording, or the recorder died")
         return [*self._opened_with, *lines]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Journals and segments, in order."""
+        return self._holder.parts
+
+    def completeness(self) -> dict[str, Account]:
+        """Return, by address, what was expected, came, was asked back, came late, was lost."""
+        return report(self.parts, self.catalogue)
 
     @property
     def duration_s(self) -> float:

@@ -50,7 +50,11 @@ def test_info_for_people_names_what_is_damaged(
     assert run(["info", str(recording)]) == 0
     said = capsys.readouterr().out
     assert "or1/monitor/hr" in said
-    assert "2 missing" in said
+    assert f"{len(FRAMES)} samples of {len(FRAMES) + 2} expected" in said
+    assert (
+        "lost: or1/monitor/hr: 2 between 2026-11-18T11:06:03.000Z and 2026-11-18T11:06:06.000Z: "
+        "never came" in said
+    )
     assert "damage: journal-2.scotj: cut short" in said
 
 
