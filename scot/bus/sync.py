@@ -17,14 +17,14 @@ import logging
 import os
 import random
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import zmq
 
 from scot.bus.client import Client, Effect, Listen, Publish, read_reply
 from scot.bus.keys import Link
 from scot.bus.readiness import Readiness
+from scot.bus.samples import Samples
 from scot.bus.session import Answered, Send
 from scot.bus.socket import (
     CONTROL_BYTES,
@@ -36,13 +36,13 @@ from scot.bus.socket import (
     send_frames,
     subscriber,
 )
-from scot.bus.subscriber import Delivery, Sink, Subscription
+from scot.bus.subscriber import Sink, Subscription
 from scot.channel import Catalogue, Channel, Device
 from scot.clock.clock import Clock
 from scot.clock.probe import ZMQ
 from scot.clock.prober import Prober
 from scot.codec import Frame, Header, read_header, write
-from scot.errors import BusError, BusTimeoutError, CodecError, RemoteProtocolError
+from scot.errors import BusError, BusTimeoutError, RemoteProtocolError
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Sample
 
@@ -53,52 +53,6 @@ KEEP_S = 0.05  # how often the background looks whether the caller is away
 TURN_S = 0.1
 STUCK_S = 1.0
 HEALTH_NS = 1_000_000_000
-MAX_WAITING = 100_000
-
-
-class Samples(Iterator[Sample]):
-    """Samples as they come; `next` waits for one.
-
-    Attributes:
-        dropped: samples that nobody took while more than `MAX_WAITING` came; the oldest go.
-        malformed: samples whose payload was not of their channel's kind.
-    """
-
-    def __init__(self, connection: Connection, timeout_s: float | None) -> None:
-        self.dropped = 0
-        self.malformed = 0
-        self._connection = connection
-        self._timeout_s = timeout_s
-        self._waiting: deque[Delivery] = deque(maxlen=MAX_WAITING)
-        self._closed = False
-
-    def handle(self, batch: Sequence[Delivery]) -> None:
-        """Take deliveries (as a sink)."""
-        self.dropped += max(0, len(self._waiting) + len(batch) - MAX_WAITING)
-        self._waiting.extend(batch)
-
-    def close(self) -> None:
-        """End the iteration once what has come is taken (as a sink)."""
-        self._closed = True
-
-    def __next__(self) -> Sample:
-        while True:
-            delivery = self._next()
-            try:
-                return delivery.sample()
-            except CodecError as error:
-                self.malformed += 1
-                log.info("%s", error)
-
-    def _next(self) -> Delivery:
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            if not self._closed:
-                self._connection.wait(lambda: bool(self._waiting) or self._closed, self._timeout_s)
-        if not self._waiting:
-            raise StopIteration
-        return self._waiting.popleft()
 
 
 class Connection:
@@ -218,6 +172,7 @@ class Connection:
         timeout_s: float | None = None,
         fill: bool = True,
         from_start: bool = False,
+        newest: bool = False,
     ) -> Samples:
         """Return samples as they come, decoded; what is missing is asked back and comes late.
 
@@ -226,10 +181,12 @@ class Connection:
             timeout_s: end the iteration after so long without a sample; None waits for ever.
             fill: ask back gaps of signals.
             from_start: ask back what was published before we came, as far as it is held.
+            newest: of each channel only the newest sample at the moment when it is taken, and
+                nothing is asked back: for a program that is slower than a device.
         """
-        samples = Samples(self, timeout_s)
+        samples = Samples(self, timeout_s, newest)
         wanted = prefixes or (f"{self.workspace}/",)
-        self.subscribe(wanted, samples, fill=fill, from_start=from_start)
+        self.subscribe(wanted, samples, fill=fill and not newest, from_start=from_start)
         return samples
 
     def subscribe(
@@ -294,6 +251,17 @@ class Connection:
             with self._lock:
                 self._turn(left_s)
         return True
+
+    def look(self) -> None:
+        """Take all that has come, without waiting.
+
+        Raises:
+            BusError: the connection is closed.
+        """
+        if self._closing.is_set():
+            raise BusError("the connection is closed")
+        with self._lock:
+            self._turn(0)
 
     def _keep(self) -> None:
         """Do the caller's work while it is away."""

@@ -79,6 +79,19 @@ def test_what_one_script_publishes_another_iterates_in_order(
     assert monitor.connection.drained(10.0)
 
 
+def test_who_is_slower_than_a_device_gets_the_newest_sample_not_the_oldest(
+    monitor: Monitor, console: Connection
+) -> None:
+    every = console.samples("or1/monitor/hr", timeout_s=10.0, from_start=True)
+    newest = console.samples("or1/monitor/hr", timeout_s=10.0, newest=True)
+    monitor.say(500)
+    assert sorted(take(every, 500)) == list(range(500))  # all have come, whoever looks
+    assert next(newest).seq == 499
+    assert newest.dropped > 0
+    monitor.say(1)
+    assert take(newest, 1) == [500]
+
+
 def test_an_iteration_ends_after_so_long_a_silence(monitor: Monitor, console: Connection) -> None:
     samples = console.samples("or1/monitor/hr", timeout_s=3.0, from_start=True)
     monitor.say(3)
