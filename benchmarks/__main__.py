@@ -53,6 +53,7 @@ SCRIPTS: dict[str, Script] = {
     "frames": Script("Raw 1080p pictures to programs on the host", ["benchmarks.frames"], 3),
     "peers-latency": Script("", ["benchmarks.peers", "latency"], 13),
     "peers-flat": Script("", ["benchmarks.peers", "flat"], 6),
+    "slow-viewer": Script("", ["benchmarks.slow_viewer"], 4),
     "attacks": Script("What an attack costs honest peers", ["benchmarks.attacks"], 5),
     "revocation": Script("A key that is revoked", ["benchmarks.revocation"], 1),
     "clocks": Script("Simulated clocks on simulated links", ["benchmarks.clocks"], 3),

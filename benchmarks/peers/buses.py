@@ -92,8 +92,11 @@ class Proxy(Bus):
         import multiprocessing as mp
 
         where = {"ports": free_ports(2)}
-        process = mp.get_context("spawn").Process(target=_proxy, args=(where,), daemon=True)
+        here, there = mp.Pipe()
+        process = mp.get_context("spawn").Process(target=_proxy, args=(where, there), daemon=True)
         process.start()
+        there.close()
+        here.recv()
         try:
             yield where
         finally:
@@ -143,7 +146,7 @@ class Proxy(Bus):
                     return
 
 
-def _proxy(where: Where) -> None:
+def _proxy(where: Where, pipe: Any) -> None:
     import zmq
 
     with (
@@ -155,6 +158,7 @@ def _proxy(where: Where) -> None:
             sock.setsockopt(zmq.SNDHWM, 0)
             sock.setsockopt(zmq.RCVHWM, 0)
             sock.bind(f"tcp://127.0.0.1:{port}")
+        pipe.send("ready")
         zmq.proxy(xsub, xpub)
 
 

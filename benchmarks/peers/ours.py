@@ -15,6 +15,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.peers.load import (
+    PACKET_HZ,
     PACKETS,
     RAW_BYTES,
     STAMP,
@@ -37,13 +38,14 @@ from scot.host import settle
 from scot.provider import DeviceContext, NoOptions
 from scot.ring import Ring, RingFrame, RingReader
 from scot.room import free_ports
+from scot.sample import Flags
 
 RAW = Event("raw", rate_hz=30.0)
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Path]:
-    """Run a room's broker with a device, a camera and a console; yield the folder of its keys."""
+def serve(folder: Path, more: Sequence[Grant] = ()) -> Iterator[Path]:
+    """Run a room's broker with a device, a camera, a console and `more`; yield its keys' folder."""
     devices = ("device", "camera")
     grants = [
         *(
@@ -51,6 +53,7 @@ def serve(folder: Path) -> Iterator[Path]:
             for name in devices
         ),
         Grant(name="console", subscribe=["or1/"]),
+        *more,
     ]
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     issue(folder, "127.0.0.1", ports, "or1", grants)
@@ -154,7 +157,7 @@ def camera(pipe: Pipe, state: Path, kind: str, seconds: float) -> None:
         ring, pixels = Ring(RAW_BYTES), np.full(RAW_BYTES, 90, np.uint8)
         pipe.send("ready")
         start_ns: int = await asyncio.to_thread(pipe.recv)
-        skipped = 0
+        skipped, sent = 0, dict.fromkeys(channels, 0)
         for at_ns, name, size in pictures(kind, seconds + WARM_S):
             if machine.monotonic_ns() - start_ns - at_ns > 40_000_000:
                 skipped += 1
@@ -168,7 +171,11 @@ def camera(pipe: Pipe, state: Path, kind: str, seconds: float) -> None:
                 connection.publish(sample, RAW)
             else:
                 channel = channels[name]
-                sample = device.sample(channel, bytes(size), source_ns=now_ns, base="host")
+                opens = Flags.KEYFRAME if sent[name] % PACKET_HZ == 0 else Flags(0)
+                sent[name] += 1
+                sample = device.sample(
+                    channel, bytes(size), source_ns=now_ns, base="host", flags=opens
+                )
                 connection.publish(sample, channel)
         await asyncio.to_thread(pipe.recv)
         pipe.send(skipped)
