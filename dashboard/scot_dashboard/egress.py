@@ -16,8 +16,8 @@ import msgspec
 from scot.channel import Catalogue, Channel, Device, Kind
 from scot.codec import Frame
 from scot.errors import UNREADABLE, CodecError
+from scot.names import Names
 from scot.sample import AnnotationValue
-from scot_dashboard.names import Names
 from scot_dashboard.roles import Role, Verb, identified, may
 
 if TYPE_CHECKING:

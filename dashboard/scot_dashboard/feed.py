@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from scot.channel import Catalogue, Kind, Sensitivity
 from scot.errors import CodecError
+from scot.names import Names
 from scot.sample import AlarmValue, AnnotationValue, Flags
 from scot_dashboard.egress import Cases, Egress
-from scot_dashboard.names import Names
 from scot_dashboard.outbox import Batch, Item, Outbox, policy
 from scot_dashboard.roles import Role
 from scot_dashboard.wire import entry

@@ -43,6 +43,8 @@ class Manifest(msgspec.Struct, kw_only=True):
         started, finished: the same as UTC, for people.
         scot: release that wrote it.
         session: tells the run of the room from others; a recorder that restarts goes on in it.
+        origin: what it was made from (``clip``, ``import of EDF+``); empty for what was recorded.
+        origin_head: root of that recording's ledger, hexadecimal; empty when it has none.
     """
 
     format: int = FORMAT
@@ -54,6 +56,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     finished: str | None = None
     scot: str = __version__
     session: str = ""
+    origin: str = ""
+    origin_head: str = ""
 
 
 @dataclass

@@ -123,6 +123,7 @@ class OpenJournal:
         number: of the first journal.
         now_ns: monotonic, as everywhere here.
         hand: held around everything that `put` and `note` touch; they never wait for the disk.
+        state: what was true before the first journal.
 
     Attributes:
         max_waiting: bytes.
@@ -133,7 +134,7 @@ class OpenJournal:
         OSError: the first journal cannot be made.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         disk: Disk,
         manifest: Manifest,
@@ -143,6 +144,7 @@ class OpenJournal:
         number: int,
         now_ns: int,
         hand: AbstractContextManager[object] | None = None,
+        state: Sequence[Arrival] = (),
     ) -> None:
         self._disk = disk
         self._manifest = msgspec.json.encode(manifest)
@@ -168,6 +170,8 @@ class OpenJournal:
         self._unsafe: list[tuple[int, bytes]] = []
         self._again = False  # what is unsafe must be written again
         self._syncing: Safe | None = None
+        for arrival in state:
+            self._remember(arrival)
         self._begin(number, now_ns)
 
     # -- handing over

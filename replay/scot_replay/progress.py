@@ -41,3 +41,19 @@ def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
     finally:
         if shown is not None:
             shown.stop()
+
+
+@contextmanager
+def share(text: str) -> Iterator[Callable[[float], None]]:
+    """Give a function that is told how much is done, from 0 to 1."""
+    told = 0
+    with progress(text, 1000) as advance:
+
+        def at(done: float) -> None:
+            nonlocal told
+            now = round(1000 * done)
+            if now > told:
+                advance(now - told)
+                told = now
+
+        yield at

@@ -32,9 +32,9 @@ from scot.errors import (
     RecordingError,
     RemoteProtocolError,
 )
+from scot.names import Names
 from scot.testing import ManualClock
 from scot_dashboard import wire
-from scot_dashboard.names import Names
 from scot_devices.archive.record import open_record
 from scot_devices.openigtlink import protocol as openigtlink
 from scot_devices.sdc.mapping import Mapping

@@ -9,12 +9,12 @@ import pytest
 
 from scot.channel import Kind
 from scot.codec import encode, read_header
+from scot.names import Names
 from scot.sample import AnnotationValue
 from scot_dashboard import consult
 from scot_dashboard.consult import Consult
 from scot_dashboard.door import Door, Person, RefusedError, State
 from scot_dashboard.egress import Egress
-from scot_dashboard.names import Names
 from scot_dashboard.roles import Role
 from scot_dashboard.strokes import Stroke
 from scot_dashboard.wire import Seen

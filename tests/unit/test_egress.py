@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from scot.channel import Channel, Device, Kind, Lifecycle, Sensitivity
 from scot.codec import Frame
+from scot.names import WITHHELD, Names
 from scot.sample import AlarmValue, AnnotationValue
 from scot_dashboard.egress import Cases, Egress
-from scot_dashboard.names import WITHHELD, Names
 from scot_dashboard.roles import Role
 from tests.unit.gateway_room import PATIENT, alarm, catalogue, delivery, ecg, hr, note
 

@@ -15,12 +15,12 @@ from scot.bus.subscriber import Delivery
 from scot.channel import Event
 from scot.codec import encode, read_header
 from scot.command import COMMANDS
+from scot.names import Names
 from scot.sample import AlarmValue, Flags, Sample
 from scot.timestamp import ClockState, Timestamp
 from scot_dashboard.band import MAX_HOURS
 from scot_dashboard.egress import Egress
 from scot_dashboard.lanes import Activity, Lanes
-from scot_dashboard.names import Names
 from scot_dashboard.roles import Role
 from scot_dashboard.wire import LanesAsk
 from tests.unit.gateway_room import (
