@@ -147,11 +147,8 @@ def thin(samples: list[Sample], max_points: int) -> list[Sample]:
     Raises:
         ValueError: `max_points` is below 2.
     """
-    if max_points < 2:
-        raise ValueError(f"max_points is {max_points}; at least 2 can show a stretch")
     if not isinstance(samples[0].value, NumericValue):
-        picks = np.linspace(0, len(samples) - 1, max_points).round().astype(int)
-        return [samples[i] for i in picks]
+        return [samples[i] for i in picks(len(samples), None, max_points).tolist()]
     values: NDArray[np.float64] = np.array(
         [
             s.value.value
@@ -160,11 +157,30 @@ def thin(samples: list[Sample], max_points: int) -> list[Sample]:
             for s in samples
         ]
     )
+    return [samples[i] for i in picks(len(samples), values, max_points).tolist()]
+
+
+def picks(count: int, values: NDArray[np.float64] | None, max_points: int) -> NDArray[np.int64]:
+    """Return the places of at most `max_points` of `count` samples, ascending.
+
+    Args:
+        count: how many there are.
+        values: of numerics, NaN where there is none: the least and the greatest of each stretch
+            are among them. None for others, which are taken evenly.
+        max_points: how many may be taken.
+
+    Raises:
+        ValueError: `max_points` is below 2.
+    """
+    if max_points < 2:
+        raise ValueError(f"max_points is {max_points}; at least 2 can show a stretch")
+    if values is None:
+        return np.linspace(0, count - 1, max_points).round().astype(np.int64)
     chosen: list[int] = []
-    for part in np.array_split(np.arange(len(samples)), max(1, max_points // 2)):
+    for part in np.array_split(np.arange(count), max(1, max_points // 2)):
         inside = values[part]
         if np.isnan(inside).all():
             chosen.append(int(part[0]))
             continue
         chosen += sorted({int(part[np.nanargmin(inside)]), int(part[np.nanargmax(inside)])})
-    return [samples[i] for i in chosen]
+    return np.array(chosen, dtype=np.int64)

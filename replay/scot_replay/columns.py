@@ -12,26 +12,15 @@ from numpy.typing import NDArray
 
 from scot.channel import Channel, Kind
 from scot.errors import RecordingError
-from scot.sample import (
-    AlarmValue,
-    AnnotationValue,
-    Flags,
-    NumericValue,
-    PoseValue,
-    Validity,
-)
-from scot_replay.holder import Found
+from scot.sample import AlarmValue, AnnotationValue, Flags, Validity
+from scot_replay.rows import POSE, VALIDITIES, Rows
 
 Array = NDArray[Any]
 MAX_FILL = 100_000
 _INVALID = int(Flags.INVALID)
-_NO_VALUE = frozenset({Validity.INVALID, Validity.NOT_AVAILABLE})
-_POSE = ("x", "y", "z", "qx", "qy", "qz", "qw", "quality", "err_mm")
-_UNSEEN = (np.nan,) * 7
-_numeric = msgspec.msgpack.Decoder(NumericValue)
-_pose = msgspec.msgpack.Decoder(PoseValue)
-_alarm = msgspec.msgpack.Decoder(AlarmValue)
-_annotation = msgspec.msgpack.Decoder(AnnotationValue)
+_NO_VALUE = [VALIDITIES.index(v) for v in (Validity.INVALID, Validity.NOT_AVAILABLE)]
+_alarm = msgspec.json.Decoder(AlarmValue)
+_annotation = msgspec.json.Decoder(AnnotationValue)
 
 
 @dataclass(frozen=True)
@@ -60,32 +49,17 @@ class Columns:
         return int(self.absent.sum())
 
 
-def columns(found: Sequence[Found], channel: Channel) -> Columns:
-    """Return the columns of a channel's samples.
+def columns(rows: Rows, channel: Channel) -> Columns:
+    """Return the columns of a channel's rows.
 
     Raises:
-        RecordingError: the channel's kind has no columns, or a payload is not of its kind.
+        RecordingError: it is a waveform of no known rate.
     """
     if channel.kind is Kind.WAVEFORM:
-        return _waveform(found, channel)
-    times = np.fromiter((one.bus_ns for one in found), np.int64, len(found))
-    source, no_source = _source(found)
-    try:
-        values, units = _VALUES[channel.kind](found, channel)
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
-        raise RecordingError(f"{channel.name}: a sample is no {channel.kind}: {error}") from None
-    except KeyError:
-        raise RecordingError(
-            f"{channel.name} is of kind {channel.kind}, which has no columns; read it by `frames`"
-        ) from None
-    absent = np.zeros(len(found), bool)
-    return _fill(found, Columns(times, source, no_source, absent, values, units))
-
-
-def _source(found: Sequence[Found]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    readings = [one.header.source_ns for one in found]
-    none = np.fromiter((r is None for r in readings), np.bool_, len(readings))
-    return np.fromiter((r or 0 for r in readings), np.int64, len(readings)), none
+        return _waveform(rows, channel)
+    values, units = _VALUES[channel.kind](rows, channel)
+    absent = np.zeros(len(rows), bool)
+    return _fill(rows, Columns(rows.bus_ns, rows.source_ns, rows.no_source, absent, values, units))
 
 
 class _Holes(NamedTuple):
@@ -96,9 +70,8 @@ class _Holes(NamedTuple):
     counts: Array
 
 
-def _holes(found: Sequence[Found]) -> _Holes:
-    epochs = np.fromiter((one.epoch for one in found), np.int64, len(found))
-    seqs = np.fromiter((one.seq for one in found), np.int64, len(found))
+def _holes(rows: Rows) -> _Holes:
+    epochs, seqs = rows.epoch, rows.seq
     order = np.lexsort((seqs, epochs))  # bus times of one channel may be out of order
     same = epochs[order][1:] == epochs[order][:-1]
     missing = np.where(same, np.diff(seqs[order]) - 1, 0)
@@ -107,9 +80,9 @@ def _holes(found: Sequence[Found]) -> _Holes:
     return _Holes(order[places], order[places + 1], counts)
 
 
-def _fill(found: Sequence[Found], known: Columns) -> Columns:
+def _fill(rows: Rows, known: Columns) -> Columns:
     """Add the rows of missing samples, spread evenly between their neighbours."""
-    before, after, counts = _holes(found)
+    before, after, counts = _holes(rows)
     if not len(counts):
         return known
     step = np.concatenate([np.arange(1, n + 1) / (n + 1) for n in counts])
@@ -132,26 +105,22 @@ def _with_nothing(known: Columns, times: NDArray[np.int64]) -> Columns:
     return Columns(joined[order], source[order], no_source[order], absent, values, known.units)
 
 
-def _waveform(found: Sequence[Found], channel: Channel) -> Columns:
-    blocks = [np.frombuffer(one.frame.payload, dtype="<f4") for one in found]
-    lengths = np.array([len(block) for block in blocks], dtype=np.int64)
-    starts = np.fromiter((one.bus_ns for one in found), np.int64, len(found))
+def _waveform(rows: Rows, channel: Channel) -> Columns:
+    starts, lengths = rows.bus_ns, rows.values["length"]
     period_ns = _period_ns(channel, starts, lengths)
-    bad = np.array([bool(one.header.flags & _INVALID) for one in found], dtype=bool)
-    values = np.concatenate([*blocks, np.empty(0, "<f4")]).astype(np.float64)
-    values[np.repeat(bad, lengths)] = np.nan
+    values = rows.values["values"].astype(np.float64)
+    values[np.repeat(rows.flags & _INVALID != 0, lengths)] = np.nan
     within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     offset = np.rint(within * period_ns).astype(np.int64)
-    source, no_source = _source(found)
     known = Columns(
         np.repeat(starts, lengths) + offset,
-        np.repeat(source, lengths) + offset,
-        np.repeat(no_source, lengths),
+        np.repeat(rows.source_ns, lengths) + offset,
+        np.repeat(rows.no_source, lengths),
         np.zeros(len(values), bool),
         {"": values},
         {"": channel.unit},
     )
-    return _fill_waveform(found, known, starts, lengths, period_ns)
+    return _fill_waveform(rows, known, starts, lengths, period_ns)
 
 
 def _period_ns(channel: Channel, starts: Array, lengths: Array) -> float:
@@ -163,9 +132,9 @@ def _period_ns(channel: Channel, starts: Array, lengths: Array) -> float:
 
 
 def _fill_waveform(
-    found: Sequence[Found], known: Columns, starts: Array, lengths: Array, period_ns: float
+    rows: Rows, known: Columns, starts: Array, lengths: Array, period_ns: float
 ) -> Columns:
-    before, after, _ = _holes(found)
+    before, after, _ = _holes(rows)
     ends = starts[before] + np.rint(lengths[before] * period_ns).astype(np.int64)
     counts = np.rint((starts[after] - ends) / period_ns).astype(np.int64)
     counts = np.clip(counts, 0, MAX_FILL)
@@ -178,29 +147,23 @@ def _fill_waveform(
 Values = tuple[dict[str, Array], dict[str, str]]
 
 
-def _numerics(found: Sequence[Found], channel: Channel) -> Values:
-    values = np.full(len(found), np.nan)
-    for place, one in enumerate(found):
-        reading = _numeric.decode(one.frame.payload)
-        unusable = reading.validity in _NO_VALUE or one.header.flags & _INVALID
-        if reading.value is not None and not unusable:
-            values[place] = reading.value
-    return {"": values}, {"": channel.unit}
+def _numerics(rows: Rows, channel: Channel) -> Values:
+    unusable = np.isin(rows.values["validity"], _NO_VALUE) | (rows.flags & _INVALID != 0)
+    return {"": np.where(unusable, np.nan, rows.values["value"])}, {"": channel.unit}
 
 
-def _poses(found: Sequence[Found], channel: Channel) -> Values:
-    rows: list[tuple[float, ...]] = []
-    for one in found:
-        pose = _pose.decode(one.frame.payload)
-        quality = np.nan if pose.quality is None else pose.quality
-        if pose.visible and not one.header.flags & _INVALID:
-            err_mm = np.nan if pose.err_mm is None else pose.err_mm
-            rows.append((*pose.position_mm, *pose.orientation, quality, err_mm))
-        else:
-            rows.append((*_UNSEEN, quality, np.nan))
-    table = np.array(rows, dtype=np.float64).reshape(-1, len(_POSE))
-    units = {f".{name}": "mm" if name in {"x", "y", "z", "err_mm"} else "" for name in _POSE}
-    return {f".{name}": table[:, i] for i, name in enumerate(_POSE)}, units
+def _poses(rows: Rows, channel: Channel) -> Values:
+    unusable = ~rows.values["visible"] | (rows.flags & _INVALID != 0)
+    values: dict[str, Array] = {}
+    for name in POSE:
+        column = rows.values[name]
+        values[f".{name}"] = (
+            column
+            if name == "quality" or not unusable.any()
+            else np.where(unusable, np.nan, column)
+        )
+    units = {f".{name}": "mm" if name in {"x", "y", "z", "err_mm"} else "" for name in POSE}
+    return values, units
 
 
 def _objects(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Values:
@@ -211,23 +174,25 @@ def _objects(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Values:
     return values, dict.fromkeys(names, "")
 
 
-def _texts(found: Sequence[Found], channel: Channel) -> Values:
-    return _objects([{"": one.frame.payload.decode()} for one in found], [""])
+def _texts(rows: Rows, channel: Channel) -> Values:
+    return {"": rows.values["json"]}, {"": ""}
 
 
-def _events(found: Sequence[Found], channel: Channel) -> Values:
+def _events(rows: Rows, channel: Channel) -> Values:
     """Return events as JSON, and beside it each figure the channel declares (``attrs["fields"]``).
 
     ``.sent.ctl.samples_hz`` is a column of numbers; NaN where an event does not say it.
     """
-    decode, encode = msgspec.msgpack.decode, msgspec.json.encode
-    rows = [decode(one.frame.payload) for one in found]
-    values, units = _objects([{"": encode(row).decode()} for row in rows], [""])
+    words = rows.values["json"]
+    values: dict[str, Array] = {"": words}
+    units = {"": ""}
     fields = channel.attrs.get("fields")
-    for name, field in fields.items() if isinstance(fields, dict) else ():
+    wanted = fields if isinstance(fields, dict) else {}
+    read = [msgspec.json.decode(text) for text in words] if wanted else []
+    for name, field in wanted.items():
         if isinstance(field, dict):
             parts = str(name).split(".")
-            values[f".{name}"] = np.array([_figure(row, parts) for row in rows], dtype=np.float64)
+            values[f".{name}"] = np.array([_figure(row, parts) for row in read], dtype=np.float64)
             units[f".{name}"] = str(field.get("unit", ""))
     return values, units
 
@@ -238,12 +203,12 @@ def _figure(row: Any, parts: Sequence[str]) -> float:
     return float(row) if isinstance(row, int | float) else np.nan
 
 
-def _alarms(found: Sequence[Found], channel: Channel) -> Values:
-    rows = []
-    for one in found:
-        alarm = _alarm.decode(one.frame.payload)
+def _alarms(rows: Rows, channel: Channel) -> Values:
+    made = []
+    for words in rows.values["json"]:
+        alarm = _alarm.decode(words)
         text = alarm.text.get("en") or next(iter(alarm.text.values()), "")
-        rows.append(
+        made.append(
             {
                 ".id": alarm.id,
                 ".kind": alarm.kind,
@@ -257,14 +222,14 @@ def _alarms(found: Sequence[Found], channel: Channel) -> Values:
             }
         )
     names = (".id", ".kind", ".priority", ".present", ".presence", ".channel", ".text")
-    return _objects(rows, (*names, ".value", ".limit"))
+    return _objects(made, (*names, ".value", ".limit"))
 
 
-def _annotations(found: Sequence[Found], channel: Channel) -> Values:
-    rows = []
-    for one in found:
-        note = _annotation.decode(one.frame.payload)
-        rows.append(
+def _annotations(rows: Rows, channel: Channel) -> Values:
+    made = []
+    for words in rows.values["json"]:
+        note = _annotation.decode(words)
+        made.append(
             {
                 ".id": note.id,
                 ".channel": note.channel,
@@ -274,16 +239,16 @@ def _annotations(found: Sequence[Found], channel: Channel) -> Values:
                 ".text": note.text,
             }
         )
-    return _objects(rows, (".id", ".channel", ".at_ns", ".author", ".tool", ".text"))
+    return _objects(made, (".id", ".channel", ".at_ns", ".author", ".tool", ".text"))
 
 
-def _videos(found: Sequence[Found], channel: Channel) -> Values:
-    sizes = np.array([float(len(one.frame.payload)) for one in found])
-    keys = np.array([float(bool(one.header.flags & Flags.KEYFRAME)) for one in found])
+def _videos(rows: Rows, channel: Channel) -> Values:
+    sizes = rows.values["size"].astype(np.float64)
+    keys = (rows.flags & int(Flags.KEYFRAME) != 0).astype(np.float64)
     return {".size": sizes, ".keyframe": keys}, {".size": "By", ".keyframe": ""}
 
 
-_VALUES: dict[Kind, Callable[[Sequence[Found], Channel], Values]] = {
+_VALUES: dict[Kind, Callable[[Rows, Channel], Values]] = {
     Kind.NUMERIC: _numerics,
     Kind.POSE: _poses,
     Kind.TEXT: _texts,

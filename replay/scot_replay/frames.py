@@ -76,10 +76,8 @@ def to_pandas(
     for name in names:
         address = recording.resolve(name)
         channel = recording.channel(address)
-        found = recording.found(address, span)
-        if rate is not None:  # what was true when the grid begins
-            found = [*recording.found_at(address, span[0] - 1), *found]
-        read[name] = channel, columns(found, channel)
+        rows = recording.rows(address, span, before=rate is not None)
+        read[name] = channel, columns(rows, channel)
     if rate is None:
         ((name, (channel, known)),) = read.items()
         table = _native(name, known)

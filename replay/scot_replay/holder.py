@@ -7,33 +7,25 @@ directory; all three read the same parts in the same way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from scot.channel import Catalogue, Kind
-from scot.codec import Frame, Header, read_header
-from scot.errors import CodecError
+from scot.channel import Catalogue, Channel, Kind
+from scot.codec import Frame
 from scot.history import HistoryReply, HistoryRequest
+from scot_replay import rows as reading
+from scot_replay.found import Found, with_headers
 from scot_replay.index import Seen, Span, join
+from scot_replay.levels import WIDTHS_NS, Envelope, envelope
+from scot_replay.levels import join as join_levels
 from scot_replay.parts import Part, bounds, newest_catalogue
+from scot_replay.rows import Rows
 
 FIRST_WINDOW_NS = 1_000_000_000
 MAX_WINDOW_NS = 60_000_000_000
 SMALL_WINDOW = 256 << 10
 LARGE_WINDOW = 2 << 20
 AROUND = 64
-
-
-class Found(NamedTuple):
-    """One sample in order: by bus time, then address, epoch and seq."""
-
-    bus_ns: int
-    address: str
-    epoch: int
-    seq: int
-    header: Header
-    frame: Frame
 
 
 class Holder:
@@ -67,10 +59,10 @@ class Holder:
 
     def reach(self, addresses: Iterable[str]) -> tuple[int, int] | None:
         """Return bus time of the first and the last sample of some channels; None if none."""
-        held = [times for a in addresses for part in self.parts if len(times := part.times(a))]
+        held = [reach for a in addresses for part in self.parts if (reach := part.reach(a))]
         if not held:
             return None
-        return min(int(times[0]) for times in held), max(int(times[-1]) for times in held)
+        return min(first for first, _ in held), max(last for _, last in held)
 
     def span(self, address: str) -> Span | None:
         """Return which samples of a channel are held, over all parts."""
@@ -86,11 +78,11 @@ class Holder:
         wanted = list(addresses)
         for part in self.parts:
             for address in wanted:
-                times = part.times(address)
-                if not len(times) or times[0] >= to_ns or times[-1] < from_ns:
+                reach = part.reach(address)
+                if reach is None or reach[0] >= to_ns or reach[1] < from_ns:
                     continue
-                first, last = np.searchsorted(times, (from_ns, to_ns))
-                found += _found(address, part.read(address, int(first), int(last)))
+                first, last = np.searchsorted(part.times(address), (from_ns, to_ns))
+                found += with_headers(address, part.read(address, int(first), int(last)))
         found.sort(key=lambda one: one[:4])
         return [
             one for place, one in enumerate(found) if not place or one[:4] != found[place - 1][:4]
@@ -118,6 +110,42 @@ class Holder:
     def channel(self, address: str, from_ns: int, to_ns: int) -> list[Found]:
         """Return one channel's samples of [from_ns, to_ns) in order."""
         return self.window(from_ns, to_ns, [address])
+
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+        """Return one channel's samples of [from_ns, to_ns) as arrays, each once.
+
+        Raises:
+            RecordingError: the kind has no columns, or a payload is not of it.
+        """
+        parts = []
+        for part in self.parts:
+            reach = part.reach(address)
+            if reach is not None and reach[0] < to_ns and reach[1] >= from_ns:
+                parts.append(part.rows(address, kind, from_ns, to_ns))
+        return reading.join(kind, parts)
+
+    def envelope(
+        self, channel: Channel, address: str, width_ns: int, span: tuple[int, int]
+    ) -> Envelope:
+        """Return a numeric's or waveform's least and greatest values in stretches of one length.
+
+        A level that a segment keeps is used where its stretches make up whole ones.
+
+        Raises:
+            RecordingError: see `rows`.
+        """
+        kept = [w for w in reversed(WIDTHS_NS) if width_ns % w == 0]
+        made: list[Envelope] = []
+        for part in self.parts:
+            reach = part.reach(address)
+            if reach is None or reach[0] >= span[1] or reach[1] < span[0]:
+                continue
+            level = next((found for w in kept if (found := part.level(address, w))), None)
+            if level is None:
+                rows = part.rows(address, channel.kind, *span)
+                level = envelope(rows, channel, width_ns)
+            made.append(level.within(*span).coarser(width_ns))
+        return join_levels(made, width_ns)
 
     def at(self, bus_ns: int, address: str, kind: Kind | None) -> list[Found]:
         """Return the last sample at or before `bus_ns`; of video all from its last keyframe."""
@@ -155,7 +183,9 @@ class Holder:
                 near = _near(part, address, (epoch, first), (epoch, last))
                 held = [one for one in near if one.epoch == epoch and first <= one.seq <= last]
                 if len(held) < inside:  # out of order by more than we looked around
-                    everything = _found(address, part.read(address, 0, len(part.times(address))))
+                    everything = with_headers(
+                        address, part.read(address, 0, len(part.times(address)))
+                    )
                     held = [
                         one for one in everything if one.epoch == epoch and first <= one.seq <= last
                     ]
@@ -184,24 +214,14 @@ class Holder:
         return HistoryReply(frames=[one.frame for one in state], first_ns=first_ns)
 
 
-def _found(address: str, frames: Iterable[Frame]) -> list[Found]:
-    found: list[Found] = []
-    for frame in frames:
-        try:
-            header = read_header(frame)
-        except CodecError:
-            continue  # counted when the part was opened
-        found.append(Found(header.bus_ns, address, header.epoch, header.seq, header, frame))
-    return found
-
-
 def _last(part: Part, address: str, bus_ns: int) -> Found | None:
-    place = int(np.searchsorted(part.times(address), bus_ns, side="right"))
-    if place:
-        return next(iter(_found(address, part.read(address, place - 1, place))), None)
+    reach = part.reach(address)
+    if reach is not None and reach[0] <= bus_ns:
+        place = int(np.searchsorted(part.times(address), bus_ns, side="right"))
+        return next(iter(with_headers(address, part.read(address, place - 1, place))), None)
     before = part.state.get(address)
     if before is not None:
-        one = next(iter(_found(address, [before])), None)
+        one = next(iter(with_headers(address, [before])), None)
         if one is not None and one.bus_ns <= bus_ns:
             return one
     return None
@@ -215,7 +235,7 @@ def _near(part: Part, address: str, first: tuple[int, int], last: tuple[int, int
         low, high = 0, total
         while low < high:
             middle = (low + high) // 2
-            one = next(iter(_found(address, part.read(address, middle, middle + 1))), None)
+            one = next(iter(with_headers(address, part.read(address, middle, middle + 1))), None)
             if one is not None and (one.epoch, one.seq) < key:
                 low = middle + 1
             else:
@@ -223,7 +243,7 @@ def _near(part: Part, address: str, first: tuple[int, int], last: tuple[int, int
         return low
 
     start = max(0, place_of(first) - AROUND)
-    return _found(address, part.read(address, start, min(total, place_of(last) + 1 + AROUND)))
+    return with_headers(address, part.read(address, start, min(total, place_of(last) + 1 + AROUND)))
 
 
 def _bounded(found: Iterator[Found], max_bytes: int, first_ns: int | None) -> HistoryReply:

@@ -8,7 +8,7 @@ import msgspec
 
 from scot.codec import Frame, Header, read_header
 from scot.history import HistoryReply, HistoryRequest
-from scot_replay.holder import Found
+from scot_replay.found import Found
 
 if TYPE_CHECKING:
     from scot_replay.recording import DirectoryRecording

@@ -9,17 +9,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from scot.clock.busmap import BusMap
+from scot.clock.busmap import BEND_PPB, HOLDOVER_AFTER_NS, WARM_PPB, BusMap
 from scot.clock.refit import missing, recompute, refined
 from scot.clock.rows import ClockRow, read_row
 from scot.codec import Header
 from scot.errors import CodecError
 from scot.timestamp import ClockState
-from scot_replay.holder import Found, Holder
+from scot_replay.found import Found
+from scot_replay.holder import Holder
+from scot_replay.rows import NONE, Int64s, Rows
 
 
 class Sync(StrEnum):
@@ -53,6 +57,7 @@ class Maps:
         self.live: list[BusMap] = []
         self.new: list[BusMap] = []
         self.missing = 0
+        self._lines: tuple[NDArray[np.bool_], Lines, Lines] | None = None
 
     @property
     def differing(self) -> int:
@@ -83,6 +88,31 @@ class Maps:
             state=state,
         )
 
+    def moved_rows(self, rows: Rows) -> Rows:
+        """Return rows whose headers are what `moved` makes of each, in their new order."""
+        if not self.live or not len(rows):
+            return rows
+        places = np.searchsorted(self.from_ns, rows.bus_ns, side="right") - 1
+        places = np.maximum(places, 0)
+        if self._lines is None:
+            pairs = zip(self.live, self.new, strict=True)
+            differ = np.array([a != b for a, b in pairs], dtype=np.bool_)
+            self._lines = differ, Lines(self.live), Lines(self.new)
+        differ, live, new = self._lines
+        local_ns = live.local(places, rows.bus_ns)
+        was, now = live.stamp(places, local_ns), new.stamp(places, local_ns)
+        one_way = rows.state == int(ClockState.ONE_WAY)
+        fresh = {
+            "bus_ns": rows.bus_ns + now.bus_ns - was.bus_ns,
+            "bound_ns": _changed_rows(rows.bound_ns, was.bound_ns, now.bound_ns),
+            "err_ns": _changed_rows(rows.err_ns, was.err_ns, now.err_ns),
+            "state": np.where(one_way, rows.state, now.state).astype(np.uint8),
+        }
+        moves = differ[places]
+        fixed = rows.fixed()
+        fixed |= {name: np.where(moves, new, fixed[name]) for name, new in fresh.items()}
+        return Rows(rows.kind, **fixed, values=rows.values).in_order()
+
     def shift_ns(self, bus_ns: int) -> int:
         """Return by how much a stamp at `bus_ns` moves."""
         place = max(0, bisect_right(self.from_ns, bus_ns) - 1)
@@ -112,6 +142,64 @@ def _changed(recorded: int | None, was: int | None, now: int | None) -> int | No
     if recorded is None or was is None or now is None:
         return recorded if recorded is None or now is not None else None
     return max(0, recorded + now - was)
+
+
+class _Stamps(NamedTuple):
+    """Timestamps as arrays; an error that is not known is `NONE`."""
+
+    bus_ns: Int64s
+    bound_ns: Int64s
+    err_ns: Int64s
+    state: Int64s
+
+
+class Lines:
+    """Many maps as arrays; gives to the ns what `BusMap` does, for spans below 2**53 ns."""
+
+    def __init__(self, maps: Sequence[BusMap]) -> None:
+        def column(name: str) -> Int64s:
+            found = (getattr(one, name) for one in maps)
+            return np.array([NONE if value is None else int(value) for value in found], np.int64)
+
+        self._local_ns, self._bus_ns = column("local_ns"), column("bus_ns")
+        self._rate = np.array([one.rate for one in maps], np.float64)
+        self._bound_ns, self._err_ns = column("bound_ns"), column("err_ns")
+        self._state, self._drift, self._bend = (
+            column("state"),
+            column("drift_ppb"),
+            column("err_ppb"),
+        )
+
+    def local(self, places: Int64s, bus_ns: Int64s) -> Int64s:
+        """Return the local readings at bus times, each by the map at its place."""
+        since = (bus_ns - self._bus_ns[places]) / self._rate[places]
+        return self._local_ns[places] + np.rint(since).astype(np.int64)
+
+    def stamp(self, places: Int64s, local_ns: Int64s) -> _Stamps:
+        """Return the timestamps of local readings."""
+        since_ns = local_ns - self._local_ns[places]
+        turned = np.rint(since_ns * (self._rate[places] - 1.0)).astype(np.int64)
+        age_ns = np.abs(since_ns)
+        state = self._state[places]
+        old = (state == int(ClockState.LOCKED)) & (age_ns > HOLDOVER_AFTER_NS)
+        bound_ns, err_ns = self._bound_ns[places], self._err_ns[places]
+        drift = self._drift[places]
+        wider = -(-age_ns * drift // 1_000_000_000)
+        bend_ppb = np.minimum(age_ns * BEND_PPB // 2_000_000_000, WARM_PPB)
+        likely = age_ns * np.minimum(drift, self._bend[places] + bend_ppb) // 1_000_000_000
+        return _Stamps(
+            self._bus_ns[places] + since_ns + turned,
+            np.where(bound_ns == NONE, NONE, bound_ns + wider),
+            np.where(err_ns == NONE, NONE, err_ns + likely),
+            np.where(old, int(ClockState.HOLDOVER), state),
+        )
+
+
+def _changed_rows(recorded: Int64s, was: Int64s, now: Int64s) -> Int64s:
+    """Return what `_changed` does, of arrays."""
+    fresh = np.where(now == NONE, NONE, np.maximum(0, recorded + now - was))
+    fresh = np.where((was == NONE) & (now != NONE), recorded, fresh)
+    return np.where(recorded == NONE, NONE, fresh)
 
 
 def read_rows(holder: Holder, workspace: str) -> tuple[list[int], list[ClockRow], int]:

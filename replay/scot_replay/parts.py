@@ -10,13 +10,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scot.channel import Catalogue
+from scot.channel import Catalogue, Kind
 from scot.codec import Frame, Header, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
 from scot_replay import came
+from scot_replay import rows as reading
 from scot_replay.came import Came
 from scot_replay.disk import File, OpenFile
+from scot_replay.found import with_headers
 from scot_replay.index import ChannelIndex, Entries, Row, Span, span
 from scot_replay.journal import (
     JournalReader,
@@ -28,6 +30,8 @@ from scot_replay.journal import (
     read_record,
 )
 from scot_replay.layout import Manifest, parse_manifest
+from scot_replay.levels import Envelope
+from scot_replay.rows import Rows
 
 Int64s = NDArray[np.int64]
 _KEYFRAME = int(Flags.KEYFRAME)  # the flag's own & takes eight times as long
@@ -65,14 +69,34 @@ class Part(Protocol):
     def read(self, address: str, first: int, last: int) -> list[Frame]:
         """Return the frames at places [first, last) of `times`."""
 
+    def reach(self, address: str) -> tuple[int, int] | None:
+        """Bus time of a channel's first and last sample; None if it has none."""
+
     def span(self, address: str) -> Span | None:
         """Which samples of a channel this part holds."""
 
     def keyframes(self, address: str) -> Int64s:
         """Bus times at which decoding of a video can start, ascending."""
 
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+        """Return a channel's samples of [from_ns, to_ns) as arrays.
+
+        Raises:
+            RecordingError: the kind has no columns, or a payload is not of it.
+        """
+
+    def level(self, address: str, width_ns: int) -> Envelope | None:
+        """Return least and greatest values in stretches of one length, if they are kept."""
+
     def close(self) -> None:
         """Give the file back."""
+
+
+def rows_of(part: Part, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+    """Return what `Part.rows` does, from the frames."""
+    first, last = np.searchsorted(part.times(address), (from_ns, to_ns))
+    found = with_headers(address, part.read(address, int(first), int(last)))
+    return reading.of(found, kind).in_order()
 
 
 def bounds(part: Part) -> tuple[int, int] | None:
@@ -208,6 +232,11 @@ class JournalPart:
             raise RecordingError(f"{self.path} was closed; open the recording again")
         return self._file
 
+    def reach(self, address: str) -> tuple[int, int] | None:
+        """Bus time of a channel's first and last sample; None if it has none."""
+        times = self.times(address)
+        return (int(times[0]), int(times[-1])) if len(times) else None
+
     def span(self, address: str) -> Span | None:
         """Which samples of a channel this part holds."""
         return span(self.entries(address))
@@ -217,6 +246,14 @@ class JournalPart:
         entries = self.entries(address)
         times: Int64s = entries["bus_ns"][entries["key"]]
         return times
+
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+        """Return a channel's samples of [from_ns, to_ns) as arrays; raises as `Part.rows`."""
+        return rows_of(self, address, kind, from_ns, to_ns)
+
+    def level(self, address: str, width_ns: int) -> Envelope | None:
+        """Return nothing: a journal keeps no levels."""
+        return None
 
     def close(self) -> None:
         """Give the file back."""

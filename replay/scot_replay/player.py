@@ -23,7 +23,7 @@ from scot.codec import Frame
 from scot.errors import ClockError, ConfigError
 from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
-from scot_replay.holder import Found
+from scot_replay.found import Found
 from scot_replay.laps import Lap
 from scot_replay.maps import Sync
 from scot_replay.recording import DirectoryRecording, open_recording

@@ -16,7 +16,7 @@ from scot.channel import BULK, Catalogue, Channel, Device, Event, Kind, Lifecycl
 from scot.errors import BusTimeoutError
 from scot.sample import Flags, Sample
 from scot_replay.digest import Digest
-from scot_replay.holder import Found
+from scot_replay.found import Found
 from scot_replay.player import AHEAD, device_changes, published
 from scot_replay.recording import DirectoryRecording
 

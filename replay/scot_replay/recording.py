@@ -13,10 +13,11 @@ from scot.errors import CodecError, RecordingError
 from scot.history import HistoryReply, HistoryRequest
 from scot.recording import Gap, Recorded
 from scot.sample import Sample
-from scot.timeline import Moment, thin
+from scot.timeline import Moment, picks, thin
 from scot_replay.completeness import Account, report
 from scot_replay.digest import Digest, in_digest
-from scot_replay.holder import Found, Holder
+from scot_replay.found import Found
+from scot_replay.holder import Holder
 from scot_replay.layout import (
     Manifest,
     NewerVersionError,
@@ -25,9 +26,11 @@ from scot_replay.layout import (
     read_manifest,
     segment_path,
 )
+from scot_replay.levels import LEVELLED, Envelope, width_for
 from scot_replay.maps import Sync
 from scot_replay.parts import JournalPart, Part
 from scot_replay.resync import ResyncedHolder
+from scot_replay.rows import SAMPLED, Rows, join, of
 from scot_replay.segment import ChunkCache, SegmentPart
 
 if TYPE_CHECKING:
@@ -239,11 +242,46 @@ class DirectoryRecording:
         """
         found: dict[str, list[Sample]] = {}
         for address in self._wanted(addresses):
+            if max_points is not None and self.channel(address).kind in SAMPLED:
+                found[address] = self._thinned(address, from_ns, to_ns, max_points)
+                continue
             samples = self._samples(address, self._holder.channel(address, from_ns, to_ns))
             if max_points is not None and len(samples) > max_points:
                 samples = thin(samples, max_points)
             found[address] = samples
         return found
+
+    def _thinned(self, address: str, from_ns: int, to_ns: int, max_points: int) -> list[Sample]:
+        try:
+            rows = self.rows(address, (from_ns, to_ns))
+        except RecordingError:  # some payload is not of its kind: leave that one out
+            samples = self._samples(address, self._holder.channel(address, from_ns, to_ns))
+            return thin(samples, max_points) if len(samples) > max_points else samples
+        if len(rows) > max_points:
+            values = rows.values["value"] if rows.kind is Kind.NUMERIC else None
+            rows = rows.take(picks(len(rows), values, max_points))
+        return rows.samples(address)
+
+    def envelope(self, name: str, from_ns: int, to_ns: int, max_points: int = 2_000) -> Envelope:
+        """Return the least and the greatest value of each stretch of a numeric or a waveform.
+
+        Four hours of a waveform cost a few hundred rows of the segments' levels.
+
+        Args:
+            name: of the channel.
+            from_ns: bus time, inclusive.
+            to_ns: bus time, exclusive.
+            max_points: stretches at most.
+
+        Raises:
+            RecordingError: it is no numeric and no waveform.
+        """
+        address = self.resolve(name)
+        channel = self.channel(address)
+        if channel.kind not in LEVELLED:
+            raise RecordingError(f"{name} is of kind {channel.kind}; it has no least value")
+        width_ns = width_for(to_ns - from_ns, max_points - 1)
+        return self._holder.envelope(channel, address, width_ns, (from_ns, to_ns))
 
     def align(
         self, addresses: Iterable[str], times_ns: Sequence[int], tolerance_ns: int
@@ -268,6 +306,25 @@ class DirectoryRecording:
     def found_at(self, address: str, bus_ns: int) -> list[Found]:
         """Return one channel's last frame at or before `bus_ns`, or nothing."""
         return self._holder.at(bus_ns, address, None)
+
+    def rows(
+        self, address: str, between: tuple[int, int] | None = None, before: bool = False
+    ) -> Rows:
+        """Return one channel's samples as arrays.
+
+        Args:
+            address: whole.
+            between: from inclusive, to exclusive, bus ns; all when None.
+            before: with the last one before them, which was true when they begin.
+
+        Raises:
+            RecordingError: its kind has no columns, or a payload is not of its kind.
+        """
+        from_ns, to_ns = between or (self.first_ns, self.last_ns + 1)
+        kind = self.channel(address).kind
+        found = self._holder.rows(address, kind, from_ns, to_ns)
+        last = self.found_at(address, from_ns - 1) if before else []
+        return join(kind, [of(last, kind), found]) if last else found
 
     def frames(
         self,

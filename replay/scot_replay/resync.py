@@ -15,14 +15,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scot.channel import Kind
+from scot.channel import Channel, Kind
 from scot.clock.rows import publisher_of
 from scot.codec import Frame
 from scot.sample import Flags
-from scot_replay.holder import Found, Holder
+from scot_replay.found import Found
+from scot_replay.holder import Holder
 from scot_replay.index import Span
+from scot_replay.levels import Envelope, envelope
 from scot_replay.maps import Maps, Sync, derive, read_rows
 from scot_replay.parts import Part
+from scot_replay.rows import Rows
 
 OWN = "room"  # the broker's clock is bus time: it never moves
 
@@ -91,6 +94,24 @@ class ResyncedHolder(Holder):
         most = self._reach_ns(wanted)
         found = self._raw(wanted, from_ns - most, to_ns + most)
         return [one for one in found if from_ns <= one.bus_ns < to_ns] if most else found
+
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+        """Return one channel's samples of [from_ns, to_ns) as arrays; raises as `Holder.rows`."""
+        maps = self.maps_of(_device(address))
+        if maps is None:
+            return super().rows(address, kind, from_ns, to_ns)
+        most = self._reach_ns([address])
+        found = super().rows(address, kind, from_ns - most, to_ns + most)
+        return maps.moved_rows(found).within(from_ns, to_ns)
+
+    def envelope(
+        self, channel: Channel, address: str, width_ns: int, span: tuple[int, int]
+    ) -> Envelope:
+        """Return least and greatest values; see `Holder.envelope`."""
+        if not self._reach_ns([address]):
+            return super().envelope(channel, address, width_ns, span)
+        rows = self.rows(address, channel.kind, *span)
+        return envelope(rows, channel, width_ns)
 
     def at(self, bus_ns: int, address: str, kind: Kind | None) -> list[Found]:
         """Return the last sample at or before `bus_ns`; of video all from its last keyframe."""

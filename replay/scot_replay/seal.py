@@ -22,6 +22,7 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError, ScotError
 from scot.sample import Flags
 from scot_replay import segment as names
+from scot_replay.beside import make
 from scot_replay.came import encode as encode_came
 from scot_replay.came import gather
 from scot_replay.layout import Manifest, journal_path, segment_path, sync_directory
@@ -56,12 +57,14 @@ def seal(directory: Path, number: int) -> Path:
         verify(journal, names.SegmentPart(fresh, number))
         fresh.rename(target)
         sync_directory(directory)
+        journal.path.unlink()
+        with contextlib.suppress(OSError):  # without columns it is slower to read, nothing else
+            make(journal, target, journal.manifest or Manifest())
     except OSError as error:
         raise RecordingError(f"{target} cannot be written: {error.strerror}") from None
     finally:
         fresh.unlink(missing_ok=True)
         journal.close()
-    journal.path.unlink()
     return target
 
 

@@ -35,8 +35,11 @@ from scot_replay import came
 from scot_replay.came import Came
 from scot_replay.index import ENTRY, Span, span
 from scot_replay.layout import FORMAT, Manifest, NewerVersionError
+from scot_replay.levels import Envelope
 from scot_replay.messages import Carrier, carrier
-from scot_replay.parts import Int64s
+from scot_replay.parts import Int64s, rows_of
+from scot_replay.rows import Rows
+from scot_replay.sidecar import Beside, Index, catalogue_of
 
 CHANNEL_KEY = "scot.channel"
 SEGMENT, CATALOGUE, LOSS = "scot.segment", "scot.catalogue", "scot.loss"  # metadata
@@ -103,6 +106,10 @@ class SegmentPart:
         number: of the part.
         cache: shared with other segments of the same holder.
 
+    Attributes:
+        whole: the file was not cut short, as far as it was looked at.
+        beside: its index and columns; None when there are none to believe.
+
     Raises:
         RecordingError: it is no segment of ours, or of a newer version.
     """
@@ -124,7 +131,40 @@ class SegmentPart:
         self._kinds: dict[str, Kind] = {}
         self._places: dict[str, _Places] = {}
         self._bad: set[int] = set()
-        self._open()
+        self._data: mmap.mmap | None = None
+        self.whole = True
+        self._opening = threading.RLock()
+        self.beside = Beside.of(path, number)
+        if self.beside is None:
+            self._open()
+        else:
+            self._take_index(self.beside.index)
+        if self.manifest is None:
+            raise RecordingError(f"{self.path} is an MCAP file, but not a segment of SCOT's")
+
+    def _take_index(self, index: Index) -> None:
+        """Know what the segment holds without opening it."""
+        self._take_manifest(index.manifest)
+        self.state = {frame.address: frame for frame in index.state}
+        self.catalogues = [(at_ns, catalogue_of(packed)) for at_ns, packed in index.catalogues]
+        self.losses, self.damage = index.losses, list(index.damage)
+        self.came = [index.came] if index.came else []
+        self._spans, self._kinds = index.spans, index.kinds
+
+    def _opened(self) -> mmap.mmap:
+        """Return the file, opened at the first frame that is wanted from it.
+
+        Raises:
+            RecordingError: it cannot be read any more.
+        """
+        with self._opening:
+            if self._data is None:
+                self.losses, self.damage = [], []  # they are in the file, too
+                self._open()
+            data = self._data
+        if data is None:
+            raise RecordingError(f"{self.path} was closed; open the recording again")
+        return data
 
     def _open(self) -> None:
         try:
@@ -139,8 +179,6 @@ class SegmentPart:
             raise RecordingError(f"{self.path} cannot be read: {error}") from None
         except McapError as error:
             raise RecordingError(f"{self.path} is no MCAP file: {error}") from None
-        if self.manifest is None:
-            raise RecordingError(f"{self.path} is an MCAP file, but not a segment of SCOT's")
 
     def _read_summary(self, file: io.BufferedReader) -> None:
         reader = make_reader(file)
@@ -158,7 +196,8 @@ class SegmentPart:
 
     def _walk(self, file: io.BufferedReader) -> None:
         """Find what a file that was cut short still holds."""
-        whole = 0
+        self.whole = False
+        whole, size = 0, self.path.stat().st_size
         try:
             for record in StreamReader(file, emit_chunks=True).records:
                 if isinstance(record, records.Chunk):
@@ -170,7 +209,7 @@ class SegmentPart:
                 whole = file.tell()
         except _Damaged:
             self.damage.append(
-                f"{self.path.name}: cut short: of {len(self._data)} B the first {whole} B are "
+                f"{self.path.name}: cut short: of {size} B the first {whole} B are "
                 f"whole records, with {len(self._chunks)} chunks; the rest was left out"
             )
 
@@ -182,19 +221,21 @@ class SegmentPart:
 
     def _take_metadata(self, metadata: records.Metadata) -> None:
         if metadata.name == SEGMENT:
-            self.manifest = msgspec.convert(metadata.metadata, Manifest, strict=False)
-            if self.manifest.format > FORMAT:
-                raise NewerVersionError(
-                    f"{self.path} is of format {self.manifest.format}, this release reads up to "
-                    f"{FORMAT}; install a newer scot-bus"
-                )
-
+            self._take_manifest(msgspec.convert(metadata.metadata, Manifest, strict=False))
         elif metadata.name == LOSS:
             self.losses.append(
                 {address: msgspec.json.decode(loss) for address, loss in metadata.metadata.items()}
             )
         elif metadata.name == DAMAGE:
             self.damage += metadata.metadata.values()
+
+    def _take_manifest(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        if manifest.format > FORMAT:
+            raise NewerVersionError(
+                f"{self.path} is of format {manifest.format}, this release reads up to "
+                f"{FORMAT}; install a newer scot-bus"
+            )
 
     def _take_attachment(self, attachment: records.Attachment) -> None:
         if attachment.name == STATE:
@@ -224,6 +265,8 @@ class SegmentPart:
 
     def addresses(self) -> list[str]:
         """Channels with samples in this part."""
+        if self.beside is not None:
+            return list(self.beside.index.kinds)
         return [address for address in self._ids if len(self.times(address))]
 
     def times(self, address: str) -> Int64s:
@@ -236,7 +279,8 @@ class SegmentPart:
         What could not be read is named in `damage`.
         """
         places = self._find(address)
-        unpack = self._carriers[address].unpack if first < last else None
+        carry = self._carriers.get(address)
+        unpack = carry.unpack if carry is not None and first < last else None
         frames: list[Frame] = []
         chunk, data = -1, b""
         for number, offset in zip(
@@ -250,6 +294,14 @@ class SegmentPart:
             frames.append(unpack(data[offset + _MESSAGE_HEAD : offset + _RECORD.size + length]))
         return frames
 
+    def reach(self, address: str) -> tuple[int, int] | None:
+        """Bus time of a channel's first and last sample; None if it has none."""
+        if self._spans is not None:
+            found = self._spans.get(address)
+            return None if found is None else (found.first_ns, found.last_ns)
+        times = self.times(address)
+        return (int(times[0]), int(times[-1])) if len(times) else None
+
     def span(self, address: str) -> Span | None:
         """Which samples of a channel this part holds."""
         if self._spans is None:
@@ -261,13 +313,28 @@ class SegmentPart:
         found = self.span(address)
         return np.array([] if found is None else found.keys, dtype=np.int64)
 
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+        """Return a channel's samples of [from_ns, to_ns) as arrays; raises as `Part.rows`."""
+        if self.beside is not None and self._kinds.get(address) is kind:
+            rows = self.beside.rows(address, kind)
+            if rows is not None:
+                return rows.within(from_ns, to_ns)
+        return rows_of(self, address, kind, from_ns, to_ns)
+
+    def level(self, address: str, width_ns: int) -> Envelope | None:
+        """Return least and greatest values in stretches of one length, if they are kept."""
+        return None if self.beside is None else self.beside.level(address, width_ns)
+
     def close(self) -> None:
         """Give the file back."""
-        self._data.close()
+        with self._opening:
+            if self._data is not None:
+                self._data.close()
 
     def _find(self, address: str) -> _Places:
         places = self._places.get(address)
         if places is None:
+            self._opened()
             pieces = [
                 (number, entries)
                 for number, chunk in enumerate(self._chunks)
@@ -288,9 +355,10 @@ class SegmentPart:
         at = chunk.index_at.get(channel_id)
         if at is None:
             return np.empty((0, 2), dtype="<i8")
-        (length,) = struct.unpack_from("<I", self._data, at + _RECORD.size + 2)
+        file = self._opened()
+        (length,) = struct.unpack_from("<I", file, at + _RECORD.size + 2)
         start = at + _RECORD.size + 6
-        return np.frombuffer(self._data[start : start + length], dtype="<i8").reshape(-1, 2)
+        return np.frombuffer(file[start : start + length], dtype="<i8").reshape(-1, 2)
 
     def _chunk(self, number: int) -> bytes:
         """Return a chunk's content, checked; empty when it is broken."""
@@ -298,13 +366,14 @@ class SegmentPart:
         data = self._cache.get(key)
         if data is not None or number in self._bad:
             return data or b""
+        file = self._opened()
         at = self._chunks[number].at + _RECORD.size
-        _, _, size, crc, name = _CHUNK_FIXED.unpack_from(self._data, at)
+        _, _, size, crc, name = _CHUNK_FIXED.unpack_from(file, at)
         start = at + _CHUNK_FIXED.size + name + 8
-        (stored,) = struct.unpack_from("<Q", self._data, start - 8)
-        compression = self._data[start - 8 - name : start - 8].decode("ascii", "replace")
+        (stored,) = struct.unpack_from("<Q", file, start - 8)
+        compression = file[start - 8 - name : start - 8].decode("ascii", "replace")
         try:
-            data = _unpack(compression, self._data[start : start + stored], size)
+            data = _unpack(compression, file[start : start + stored], size)
             if crc and zlib.crc32(data) != crc:
                 raise ValueError(f"CRC of {size} B differs")
         except _Damaged as error:

@@ -17,8 +17,9 @@ from scot.sample import Flags, NumericValue, PoseValue, Sample, Validity
 from scot.timestamp import ClockState, Timestamp
 from scot_replay.columns import columns
 from scot_replay.commands import safe_csv, write_table
-from scot_replay.holder import Found
+from scot_replay.found import Found
 from scot_replay.recording import DirectoryRecording, open_recording
+from scot_replay.rows import of
 from tests.golden.recording_frames import START_NS, S, case, frame, pressure
 from tests.golden.recording_writing import write_recording
 
@@ -311,7 +312,7 @@ def test_figures_an_event_declares_are_columns_with_their_units() -> None:
         one = encode(Sample("or1/m/health", 1, seq, time, Flags(0), value), Kind.EVENT)
         header = read_header(one)
         found.append(Found(header.bus_ns, one.address, 1, seq, header, one))
-    known = columns(found, channel)
+    known = columns(of(found, Kind.EVENT), channel)
     assert known.values[""][0] == '{"sent":{"hz":25.5},"held":3}'
     assert known.values[".sent.hz"].tolist()[0] == 25.5
     assert np.isnan(known.values[".sent.hz"].tolist()[1:]).all()

@@ -96,7 +96,10 @@ def test_a_sample_that_came_twice_is_sealed_once(tmp_path: Path) -> None:
 def test_sealing_replaces_the_journal(tmp_path: Path) -> None:
     write_recording(tmp_path, [FRAMES])
     assert seal(tmp_path, 1) == segment_path(tmp_path, 1)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["manifest.json", "segment-1.mcap"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
+        "manifest.json",
+        "segment-1.mcap",
+    ]
     assert list(open_recording(tmp_path).frames()) == FRAMES
 
 

@@ -25,6 +25,7 @@ from scot.sample import Flags, NumericValue, Sample
 from scot.testing.clocks import LINKS, CrystalClock, exchanges
 from scot.timestamp import ClockState, Timestamp
 from scot_replay.recording import DirectoryRecording, open_recording
+from scot_replay.rows import of
 from tests.golden.recording_frames import CHANNELS, EPOCH, START_NS, S, catalogue
 from tests.golden.recording_writing import write_recording
 
@@ -194,6 +195,20 @@ def test_what_moved_is_found_by_its_new_time(late: Live, tmp_path: Path) -> None
     table = opened.to_pandas(["monitor/hr"])
     known = table["monitor/hr.bus_time"].astype("int64").to_numpy() * _unit(table)
     assert np.array_equal(known + 37 * S, np.array(times))
+
+
+@pytest.mark.parametrize("sync", ["recomputed", "refined"])
+@pytest.mark.parametrize("sealed", [0, 2])
+def test_arrays_move_with_the_clock_to_the_nanosecond_as_samples_do(
+    late: Live, tmp_path: Path, sync: str, sealed: int
+) -> None:
+    opened = open_recording(late.record(tmp_path / "rec", sealed), sync)
+    address = "or1/monitor/hr"
+    for span in ((opened.first_ns, opened.last_ns + 1), (START_NS + 15 * S, START_NS + 26 * S)):
+        ours, theirs = opened.rows(address, span), of(opened.found(address, span), NUMERIC)
+        assert len(ours) > 100
+        for name, column in ours.fixed().items():
+            assert np.array_equal(column, theirs.fixed()[name]), name
 
 
 def _unit(table: Any) -> int:
