@@ -12,7 +12,6 @@ from scot.channel import Kind
 from scot.errors import RecordingError
 from scot_replay.completeness import WHY, Account, report
 from scot_replay.layout import iso_utc
-from scot_replay.progress import progress
 from scot_replay.recording import DirectoryRecording, open_recording
 
 FORMATS = ("parquet", "csv")
@@ -41,8 +40,7 @@ def info(recording: RecordingPath, json: Json = False) -> int:
 
 def describe(opened: DirectoryRecording) -> dict[str, Any]:
     """Return what ``scot info --json`` prints, as plain values."""
-    with progress("reading", len(opened.parts)) as advance:
-        accounts = report(opened.parts, opened.catalogue, advance)
+    accounts = report(opened.parts, opened.catalogue)
     channels: dict[str, dict[str, Any]] = {}
     for address, known in opened.channels.items():
         channel = known.channel

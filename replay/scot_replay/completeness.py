@@ -7,7 +7,7 @@ did not write, how far the publisher said it had come, and which samples were as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from scot.health import fields
 from scot_replay.came import Stretch, gather
 from scot_replay.index import Pair, Span, join
 from scot_replay.parts import Part
+from scot_replay.progress import follow
 
 DISK = "disk"
 NEVER_CAME = "never-came"
@@ -165,25 +166,21 @@ def _when(interval: Interval) -> tuple[int, int]:
 # -- over a recording
 
 
-def report(
-    parts: Sequence[Part], catalogue: Catalogue, advance: Callable[[int], None] = lambda n: None
-) -> dict[str, Account]:
+def report(parts: Sequence[Part], catalogue: Catalogue) -> dict[str, Account]:
     """Return the account of every channel that a recording knows, by address.
 
     Args:
         parts: of the recording, in order.
         catalogue: every device and channel that any part knew.
-        advance: told of each part that was read.
     """
     addresses = [*catalogue.addresses()]
     known = set(addresses)
     addresses += sorted({a for part in parts for a in part.addresses()} - known)
     spans: dict[str, list[Span]] = {}
-    for part in parts:
+    for part in follow("reading", parts):
         for address in part.addresses():
             if (span := part.span(address)) is not None:
                 spans.setdefault(address, []).append(span)
-        advance(1)
     came = gather(note for part in parts for note in part.came)
     heads = _heads_of(parts, [a for a in addresses if a.endswith("/health")])
     said = _said(parts)

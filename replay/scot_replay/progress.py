@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from scot.clock import machine
 
+T = TypeVar("T")
 AFTER_NS = 1_000_000_000
 
 
@@ -57,3 +58,11 @@ def share(text: str) -> Iterator[Callable[[float], None]]:
                 told = now
 
         yield at
+
+
+def follow(text: str, items: Collection[T]) -> Iterator[T]:
+    """Yield the items, telling how many are done."""
+    with progress(text, len(items)) as advance:
+        for item in items:
+            yield item
+            advance(1)
