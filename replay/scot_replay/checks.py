@@ -55,7 +55,7 @@ def _cut_short(path: Path, unsealed: list[int]) -> Iterator[Finding]:
         ended = manifest is not None and manifest.finished_ns is not None
         why = "journal" if ended else "cut short; journal"
         what = f"recording {path}: {why} {numbers} not sealed; it opens as it is"
-        fix = f"the next room here seals it, or: python -m scot_replay.sealer {path} {numbers}"
+        fix = f"the next room here seals it, or: scot recover --in-place {path}"
         yield Finding("warning", what, fix)
     elif manifest is None:
         what = f"recording {path} has no manifest.json; it opens as it is"

@@ -25,7 +25,7 @@ NEVER_CAME = "never-came"
 MAX_INTERVALS = 1_000
 WHY = {
     NEVER_CAME: {"en": "never came", "ja": "未着"},
-    DISK: {"en": "the disk refused them", "ja": "ディスク書込み不可"},
+    DISK: {"en": "they could not be written", "ja": "ディスク書込み不可"},
     "video-first": {"en": "video left out, the disk was nearly full", "ja": "残量不足で映像省略"},
     "recovered": {"en": "could not be recovered", "ja": "復旧不能"},
 }
@@ -166,12 +166,15 @@ def _when(interval: Interval) -> tuple[int, int]:
 # -- over a recording
 
 
-def report(parts: Sequence[Part], catalogue: Catalogue) -> dict[str, Account]:
+def report(
+    parts: Sequence[Part], catalogue: Catalogue, since_ns: int | None = None
+) -> dict[str, Account]:
     """Return the account of every channel that a recording knows, by address.
 
     Args:
         parts: of the recording, in order.
         catalogue: every device and channel that any part knew.
+        since_ns: as in `account`; by default since the first part began.
     """
     addresses = [*catalogue.addresses()]
     known = set(addresses)
@@ -184,7 +187,8 @@ def report(parts: Sequence[Part], catalogue: Catalogue) -> dict[str, Account]:
     came = gather(note for part in parts for note in part.came)
     heads = _heads_of(parts, [a for a in addresses if a.endswith("/health")])
     said = _said(parts)
-    since_ns = min((part.catalogues[0][0] for part in parts if part.catalogues), default=0)
+    if since_ns is None:
+        since_ns = min((part.catalogues[0][0] for part in parts if part.catalogues), default=0)
     return {
         address: account(
             join(spans.get(address, ())),

@@ -45,6 +45,10 @@ class Manifest(msgspec.Struct, kw_only=True):
         session: tells the run of the room from others; a recorder that restarts goes on in it.
         origin: what it was made from (``clip``, ``import of EDF+``); empty for what was recorded.
         origin_head: root of that recording's ledger, hexadecimal; empty when it has none.
+        recovered: when and how `scot recover` made it; empty when it did not.
+        keep_last_s: only so much of what was before the trigger was kept; 0 keeps all. The first
+            parts are then missing, and that is no damage.
+        triggered: since when all is kept, as UTC; empty until then.
     """
 
     format: int = FORMAT
@@ -58,6 +62,9 @@ class Manifest(msgspec.Struct, kw_only=True):
     session: str = ""
     origin: str = ""
     origin_head: str = ""
+    recovered: str = ""
+    keep_last_s: float = 0.0
+    triggered: str = ""
 
 
 @dataclass

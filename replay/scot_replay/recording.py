@@ -14,7 +14,7 @@ from scot.history import HistoryReply, HistoryRequest
 from scot.recording import Gap, Recorded
 from scot.sample import Sample
 from scot.timeline import Moment, picks, thin
-from scot_replay.completeness import Account, report
+from scot_replay.completeness import DISK, WHY, Account, report
 from scot_replay.digest import Digest, in_digest
 from scot_replay.found import Found
 from scot_replay.holder import Holder
@@ -405,10 +405,16 @@ class DirectoryRecording:
 
 
 def _losses(part: Part) -> list[str]:
-    """Say what the disk refused while a part was written."""
+    """Say what was not written, and why, while a part was made."""
+    found: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for losses in part.losses:
+        for address, loss in losses.items():
+            why = loss.get("why") or DISK
+            count, first, last = found.get((address, why), (0, loss["first_ns"], loss["last_ns"]))
+            first, last = min(first, loss["first_ns"]), max(last, loss["last_ns"])
+            found[address, why] = count + loss["count"], first, last
     return [
-        f"{part.path.name}: {loss['count']} samples of {address} could not be written, "
-        f"{iso_utc(loss['first_ns'])} to {iso_utc(loss['last_ns'])}"
-        for losses in part.losses
-        for address, loss in losses.items()
+        f"{part.path.name}: {count} samples of {address} are lost, {iso_utc(first)} to "
+        f"{iso_utc(last)}: {WHY[why]['en'] if why in WHY else why}"
+        for (address, why), (count, first, last) in found.items()
     ]

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "calibrate": "Find a device's latency from what its picture and the tracker both show.",
     "sim": "Simulate whole rooms with faults, and check every promise.",
     "info": "Say what a recording holds: channels, counts, gaps.",
+    "recover": "Make a valid recording of a broken directory.",
     "export": "Write a recording's channels to Parquet or CSV.",
     "clip": "Write a stretch of a recording as a recording of its own, de-identified if asked.",
     "invite": "Print a link that lets a remote professor ask to come in.",

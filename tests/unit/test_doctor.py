@@ -92,7 +92,7 @@ def test_recordings_cut_short_unsealed_or_open_to_others_are_named(tmp_path: Pat
     found = list(recordings(Scope(tmp_path, facts=up)))
     assert [one.level for one in found] == ["warning", "warning", "ok"]
     assert "b: cut short; journal 2 not sealed" in found[0].what
-    assert f"python -m scot_replay.sealer {tmp_path / 'b'} 2" in found[0].fix
+    assert f"scot recover --in-place {tmp_path / 'b'}" in found[0].fix
     assert found[1].what.endswith("can read recordings: a")
     assert found[1].fix == f"chmod -R go= {tmp_path / 'a'}"
     assert found[2].what.startswith("3 recordings")
