@@ -173,7 +173,11 @@ class Recovery:
         faulty: dict[int, list[str]] = {}
         done = 0
         for number, segment in sorted(self._layout.segments.items()):
-            if damage := faults(segment, lambda at, before=done: tell(before + at)):  # type: ignore[misc]
+
+            def at(place: int, before: int = done) -> None:
+                tell(before + place)
+
+            if damage := faults(segment, at):
                 faulty[number] = damage
             done += segment.stat().st_size
         return faulty

@@ -77,8 +77,8 @@ def test_what_could_not_be_written_is_said_by_journal_and_segment(tmp_path: Path
     with journal_path(tmp_path, 1).open("ab") as out:
         out.write(encode_record(RecordKind.LOSS, msgspec.json.encode(loss)))
     expected = [
-        f"-1.{suffix}: 7 samples of or1/scope/video could not be written, "
-        "2026-11-18T11:06:03.000Z to 2026-11-18T11:06:04.000Z"
+        f"-1.{suffix}: 7 samples of or1/scope/video are lost, "
+        "2026-11-18T11:06:03.000Z to 2026-11-18T11:06:04.000Z: they could not be written"
         for suffix in ("scotj", "mcap")
     ]
     assert open_recording(tmp_path).damage == [f"journal{expected[0]}"]
