@@ -130,7 +130,9 @@ class ControlTable(_Table):
     ]
 
 
-RESERVED = frozenset({"room", "broker", "recorder", "player", "dashboard", "consult", "console"})
+RESERVED = frozenset(
+    {"room", "broker", "recorder", "player", "dashboard", "consult", "console", "alarms"}
+)
 
 
 class RoomFile(_Table):

@@ -363,7 +363,7 @@ class Room:
             for device in self.file.device
         ]
         recorder = [f"{all_of}recorder/"]
-        consult = [f"{all_of}consult/", f"{all_of}dashboard/"]
+        own = ["alarms", "consult", "dashboard"]
         player = Grant(
             name="player", publish=[all_of], subscribe=[all_of], devices=["*"], serve=True
         )
@@ -379,9 +379,9 @@ class Room:
             ),
             Grant(
                 name="dashboard",
-                publish=consult,
+                publish=[f"{all_of}{device}/" for device in own],
                 subscribe=[all_of],
-                devices=["consult", "dashboard"],
+                devices=own,
             ),
             *([player] if self.replay else []),
             *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import msgspec
 
@@ -29,13 +30,24 @@ AGAIN_S = 1.0
 
 
 class Backfill:
-    """Fills the newest values and the lanes from before; `want` what the catalogue names."""
+    """Fills the newest values and the lanes from before; `want` what the catalogue names.
 
-    def __init__(self, archive: Archive, lanes: Lanes, fanout: Fanout, clock: Clock) -> None:
+    `learn` is told of every alarm condition that was found.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        lanes: Lanes,
+        fanout: Fanout,
+        clock: Clock,
+        learn: Callable[[Delivery], None],
+    ) -> None:
         self.archive = archive
         self.lanes = lanes
         self.fanout = fanout
         self.clock = clock
+        self.learn = learn
         self._known: set[str] = {"room"}
         self._devices: asyncio.Queue[str] = asyncio.Queue()
 
@@ -81,7 +93,11 @@ class Backfill:
         prefix = f"{self.fanout.catalogue.workspace}/{device.name}/"
         channels = device.channels.values()
         plain = [prefix + c.name for c in channels if c.kind is not Kind.VIDEO]
-        logged = [prefix + c.name for c in channels if c.kind in LOGGED or c.name == HEALTH]
+        logged = [
+            prefix + c.name
+            for c in channels
+            if c.kind in LOGGED or c.name == HEALTH or c.attrs.get("log")
+        ]
         now_ns = self.clock.now()
         newest = await self.archive.at(plain, now_ns)
         self._take(newest)
@@ -107,6 +123,9 @@ class Backfill:
             except CodecError as error:
                 log.info("%s", error)
         self.fanout.add(older)
+        for delivery in older:
+            if delivery.channel.kind in LOGGED:
+                self.learn(delivery)
 
     async def _clocks(self) -> None:
         """Learn which clocks stepped in the last hour; in a replay, in its recording.

@@ -28,6 +28,7 @@ from scot_dashboard.consult import Consult
 from scot_dashboard.door import Door, Person, RefusedError, State
 from scot_dashboard.feed import UNUSABLE, Fanout
 from scot_dashboard.hearing import Hearing
+from scot_dashboard.keeper import AlarmKeeper
 from scot_dashboard.lanes import Lanes
 from scot_dashboard.roles import Act, Role, may_act
 from scot_dashboard.viewer import (
@@ -64,6 +65,7 @@ class Gateway:
         viewers: the pages that are open.
         counters: refused, malformed, queues; shown in the device's ``health``.
         health: of every device of the room, for metrics.
+        alarms: the room's, which this gateway keeps for everybody.
         remember: called whenever what the door knows may have changed.
     """
 
@@ -77,13 +79,16 @@ class Gateway:
         self.archive = Archive(connection)
         self.consult = Consult(door)
         self.health = HealthWatch()
+        self.alarms = AlarmKeeper(self)
         self.viewers: dict[Any, Viewer] = {}  # by outbox
         said = ("viewers", "refused", "malformed", "left_out", "queued_bytes", "slowest_bytes")
         self.counters = dict.fromkeys(said, 0)
         self.remember: Callable[[], None] = lambda: None
         self.started_ns = connection.clock.now()
         self._answers = Answers(self.archive, self.lanes, self.fanout, connection.clock)
-        self._backfill = Backfill(self.archive, self.lanes, self.fanout, connection.clock)
+        self._backfill = Backfill(
+            self.archive, self.lanes, self.fanout, connection.clock, self.alarms.take
+        )
         self._hearing = Hearing(self)
         self._names_version = 0
         self._flushed_ns = 0
@@ -103,8 +108,9 @@ class Gateway:
             try:
                 await self.connection.announce(consult.device(self.started_ns))
                 self._announced = True
+                await self.alarms.start()
             except ScotError as error:
-                log.warning("notes of this room reach nobody: %s", error)
+                log.warning("what this room notes and acknowledges reaches nobody: %s", error)
         self.connection.counters[consult.DEVICE] = self.counters
         self.connection.subscribe([f"{self.connection.workspace}/"], self)
         self.connection.on_catalogue.append(self._follow)
@@ -123,6 +129,7 @@ class Gateway:
             ticks += 1
             self._follow(self.connection.catalogue)
             self._look_after(machine.utc_ns())
+            self.alarms.tick()
             if self.fanout.due:
                 self._schedule(False)
             if ticks % TICKS_A_SECOND == 0:
@@ -138,6 +145,7 @@ class Gateway:
         self._follow(self.connection.catalogue)
         urgent = self.fanout.add(batch)
         for delivery in batch:
+            self.alarms.take(delivery)
             if delivery.channel.name == HEALTH.name:
                 self.health.take(delivery.frame)
             try:
@@ -147,6 +155,7 @@ class Gateway:
         if self.fanout.names.version != self._names_version:
             self._names_version = self.fanout.names.version
             self._renew()
+        self.alarms.tell()
         if self.fanout.due:
             self._schedule(urgent)
 
@@ -158,6 +167,7 @@ class Gateway:
             self.fanout.follow(catalogue)
             self.door.case = catalogue.case
             self._tell_catalogue()
+        self.alarms.follow(catalogue)
         self._backfill.want(catalogue)
 
     def _renew(self) -> None:
@@ -197,13 +207,13 @@ class Gateway:
                 if outbox.overflowed:
                     viewer.end(TOO_SLOW, "this page is too slow to show every alarm")
 
-    def publish(self, channel: Channel, value: Value) -> bool:
-        """Publish on a channel of the consultation; False when the bus does not take it."""
+    def publish(self, channel: Channel, value: Value, device: str = consult.DEVICE) -> bool:
+        """Publish on a channel of the gateway's; False when the bus does not take it."""
         if not self._announced:
             return False
-        address = f"{self.connection.workspace}/{consult.DEVICE}/{channel.name}"
-        seq = self._seqs.get(channel.name, 0)
-        self._seqs[channel.name] = seq + 1
+        address = f"{self.connection.workspace}/{device}/{channel.name}"
+        seq = self._seqs.get(address, 0)
+        self._seqs[address] = seq + 1
         time = self.connection.clock.stamp()
         self.connection.publish(
             Sample(address, self.started_ns, seq, time, Flags(0), value), channel

@@ -80,6 +80,9 @@ class Hearing:
         elif isinstance(said, wire.Admit | wire.Refuse):
             yes = isinstance(said, wire.Admit)
             self.gateway.act(person, Act.ADMIT, said.person, viewer.address, yes=yes)
+        elif isinstance(said, wire.AlarmAct):
+            wish = said.wish
+            self.gateway.alarms.act(person, wish.do, wish.seen, viewer.address)
         elif isinstance(said, wire.Revoke):
             self.gateway.act(person, Act.REVOKE, said.person, viewer.address)
 

@@ -11,10 +11,15 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import msgspec
+
 from scot.channel import Channel, Kind
 from scot.clock.rows import ClockWatch, Step, publisher_of, step_text
 from scot.command import COMMANDS
+from scot.condition import Entry, State
+from scot.errors import CodecError
 from scot.sample import AlarmValue, AnnotationValue
+from scot_dashboard import alarms
 from scot_dashboard.band import HOUR_S, MAX_HOURS, SECOND_NS, Errors, worst_of
 from scot_dashboard.egress import Egress
 from scot_dashboard.roles import identified
@@ -28,6 +33,7 @@ MAX_CHANGES = 20_000
 MAX_NOTES = 5_000
 MAX_LISTED = 2_000
 CLOCK = "/room/clock"
+ALARM_LOG = f"/{alarms.DEVICE}/{alarms.LOG.name}"
 FEEDS = frozenset({Kind.NUMERIC, Kind.WAVEFORM, Kind.POSE, Kind.VIDEO, Kind.IMAGE})
 
 
@@ -129,6 +135,8 @@ class Lanes:
             self._add_note(delivery, cast(AnnotationValue, delivery.sample().value))
         elif delivery.frame.address.endswith(f"/{COMMANDS.name}"):
             self._add_step(delivery, cast(dict[str, Any], delivery.sample().value))
+        elif delivery.frame.address.endswith(ALARM_LOG):
+            self._add_entry(delivery, cast(dict[str, Any], delivery.sample().value))
         elif delivery.frame.address.endswith(CLOCK):
             self.clocks.take(delivery.header.bus_ns, delivery.frame.payload)
 
@@ -184,6 +192,7 @@ class Lanes:
         }
 
     def _add_alarm(self, delivery: Delivery, alarm: AlarmValue) -> None:
+        """Keep a device's own word, or what the room made of it, by condition."""
         header = delivery.header
         changes = self._alarms.setdefault((delivery.frame.address, alarm.id), [])
         change = _Change(header.bus_ns, header.epoch, header.seq, alarm, delivery)
@@ -196,6 +205,24 @@ class Lanes:
             longest = max(self._alarms.values(), key=len)
             del longest[0]
             self._changes -= 1
+
+    def _add_entry(self, delivery: Delivery, entry: dict[str, Any]) -> None:
+        """Take a line of the room's alarm log.
+
+        Raises:
+            CodecError: it is none.
+        """
+        try:
+            one = msgspec.convert(entry, Entry).condition
+        except msgspec.ValidationError as error:
+            raise CodecError(f"no line of an alarm log: {error}") from None
+        if one is not None:
+            held = one.under if one.state is State.UNKNOWN else one.state
+            shown = held.holds and held is not State.LATCHED  # the lane shows what was so, and when
+            value = AlarmValue(
+                id=one.id, kind=one.kind, priority=one.priority, present=shown, text=one.text
+            )
+            self._add_alarm(delivery, value)
 
     def _add_note(self, delivery: Delivery, note: AnnotationValue) -> None:
         key = (delivery.frame.address, note.id)
@@ -225,8 +252,11 @@ class Lanes:
 
     def _intervals(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
         found: list[list[Any]] = []
+        # The room's own log says it all; a recording without one has only the devices' words.
+        own = f"{egress.source.workspace}{ALARM_LOG}"
+        logged = egress.source.channel(own) is not None
         for (address, _), changes in self._alarms.items():
-            if not egress.visible(address):
+            if not egress.visible(address) or (address == own) != logged:
                 continue
             for start_ns, end_ns, alarm in _stretches(changes):
                 if start_ns < to_ns and (end_ns is None or end_ns > from_ns):

@@ -40,6 +40,7 @@ class Act(StrEnum):
     ADMIT = "admit"
     REVOKE = "revoke"
     PEOPLE = "people"
+    ACKNOWLEDGE = "acknowledge"
 
 
 ANY_KIND = frozenset(Kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -103,7 +103,22 @@ class Revoke(msgspec.Struct, frozen=True, array_like=True, tag="revoke"):
     person: _PersonId
 
 
-Inbound = Clock | History | Lanes | Annotate | SeenReport | Admit | Refuse | Revoke
+class AlarmWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Acknowledge the occurrences that were `seen` (id, since ns), or change the signals."""
+
+    do: Literal["ack", "pause", "off", "on"]
+    seen: Annotated[
+        list[tuple[Annotated[str, Meta(max_length=400)], _Ns]], Meta(max_length=400)
+    ] = []
+
+
+class AlarmAct(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
+    """Staff acknowledge alarms, or pause their signals."""
+
+    wish: AlarmWish
+
+
+Inbound = Clock | History | Lanes | Annotate | SeenReport | Admit | Refuse | Revoke | AlarmAct
 
 _inbound = msgspec.msgpack.Decoder(Inbound)
 _encode = msgspec.msgpack.Encoder().encode

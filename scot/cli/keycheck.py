@@ -18,7 +18,7 @@ from scot.errors import AccessError
 from scot.finding import Finding
 
 SOON_NS = 14 * 86_400_000_000_000
-PARTS = frozenset({"room", "recorder", "dashboard", "consult", "player"})
+PARTS = frozenset({"room", "recorder", "dashboard", "consult", "player", "alarms"})
 
 
 def keys_of_rooms(scope: Scope) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def rows_of(
     return rows
 
 
-_ROOM = frozenset({"room", "recorder", "consult"})
+_ROOM = frozenset({"room", "recorder", "consult", "alarms"})
 
 
 def drawn(sheet: Sheet, width: int, height: int | None) -> list[Text]:

@@ -19,7 +19,7 @@ LITTLE_DISK_S = 600.0
 SOME_DISK_S = 3_600.0
 SLOW_BYTES = 256 << 10
 BROKER = "room"
-HOST_OF = {"consult": "dashboard", "room": "broker"}
+HOST_OF = {"alarms": "dashboard", "consult": "dashboard", "room": "broker"}
 _FAULTS = re.compile(r"bad|malformed|refused|error|missing|lost|dropped|cut|garbage|unknown")
 _BEGINNING = frozenset({Lifecycle.CREATED, Lifecycle.CONNECTED})
 

@@ -24,7 +24,7 @@ MAX_SOURCES = 1_000
 MAX_EPOCHS = 200
 SOUND_NS = 1_000_000_000
 REPLAY_PPM = 1_000.0  # no crystal is that far off: the room's time flows at another speed
-PUBLISHERS = {"consult": "dashboard"}
+PUBLISHERS = {"alarms": "dashboard", "consult": "dashboard"}
 _STATES = {state.label: state for state in ClockState}
 
 _Ns = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

@@ -40,9 +40,9 @@ GRANTS = [
     Grant(name="ward", publish=["or1/ward/"], subscribe=["or1/"], devices=["ward"]),
     Grant(
         name="dashboard",
-        publish=["or1/consult/"],
+        publish=["or1/consult/", "or1/alarms/"],
         subscribe=["or1/"],
-        devices=["consult"],
+        devices=["consult", "alarms"],
     ),
     Grant(name="console", subscribe=["or1/"]),
 ]

@@ -457,3 +457,51 @@ async def test_a_replay_refuses_notes_politely_and_announces_no_consultation(
 def test_a_note_is_what_the_recorder_stores() -> None:
     note = AnnotationValue(id="a", channel="", at_ns=1, author="consultant 1", tool="pointer")
     assert note.ttl_s == 8.0
+
+
+async def test_an_acknowledgement_is_everybodys_on_the_bus_and_in_the_audit(
+    room: Room, devices: Source
+) -> None:
+    state, log = "or1/alarms/state", "or1/alarms/log"
+
+    def shown(wall: Page) -> dict[str, Any]:
+        found = [msgpack.unpackb(payload) for _, payload in wall.samples(state)]
+        conditions = found[-1]["conditions"] if found else []
+        return {c["id"]: c for c in conditions if c["id"] == "monitor/spo2_low"}
+
+    async with page(room) as wall, page(room) as other:
+        await hello(wall, "monitor", "alarms")
+        await hello(other, "monitor")
+        devices.say("monitor/hr", NumericValue(66))
+        devices.say("monitor/alarms", spo2_low())
+        for one in (wall, other):
+            await one.until(lambda one=one: shown(one).get("monitor/spo2_low"))  # type: ignore[misc]
+        since_ns = shown(wall)["monitor/spo2_low"]["since_ns"]
+        for one in (wall, other):  # two people press at once
+            await one.say("alarm", {"do": "ack", "seen": [["monitor/spo2_low", since_ns]]})
+        for one in (wall, other):
+            await one.until(
+                lambda one=one: shown(one)["monitor/spo2_low"]["state"] == "acked"  # type: ignore[misc]
+            )
+        await wall.say("alarm", {"do": "pause"})
+        await wall.until(
+            lambda: msgpack.unpackb(wall.samples(state)[-1][1])["signals"]["activation"] == "Psd"
+        )
+        lines = [msgpack.unpackb(payload) for _, payload in other.samples(log)]
+        acts = [(line["by"], line["was"]) for line in lines if line["by"]]
+        assert acts[0] == ("OR staff", "active")
+        assert sum(was == "active" for _, was in acts) == 1
+        done = [row for row in room.audit if row["what"] == "acknowledge"]
+        assert [(row["entity"], row["who"]["role"]) for row in done] == [
+            ("monitor/spo2_low", "or_staff")
+        ]
+        secret = room.invite()["url"].partition("#")[2]
+        async with page(room, secret, guest=True) as guest:
+            await wall.until(lambda: knocks(wall, "consultant-1"))
+            await wall.say("admit", "consultant-1")
+            await hello(guest, "monitor", "alarms")
+            await guest.until(lambda: shown(guest).get("monitor/spo2_low"))
+            assert shown(guest)["monitor/spo2_low"]["state"] == "acked"
+            await guest.say("alarm", {"do": "ack", "seen": []})
+            refused = await guest.message("refused", "alarm")
+            assert "only the operating room" in refused[3]

@@ -44,6 +44,13 @@ async def blank(page: Page, origin: str) -> Page:
     return page
 
 
+@pytest.fixture
+async def document(page: Page, origin: str) -> Page:
+    """The same, for modules that make elements of HTML."""
+    await page.goto(f"{origin}/static/fonts/")
+    return page
+
+
 VALUES: list[Any] = [
     None,
     True,
@@ -316,11 +323,11 @@ async def test_alarms_are_ordered_and_ended_ones_leave(blank: Page) -> None:
     alarms = await blank.evaluate(
         """async () => {
             const { Track } = await import("/static/js/feed/store.js");
-            const { alarmsAt } = await import("/static/js/feed/view.js");
+            const { alarmsAt } = await import("/static/js/feed/alarms.js");
             const track = new Track("alarm");
             let seq = 0;
             const say = (t, id, priority, present, more = {}) => track.add(
-                { t, seq: seq++, epoch: 1,
+                { t, ns: BigInt(t * 1e6), seq: seq++, epoch: 1,
                   value: { id, kind: "Phy", priority, present, ...more } });
             say(1, "low", "Lo", true);
             say(2, "med", "Me", true);
@@ -328,11 +335,12 @@ async def test_alarms_are_ordered_and_ended_ones_leave(blank: Page) -> None:
             say(4, "med", "Me", false, { presence: "Off" });
             say(5, "latched", "Hi", false, { presence: "Latch" });
             say(6, "off", "Hi", true, { activation: "Off" });
-            const ids = (t) => alarmsAt([["monitor", track]], t, 10).map((a) => a.id);
+            const ids = (t) => alarmsAt([["monitor", track]], t, 10)
+                .map((a) => a.id.replace("monitor/", ""));
             return [ids(2.5), ids(3.5), ids(99)];
         }"""
     )
-    assert alarms == [["med", "low"], ["high", "med", "low"], ["latched", "high", "low"]]
+    assert alarms == [["med", "low"], ["high", "med", "low"], ["high", "latched", "low"]]
 
 
 async def test_a_waveform_leaves_a_gap_where_samples_are_missing(blank: Page) -> None:
@@ -371,3 +379,108 @@ async def test_a_waveform_leaves_a_gap_where_samples_are_missing(blank: Page) ->
     assert after == 1
     assert bar == 0
     assert columns >= 345
+
+
+BOARD = """
+    const condition = (id, priority, state, more = {}) => ({
+        id, device: "monitor", kind: "Phy", priority, state, under: state, activation: "On",
+        text: { en: id }, since_ns: 5_000_000_000n, by: "", ...more });
+    const sample = { value: { conditions: [
+        condition("monitor/acked", "Hi", "acked", { by: "OR staff" }),
+        condition("monitor/low", "Lo", "active"),
+        condition("monitor/<img src=x onerror=alert(1)>", "Me", "active", { value: NaN }),
+        condition("monitor/latched", "Hi", "latched"),
+        condition("monitor/quiet", "Hi", "unknown", { under: "inactive" }),
+        condition("room/lost/scope", "Me", "active", { device: "scope", kind: "Tec" }),
+        condition("monitor/info", "None", "active"),
+    ], signals: { activation: "Psd", until_ns: 70_000_000_000n } } };
+    const { boardOf } = await import("/static/js/feed/alarms.js");
+    const board = boardOf(sample, 10_000, (ns) => Number(ns / 1_000_000n));
+"""
+
+
+async def test_the_alarm_line_says_priority_by_mark_colour_and_word_and_acts_on_what_is_unseen(
+    document: Page,
+) -> None:
+    shown = await document.evaluate(
+        f"""async () => {{ {BOARD}
+            const {{ AlarmLine }} = await import("/static/js/alarmline.js");
+            const wishes = [];
+            const line = new AlarmLine({{ do: (wish) => wishes.push(wish) }}, () => {{}});
+            document.body.append(line.element);
+            const view = {{ ...board, kept: true, connected: true }};
+            const catalogue = {{ workspace: "or1", replay: false, devices: {{}} }};
+            line.update(view, catalogue, {{ byAddress: {{}} }}, true);
+            const pills = [...line.element.querySelectorAll(".alarm-pill:not([hidden])")];
+            line.acknowledge();
+            line.togglePause();
+            pills[0].click();
+            const spoken = line.spoken.textContent;
+            const told = pills.map((p) => [p.dataset.priority, p.dataset.state, p.textContent]);
+            line.update({{ ...view, connected: false, lost_ms: 3000 }}, catalogue,
+                {{ byAddress: {{}} }}, true);
+            return {{
+                pills: told,
+                images: line.element.querySelectorAll("img").length,
+                acks: wishes.map((w) => w.wish.do + (w.wish.seen ?? []).length),
+                left: line.left.textContent, spoken, rest: line.rest.textContent,
+                note: line.element.querySelector(".alarm-note").textContent,
+                blind: line.shown.map((l) => [l.state, l.title]),
+            }}; }}"""
+    )
+    first, second = shown["pills"]
+    assert first[:2] == ["Hi", "latched"]
+    assert "!!!" in first[2]
+    assert second[:2] == ["Me", "active"]
+    assert "!!" in second[2]
+    assert shown["images"] == 0, "what a device calls its alarm is text"
+    assert shown["acks"] == ["ack4", "on0", "ack1"]
+    assert shown["left"] == "01:00"
+    assert "high priority" in shown["spoken"]
+    assert "not for primary alarm notification" in shown["note"]
+    assert shown["blind"] == [["unknown", "alarms unknown: no data"]]
+
+
+async def test_a_replay_shows_alarms_and_offers_no_act(document: Page) -> None:
+    shown = await document.evaluate(
+        f"""async () => {{ {BOARD}
+            const {{ AlarmLine }} = await import("/static/js/alarmline.js");
+            const wishes = [];
+            const line = new AlarmLine({{ do: (wish) => wishes.push(wish) }}, () => {{}});
+            const view = {{ ...board, kept: true, connected: true }};
+            const catalogue = {{ workspace: "or1", replay: true, devices: {{}} }};
+            line.update(view, catalogue, {{ byAddress: {{}} }}, true);
+            line.acknowledge();
+            line.togglePause();
+            return [line.shown.length, line.ack.hidden, wishes.length,
+                typeof AudioContext, line.element.querySelectorAll("audio").length]; }}"""
+    )
+    assert shown[:3] == [2, True, 0]
+
+
+async def test_the_alarm_log_tells_what_changed_and_who_acted_and_each_line_is_a_moment(
+    document: Page,
+) -> None:
+    lines = await document.evaluate(
+        """async () => {
+            const { linesOf } = await import("/static/js/feed/alarmlog.js");
+            const c = (state, more = {}) => ({ id: "monitor/low", device: "monitor", kind: "Phy",
+                priority: "Hi", state, under: state, ...more });
+            const values = [
+                { at_ns: 1_000_000n, was: "inactive", condition: c("active") },
+                { at_ns: 2_000_000n, was: "", condition: c("active") },
+                { at_ns: 3_000_000n, was: "active", by: "OR staff", condition: c("acked") },
+                { at_ns: 4_000_000n, was: "inactive",
+                  condition: c("unknown", { under: "inactive" }) },
+                { at_ns: 5_000_000n, by: "OR staff", signals: { activation: "Psd" } },
+                {},
+            ];
+            const track = { samples: values.map((value) => ({ t: 0, value })) };
+            return linesOf(track, (ns) => Number(ns) / 1e6).map((l) => [l.t, l.was, l.to, l.by]);
+        }"""
+    )
+    assert lines == [
+        [1, "inactive", "active", ""],
+        [3, "active", "acked", "OR staff"],
+        [5, "", "Psd", "OR staff"],
+    ]

@@ -75,7 +75,7 @@ def test_nothing_is_granted_that_no_enumeration_reaches() -> None:
 @pytest.mark.parametrize(
     ("role", "acts"),
     [
-        (Role.OR_STAFF, {Act.INVITE, Act.ADMIT, Act.REVOKE, Act.PEOPLE}),
+        (Role.OR_STAFF, {Act.INVITE, Act.ADMIT, Act.REVOKE, Act.PEOPLE, Act.ACKNOWLEDGE}),
         (Role.ADMIN, {Act.REVOKE, Act.PEOPLE}),
         (Role.CONSULTANT, set()),
         (Role.ENGINEER, set()),

@@ -1,9 +1,11 @@
 /** The professor's page: one large picture, four numbers, the probe, a thread. @import {Catalogue, View} from "./types.js" */
 
+import { AlarmLine } from "./alarmline.js";
+import { AlarmLog } from "./alarmlog.js";
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { DrawingTools } from "./draw.js";
-import { AlarmLine, showClocks } from "./header.js";
+import { showClocks } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
@@ -22,8 +24,10 @@ document.documentElement.lang = lang;
 const session = new Session();
 const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
 const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
-const alarmLine = new AlarmLine();
+const alarmLog = new AlarmLog(session);
+const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
 const lanes = new Lanes(session);
+lanes.side.append(alarmLog.button);
 const banner = new BehindBanner();
 const toasts = new Toasts();
 const thread = new Thread(session, { write: true });
@@ -67,7 +71,7 @@ function build(described) {
         h("div.numbers", {}, tiles.map((t) => t.element)), navigation?.element, thread.element,
       ]),
     ]),
-    alarmLine.element, lanes.element, banner.element,
+    alarmLine.element, lanes.element, banner.element, alarmLog.element,
   );
   setText(title, /^\d+$/.test(described.case) ? `Case ${described.case}` : described.case || label(described.title, described.workspace));
   document.title = `SCOT · ${title.textContent}`;
@@ -103,6 +107,7 @@ function show(view) {
   board.picture?.update(view, catalogue.replay);
   board.navigation?.update(view);
   alarmLine.update(view, catalogue, board.layout);
+  alarmLog.update(view, catalogue, board.layout);
   lanes.update(view, catalogue);
   banner.update(view, catalogue.replay);
   toasts.update(view);
@@ -172,7 +177,7 @@ function say(text) {
 }
 
 session.do({ do: "clock", utc: usesUtc() });
-timeKeys(session);
+timeKeys(session, { o: () => alarmLog.toggle() });
 expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
   navigation: board?.navigation?.state() ?? null,
   message: message.hidden ? "" : message.textContent,

@@ -290,17 +290,19 @@ export class Lanes {
  * Keys that move through time: ← → 5 s, with Shift 30 s, space freezes, L and Esc return.
  *
  * @param {Session} session
+ * @param {Record<string, () => void>} [more] what other keys do, by letter
  */
-export function timeKeys(session) {
+export function timeKeys(session, more = {}) {
   window.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (target.matches("input, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
     const far = event.shiftKey ? 30_000 : 5_000;
     const button = target.matches("button, a");
     if (event.key === "ArrowLeft") session.do({ do: "step", ms: -far });
     else if (event.key === "ArrowRight") session.do({ do: "step", ms: far });
     else if (event.key === " " && !button) session.do({ do: "freeze" });
     else if (event.key === "l" || event.key === "L" || event.key === "Escape") session.do({ do: "live" });
+    else if (more[event.key.toLowerCase()]) more[event.key.toLowerCase()]();
     else return;
     event.preventDefault();
   });

@@ -166,7 +166,7 @@ export function layoutOf(catalogue) {
   return {
     rows, foot, video, navigation, technical, byAddress,
     extras: shown.filter((p) => !placed.has(p.address) && !quiet.has(p.channel.kind)
-      && p.device !== "room" && p.channel.sensitivity !== "identity"),
+      && p.device !== "room" && p.device !== "alarms" && p.channel.sensitivity !== "identity"),
     notes: kind("annotation")[0] ?? null,
   };
 }

@@ -3,11 +3,42 @@
 /** @type {Record<string, [string, string]>} */
 const WORDS = {
   notPrimary: ["not for primary alarm notification; look at the device", "一次アラーム通知用ではありません。機器を確認してください"],
+  acknowledge: ["Acknowledge", "確認する"],
+  acknowledgeAll: ["Acknowledge all, on every screen here (A)", "すべて確認、この室内の全画面 (A)"],
+  pauseSignals: ["Pause flashing for 2 min, on every screen here (P)", "点滅を2分休止、この室内の全画面 (P)"],
+  resumeSignals: ["Flash again (P)", "点滅を再開 (P)"],
+  off: ["OFF", "停止"],
+  high: ["high priority", "高優先度"],
+  medium: ["medium priority", "中優先度"],
+  low: ["low priority", "低優先度"],
+  alarmLog: ["Alarm log", "アラーム記録"],
+  alarmOff: ["alarm off", "アラーム停止"],
+  technical: ["technical", "技術"],
+  acts: ["acts", "操作"],
+  everything: ["all", "すべて"],
+  filterall: ["all lines", "すべて"],
+  filterHi: ["high priority", "高優先度"],
+  filterMe: ["medium priority", "中優先度"],
+  filterLo: ["low priority", "低優先度"],
+  filterTec: ["technical alarms", "技術アラーム"],
+  filteracts: ["what people did", "人の操作"],
+  noLines: ["Nothing of this kind yet.", "該当する記録はまだありません。"],
+  signals: ["Signals of all screens", "全画面の信号"],
+  signalsOn: ["on", "作動"],
+  signalsPsd: ["paused 2 min", "2分休止"],
+  signalsOff: ["off", "停止"],
+  state_active: ["began", "発生"],
+  state_acked: ["acknowledged", "確認済"],
+  state_latched: ["ended", "解除"],
+  state_inactive: ["ended", "終了"],
+  state_pending: ["about to begin", "発生前"],
+  state_unknown: ["unknown", "不明"],
+  unknownNow: ["unknown now", "現在不明"],
   noAlarms: ["No alarm reported", "アラームの報告なし"],
   noReporter: ["No device here reports alarms", "アラームを報告する機器はありません"],
   alarmsUnknown: ["alarms unknown: no data", "アラーム不明: データなし"],
   limit: ["limit", "限界"],
-  ago: ["ago", "前"],
+  since: ["for", "継続"],
   more: ["more", "件"],
   clocks: ["clocks", "時計"],
   sure: ["sure", "確実"],
@@ -83,7 +114,7 @@ const WORDS = {
   every: ["every", "毎"],
   acknowledged: ["acknowledged", "確認済"],
   paused: ["paused", "休止"],
-  latched: ["was", "解除済"],
+  latched: ["ended, not acknowledged", "解除、未確認"],
   video: ["Video", "映像"],
 };
 
@@ -115,6 +146,11 @@ export function ageText(ms) {
 /** A delay a person may feel. @param {number} ms */
 export function delayText(ms) {
   return ms < 995 ? `${Math.round(ms)} ms` : ageText(ms);
+}
+
+/** How long something has lasted, in the words of the language. @param {number} ms */
+export function sinceText(ms) {
+  return `${word("since")} ${ageText(ms)}`;
 }
 
 /** mm:ss or h:mm:ss. @param {number} ms */

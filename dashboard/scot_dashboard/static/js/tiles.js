@@ -5,13 +5,13 @@
  */
 
 import { h, setClass, setText } from "./dom.js";
+import { MARKS } from "./alarmline.js";
 import { ageText, numberText, unitText, word } from "./text.js";
 
 export const DASH = "– –";
 const INVALID = 16;
 const DOUBTFUL = 32;
 const BAD = new Set(["Inv", "NA", "Oflw", "Udflw", "Uflw", "Calib"]);
-const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
 
 /**
  * @typedef {object} Reading
@@ -35,6 +35,16 @@ export function readingOf(place, cell) {
     return { text: DASH, state: "invalid", doubtful, age_ms: cell.age_ms, last: "" };
   }
   return { text: last, state: "ok", doubtful, age_ms: cell.age_ms, last };
+}
+
+/** How a tile shows the alarm of its channel: filled while nobody has seen it. @param {AlarmNow|undefined} alarm */
+export function markOf(alarm) {
+  if (!alarm || alarm.state === "inactive" || alarm.state === "pending") {
+    return { priority: "", mark: alarm?.activation === "Off" ? word("alarmOff") : "" };
+  }
+  if (alarm.state === "unknown") return { priority: "Unknown", mark: "?" };
+  const mark = MARKS[/** @type {"Hi"} */ (alarm.priority)] ?? "";
+  return alarm.state === "acked" ? { priority: "Ack", mark: `✓ ${mark}` } : { priority: alarm.priority, mark };
 }
 
 export class Tile {
@@ -71,9 +81,11 @@ export class Tile {
     setClass(this.element, "stale", !ok);
     setClass(this.element, "doubtful", ok && this.readings.some((r) => r.doubtful));
     const alarm = alarms.find((a) => members.some((m) => m.channel.name === a.channel && m.device === a.device));
-    this.priority = alarm && alarm.presence !== "Ack" ? alarm.priority : "";
-    setText(this.mark, MARKS[/** @type {"Hi"} */ (this.priority)] ?? "");
-    this.element.dataset.priority = this.priority;
+    const { priority, mark } = markOf(alarm);
+    this.priority = priority;
+    setText(this.mark, mark);
+    this.element.dataset.priority = priority;
+    this.element.dataset.alarm = alarm?.state ?? "";
   }
 
   numbers() {

@@ -100,13 +100,35 @@
  * @property {string} id
  * @property {string} kind
  * @property {string} priority
- * @property {string} presence
- * @property {string} activation
+ * @property {"active"|"acked"|"latched"|"pending"|"unknown"|"inactive"} state as shown
+ * @property {string} under what it was before it became unknown
+ * @property {string} activation the device's own: On, Psd, Off
  * @property {string} channel
  * @property {Record<string, string>} text
  * @property {number|null} value
  * @property {number|null} limit
- * @property {number} age_ms since the device last said so
+ * @property {bigint} since_ns when this occurrence began; an acknowledgement names it
+ * @property {number} age_ms since then
+ * @property {string} by who acknowledged it
+ * @property {boolean} own the room's own, technical conclusion
+ *
+ * @typedef {object} Signals whether the room's screens signal
+ * @property {"On"|"Psd"|"Off"} activation
+ * @property {number} left_ms of a pause
+ *
+ * @typedef {object} LogLine one line of the alarm log
+ * @property {number} t
+ * @property {string} to the state, or of the signals On, Psd, Off
+ * @property {string} was
+ * @property {string} by
+ * @property {string} kind
+ * @property {string} priority
+ * @property {string} device
+ * @property {string} id
+ * @property {Record<string, string>} text
+ * @property {number|null} value
+ * @property {number|null} limit
+ * @property {string} channel
  *
  * @typedef {object} Note
  * @property {string} id
@@ -152,6 +174,8 @@
  * @property {Record<string, Cell>} cells
  * @property {AlarmNow[]} alarms live, whatever the cursor says
  * @property {AlarmNow[]} cursorAlarms
+ * @property {Signals} signals
+ * @property {boolean} kept the room keeps alarms; else these are the devices' own words
  * @property {Record<string, number>} silent_ms by device: since its newest sample
  * @property {{err_ms: number|null, bound_ms: number|null, state: number, device: string}} clock the worst; device that is not locked
  * @property {Record<string, Clock>} clocks by device that speaks

@@ -4,7 +4,9 @@ import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Extras } from "./extras.js";
-import { AlarmLine, Chips } from "./header.js";
+import { AlarmLine } from "./alarmline.js";
+import { AlarmLog } from "./alarmlog.js";
+import { Chips } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
@@ -23,14 +25,15 @@ document.documentElement.lang = lang;
 const session = new Session();
 const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
 const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
-const alarmLine = new AlarmLine();
+const alarmLog = new AlarmLog(session);
+const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
 const chips = new Chips();
 const lanes = new Lanes(session);
 const banner = new BehindBanner();
 const door = new Door(session);
 const toasts = new Toasts();
 const drawer = new Drawer();
-lanes.side.append(drawer.button);
+lanes.side.append(alarmLog.button, drawer.button);
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -57,7 +60,7 @@ function build(described) {
   setHidden(vitals, !waves && !foot.length);
   root.replaceChildren(
     h("header.top", {}, [alarmLine.element, chips.element]),
-    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, door.knocks, door.viewers, drawer.element,
+    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, door.knocks, door.viewers, drawer.element, alarmLog.element,
   );
   drawer.build(layout, described);
   setClass(root, "no-vitals", !waves && !foot.length);
@@ -85,7 +88,8 @@ function recording() {
 function show(view) {
   if (!board || !catalogue) return;
   setClass(document.body, "disconnected", !view.connected);
-  alarmLine.update(view, catalogue, board.layout);
+  alarmLine.update(view, catalogue, board.layout, true);
+  alarmLog.update(view, catalogue, board.layout);
   chips.update(catalogue, view, { recording: recording() });
   board.waves?.update(view);
   for (const tile of board.foot) tile.update(view, view.cursorAlarms);
@@ -156,7 +160,11 @@ function say(text) {
 const tellClock = () => session.do({ do: "clock", utc: usesUtc() });
 chips.onClock = tellClock;
 tellClock();
-timeKeys(session);
+timeKeys(session, {
+  a: () => alarmLine.acknowledge(),
+  p: () => alarmLine.togglePause(),
+  o: () => alarmLog.toggle(),
+});
 expose(
   session,
   () => (board ? [...(board.waves?.rows.flatMap((r) => r.tiles) ?? []), ...board.foot, ...board.extras.tiles].flatMap((t) => t.state()) : []),

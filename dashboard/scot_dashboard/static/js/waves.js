@@ -6,7 +6,7 @@
 
 import { deviceSize, h, offscreen, onResize, setClass, setText } from "./dom.js";
 import { ClockChip, NEEDS_MS } from "./needs.js";
-import { Tile } from "./tiles.js";
+import { Tile, markOf } from "./tiles.js";
 import { ageText, label, unitText, word } from "./text.js";
 
 const FEW_ROWS = 4; // room for larger numbers
@@ -103,7 +103,8 @@ export class Waves {
       setText(silence, !cell ? word("never") : cell.stale ? `${word("noData")} ${ageText(cell.age_ms)}` : "");
       for (const tile of tiles) tile.update(view, view.cursorAlarms);
       const named = view.cursorAlarms.find((a) => a.channel === row.wave.channel.name && a.device === row.wave.device);
-      element.dataset.priority = tiles.map((t) => t.priority).find(Boolean) ?? named?.priority ?? "";
+      const { priority } = markOf(named);
+      element.dataset.priority = tiles.map((t) => t.priority).find(Boolean) || priority;
     }
   }
 }

@@ -51,6 +51,8 @@ export class Room {
     this.onPicture = () => {};
     /** @type {() => void} */
     this.onNote = () => {};
+    /** @type {() => void} a line of a log came */
+    this.onLog = () => {};
     /** @type {() => void} an answer of History is complete */
     this.onFilled = () => {};
   }
@@ -114,7 +116,7 @@ export class Room {
     }
     const kept = this.of((c) => c.kind === "annotation");
     if (kept.length) this.ask({ addresses: kept, between: [playhead.oldest, now], done: none });
-    const alarms = this.of((c) => c.kind === "alarm");
+    const alarms = this.of((c) => c.kind === "alarm" || Boolean(c.attrs?.log));
     const alarmsFrom = Math.max(playhead.oldest, now - ALARM_FILL_MS);
     if (alarms.length) this.ask({ addresses: alarms, between: [alarmsFrom, now], done: none });
   }
@@ -143,12 +145,14 @@ export class Room {
     const known = this.channels.get(address);
     if (!known) return;
     const { device, channel } = known;
-    const track = this.store.track(address, channel.kind);
+    const log = Boolean(channel.attrs?.log);
+    const track = this.store.track(address, channel.kind, log);
     const read = readSample(channel, header, payload, (ns) => this.time.fromNs(ns));
     if (live && channel.kind === "waveform") this.notice(track, channel);
     const isNew = track.add(read);
     if (live) this.witness.see(device, channel, read);
     if (!isNew) return;
+    if (log) this.onLog();
     if (channel.kind === "annotation") this.onNote();
     if (live && channel.kind === "video") this.onPicture(address, read);
   }

@@ -9,11 +9,11 @@ const AROUND_CURSOR_MS = 45_000;
 
 /** One channel's samples. */
 export class Track {
-  /** @param {Kind} kind */
-  constructor(kind) {
+  /** @param {Kind} kind @param {boolean} [log] every sample is a line of a log */
+  constructor(kind, log = false) {
     this.kind = kind;
     this.bulk = kind === "video" || kind === "image";
-    this.forever = kind === "annotation" || kind === "alarm";
+    this.forever = log || kind === "annotation" || kind === "alarm";
     /** @type {Sample[]} */
     this.samples = [];
     this.newest = -Infinity;
@@ -126,11 +126,11 @@ export class Store {
     this.bulk = new Cover();
   }
 
-  /** @param {string} address @param {Kind} kind */
-  track(address, kind) {
+  /** @param {string} address @param {Kind} kind @param {boolean} [log] */
+  track(address, kind, log = false) {
     let track = this.tracks.get(address);
     if (!track) {
-      track = new Track(kind);
+      track = new Track(kind, log);
       this.tracks.set(address, track);
     }
     return track;

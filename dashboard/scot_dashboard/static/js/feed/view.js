@@ -1,15 +1,15 @@
 /**
  * What the page shows at one moment, as plain values for the main thread.
- * @import {AlarmNow, Catalogue, Cell, Channel, Clock, Sample, View} from "../types.js"
+ * @import {Catalogue, Cell, Channel, Clock, Sample, View} from "../types.js"
  * @import {Track} from "./store.js"  @import {Room} from "./room.js"  @import {Stage} from "./stage.js"
  * @import {VideoPane} from "./video.js"
  */
 
+import { SIGNALS_ON, alarmsAt, boardOf } from "./alarms.js";
 import { SIMULATED } from "./wire.js";
 
 const RECENT_MS = 10_000;
 const STREAMS = new Set(["numeric", "waveform", "pose", "video", "image"]);
-const RANK = { Hi: 3, Me: 2, Lo: 1, None: 0 };
 
 /**
  * Every channel of a catalogue with its address.
@@ -51,49 +51,6 @@ export function cellAt(track, channel, t, live, unix) {
     stale: !channel.latched && age_ms > (channel.stale_after_s ?? 5) * 1000,
     t_unix_ms: unix(sample.t),
   };
-}
-
-/**
- * Alarms that hold at `t`, the most urgent first.
- *
- * @param {Iterable<[string, Track]>} tracks alarm channels by device name
- * @param {number} t
- * @param {number} now for the age
- * @returns {AlarmNow[]}
- */
-export function alarmsAt(tracks, t, now) {
-  /** @type {AlarmNow[]} */
-  const holding = [];
-  for (const [device, track] of tracks) {
-    /** @type {Set<string>} */
-    const seen = new Set();
-    for (let i = track.after(t) - 1; i >= 0; i--) {
-      const sample = track.samples[i];
-      const alarm = sample.value;
-      if (seen.has(alarm.id)) continue;
-      seen.add(alarm.id);
-      const presence = alarm.presence ?? "On";
-      const activation = alarm.activation ?? "On";
-      const shown = alarm.present || presence === "Latch";
-      if (!shown || activation === "Off") continue;
-      holding.push({
-        device,
-        id: alarm.id,
-        kind: alarm.kind,
-        priority: alarm.priority,
-        presence,
-        activation,
-        channel: alarm.channel ?? "",
-        text: alarm.text ?? {},
-        value: alarm.value ?? null,
-        limit: alarm.limit ?? null,
-        age_ms: Math.max(0, now - sample.t),
-      });
-    }
-  }
-  const rank = (/** @type {AlarmNow} */ a) =>
-    (RANK[/** @type {"Hi"} */ (a.priority)] ?? 0) * 2 + (a.presence === "Ack" ? 0 : 1);
-  return holding.sort((a, b) => rank(b) - rank(a) || a.age_ms - b.age_ms);
 }
 
 /** Facts about devices that hold whatever the cursor says: silence, clocks, simulation. */
@@ -182,7 +139,7 @@ export function viewOf(room, stage, local) {
   }
   const alive = link?.alive ?? false;
   const clocks = witness.clocks(now);
-  const alarms = alarmsAt(alarmTracks, Infinity, now);
+  const board = boardAt(room, alarmTracks, Infinity, now);
   const panes = [...stage.panes].map(([id, { pane }]) => /** @type {const} */ ([id, pane]));
   return {
     connected: alive,
@@ -196,8 +153,10 @@ export function viewOf(room, stage, local) {
     behind_ms: playhead.behind(local),
     seeking: playhead.seeking,
     cells,
-    alarms,
-    cursorAlarms: live ? alarms : alarmsAt(alarmTracks, t, t),
+    alarms: board.alarms,
+    signals: board.signals,
+    kept: board.kept,
+    cursorAlarms: live ? board.alarms : boardAt(room, alarmTracks, t, t).alarms,
     silent_ms: witness.silence(now),
     clock: witness.clock(clocks),
     clocks,
@@ -211,6 +170,18 @@ export function viewOf(room, stage, local) {
     seek_ms: playhead.seek_ms,
     sync_ms: time.half_ms,
   };
+}
+
+/**
+ * The room's alarms at `t`, as the gateway keeps them or, without it, as the devices tell them.
+ *
+ * @param {Room} room @param {[string, Track][]} tracks @param {number} t @param {number} now
+ */
+function boardAt(room, tracks, t, now) {
+  const track = room.store.tracks.get(`${room.hello?.catalogue.workspace}/alarms/state`);
+  const board = boardOf(track?.at(t), now, (ns) => room.time.fromNs(ns));
+  if (board) return { ...board, kept: true };
+  return { alarms: alarmsAt(tracks, t, now), signals: SIGNALS_ON, kept: false };
 }
 
 /** What the height of each waveform's row stands for. @param {Stage} stage */

@@ -3,6 +3,7 @@
  * wishes (`do`) and gets plain values to show (`is`), eight times a second.
  */
 
+import { AlarmLog } from "./alarmlog.js";
 import { Link } from "./link.js";
 import { Notes } from "./notes.js";
 import { Room } from "./room.js";
@@ -16,6 +17,7 @@ const VIEW_MS = 125;
 
 const room = new Room();
 const notes = new Notes(room);
+const alarmLog = new AlarmLog(room);
 const stage = new Stage(room, notes);
 const { playhead, time } = room;
 room.tell = (/** @type {string} */ is, /** @type {any} */ body) => outside.postMessage({ is, ...body });
@@ -72,6 +74,8 @@ const wishes = {
     const at_ns = stage.shown(id)?.ns ?? time.toNs(playhead.cursor());
     room.link?.send(["annotate", { ...note, at_ns }]);
   },
+  alarm: ({ wish }) => room.link?.send(["alarm", wish]),
+  alarmLog: () => alarmLog.want(),
   person: ({ act, session }) => room.link?.send([act, session]),
   lanes: ({ from_t, to_t, bins }) => room.askLanes(from_t, to_t, bins),
   clock({ utc }) {

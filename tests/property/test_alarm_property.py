@@ -1,0 +1,171 @@
+"""Whatever devices, sources and people do, the alarm board keeps its promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scot.alarm import PAUSE_NS, Board
+from scot.condition import Activation, Entry, Snapshot, State, Why
+from scot.sample import AlarmValue, Flags
+
+SECOND_NS = 1_000_000_000
+DEVICES = ("monitor", "pump")
+NAMES = ("low", "high", "a/b")
+
+words = st.builds(
+    AlarmValue,
+    id=st.sampled_from(NAMES),
+    kind=st.sampled_from(["Phy", "Tec", "?"]),
+    priority=st.sampled_from(["None", "Lo", "Me", "Hi", "urgent"]),
+    present=st.booleans(),
+    presence=st.sampled_from(["On", "Off", "Latch", "Ack"]),
+    activation=st.sampled_from(["On", "Psd", "Off"]),
+    channel=st.sampled_from(["", "spo2"]),
+    text=st.dictionaries(st.sampled_from(["en", "ja"]), st.text(max_size=6), max_size=2),
+    value=st.none() | st.floats(),
+)
+devices = st.sampled_from(DEVICES)
+steps = st.one_of(
+    st.tuples(st.just("report"), devices, words, st.sampled_from([0, int(Flags.INVALID)])),
+    st.tuples(st.just("doubt"), devices, st.sampled_from(list(Why)), st.booleans()),
+    st.tuples(st.just("restarted"), devices, st.integers(0, 2)),
+    st.tuples(st.just("ack"), st.integers(0, 2)),
+    st.tuples(st.just("signal"), st.sampled_from(list(Activation))),
+    st.tuples(st.just("wait"), st.integers(0, 40)),
+)
+
+
+def do(board: Board, step: tuple[Any, ...], now_ns: int) -> list[Entry]:
+    match step:
+        case ("report", device, word, flags):
+            return board.report(device, word, now_ns, flags=flags)
+        case ("doubt", device, why, present):
+            channel = "spo2" if why is Why.INVALID else ""
+            return board.doubt(why, device, present, now_ns, channel=channel)
+        case ("restarted", device, epoch):
+            return board.restarted(device, epoch, now_ns)
+        case ("ack", which):
+            known = board.conditions.values()
+            seen = [(one.id, one.since_ns) for one in known if len(one.id) % 3 == which]
+            return board.acknowledge(seen, "OR staff", now_ns)
+        case ("signal", activation):
+            return board.signal(activation, "OR staff", now_ns)
+    return board.tick(now_ns)
+
+
+def run(script: list[tuple[Any, ...]]) -> tuple[Board, list[Entry], int]:
+    board, log, now_ns = Board(), [], SECOND_NS
+    for step in script:
+        now_ns += SECOND_NS * (step[1] if step[0] == "wait" else 1)
+        log += do(board, step, now_ns)
+    return board, log, now_ns
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=40))
+def test_the_state_is_a_function_of_the_log(script: list[tuple[Any, ...]]) -> None:
+    board, log, now_ns = run(script)
+    again = Board.replay(log)
+    assert (again.conditions, again.signals) == (board.conditions, board.signals)
+    assert again.snapshot(now_ns) == board.snapshot(now_ns)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=30), st.lists(steps, max_size=15))
+def test_a_board_that_was_restored_goes_on_as_the_one_that_never_ended(
+    before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]
+) -> None:
+    board, _, now_ns = run([step for step in before if step[0] != "restarted"])
+    other = Board.restore(board.snapshot(now_ns))
+    for step in [step for step in after if step[0] not in ("restarted", "doubt")]:
+        now_ns += SECOND_NS
+        do(board, step, now_ns)
+        do(other, step, now_ns)
+
+    def shown(snapshot: Snapshot) -> list[tuple[str, State]]:
+        return sorted((one.id, one.state) for one in snapshot.conditions if one.state.holds)
+
+    assert shown(other.snapshot(now_ns)) == shown(board.snapshot(now_ns))
+    assert other.signals == board.signals
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=40))
+def test_nothing_of_a_source_that_cannot_be_relied_on_is_inactive(
+    script: list[tuple[Any, ...]],
+) -> None:
+    board, _, _ = run(script)
+    lost = {one.device for one in board.conditions.values() if _is(one, Why.LOST)}
+    clock = {one.device for one in board.conditions.values() if _is(one, Why.CLOCK)}
+    for one in board.conditions.values():
+        if one.own:
+            continue
+        if one.device in lost:
+            assert one.state is State.UNKNOWN
+        if one.device in clock:
+            assert one.state is not State.INACTIVE
+    for device in lost:
+        assert board.conditions[f"room/lost/{device}"].state in (State.ACTIVE, State.ACKED)
+
+
+def _is(one: Any, why: Why) -> bool:
+    return bool(one.id == f"room/{why.value}/{one.device}" and one.said is State.ACTIVE)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=40))
+def test_an_acknowledgement_is_for_what_was_seen_and_counts_once(
+    script: list[tuple[Any, ...]],
+) -> None:
+    board, _, now_ns = run(script)
+    seen = [(one.id, one.since_ns) for one in board.conditions.values()]
+    board.acknowledge(seen, "OR staff", now_ns)
+    once = dict(board.conditions)
+    assert board.acknowledge(seen, "OR staff", now_ns + 1) == []
+    assert board.acknowledge([(n, at - 1) for n, at in seen], "OR staff", now_ns + 1) == []
+    assert board.conditions == once
+    assert all(one.under is not State.ACTIVE for one in once.values())
+    assert all(one.under is not State.LATCHED or one.by for one in once.values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=40))
+def test_no_pause_outlives_two_minutes_or_a_new_high_priority(
+    script: list[tuple[Any, ...]],
+) -> None:
+    board, _, now_ns = run(script)
+    board.signal(Activation.PAUSED, "OR staff", now_ns)
+    waiting = Board.replay([Entry(at_ns=now_ns, signals=board.signals)])
+    waiting.tick(now_ns + PAUSE_NS - 1)
+    assert str(waiting.signals.activation) == "Psd"
+    waiting.tick(now_ns + PAUSE_NS)
+    assert str(waiting.signals.activation) == "On"
+    new = AlarmValue(id="new", kind="Phy", priority="Hi", present=True)
+    if "room/lost/monitor" not in {o.id for o in board.conditions.values() if o.said.holds}:
+        board.restarted("monitor", 0, now_ns)
+        board.report("monitor", new, now_ns)
+        assert str(board.signals.activation) == "On"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(words, st.booleans()), max_size=30))
+def test_a_high_priority_stays_until_somebody_has_seen_it(
+    told: list[tuple[AlarmValue, bool]],
+) -> None:
+    board, now_ns = Board(), SECOND_NS
+    unseen: set[str] = set()
+    for word, seen in told:
+        now_ns += SECOND_NS
+        board.report("monitor", word, now_ns)
+        one = board.conditions[f"monitor/{word.id}"]
+        if one.under is State.ACTIVE and one.priority == "Hi":
+            unseen.add(one.id)
+        elif one.said is not State.INACTIVE or word.activation == "Off":
+            unseen.discard(one.id)  # the device itself has taken its word back
+        if seen:
+            board.acknowledge([(one.id, one.since_ns)], "OR staff", now_ns)
+            unseen.discard(one.id)
+        assert all(board.conditions[name].state.holds for name in unseen)
