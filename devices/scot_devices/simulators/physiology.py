@@ -199,15 +199,15 @@ class Patient:
         Returns:
             A block whose wave `name` has ``ticks * SAMPLES_A_TICK[name]`` samples.
         """
-        begin_s = self.t_s
+        first, begin_s = self._ticks, self.t_s
         while self._beats[0].r_s < begin_s - _MEMORY_S - 1.0:
             self._beats.popleft()
         lost = np.empty(ticks)
         for k in range(ticks):
             self._advance_state()
             lost[k] = self._fast
-        times: dict[int, Wave] = {
-            n: begin_s + np.arange(ticks * n, dtype=np.float64) * (TICK_S / n)
+        times: dict[int, Wave] = {  # of whole ticks: a breath begins at the same sample however cut
+            n: self._start_s + np.arange(first * n, (first + ticks) * n) * (TICK_S / n)
             for n in set(SAMPLES_A_TICK.values())
         }
         waves = {
