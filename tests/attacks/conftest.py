@@ -143,7 +143,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     codes = {name: target.end(name) for name in list(target.services)}
     codes["broker"] = target.stop()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert set(codes.values()) == {0}, f"not every process lived to the end: {codes}"
+    said = target.log.read_text()[-2_000:]
+    assert set(codes.values()) == {0}, f"not every process lived to the end: {codes}\n{said}"
     assert "unsealed" not in target.logged("recorder"), target.logged("recorder")
 
 
