@@ -17,7 +17,8 @@ CONTROL_BYTES = 64 << 10
 DATA_BYTES = 1 << 20
 BULK_BYTES = (4 << 20) + 4096
 HANDSHAKE_MS = 5_000  # four round trips; a link of 400 ms that loses packets needs three seconds
-HEARTBEAT_MS = 500
+DEAD_MS = 2_000  # a peer whose host has not acknowledged for so long is gone
+PROBE_S = 1  # of a connection on which nothing is under way
 CONNECT_MS = 2_000  # else a SYN into a cut link is tried after 1, 3, 7, 15, 31 and 63 s only
 BATCH = 256
 BOUNDS = (  # option, least, most; 0 and -1 mean without limit
@@ -25,8 +26,9 @@ BOUNDS = (  # option, least, most; 0 and -1 mean without limit
     (zmq.SocketOption.SNDHWM, 1, 100_000),
     (zmq.SocketOption.RCVHWM, 1, 100_000),
     (zmq.SocketOption.HANDSHAKE_IVL, 1, 10_000),
-    (zmq.SocketOption.HEARTBEAT_IVL, 1, 10_000),
-    (zmq.SocketOption.HEARTBEAT_TIMEOUT, 1, 60_000),
+    (zmq.SocketOption.TCP_KEEPALIVE, 1, 1),
+    (zmq.SocketOption.TCP_KEEPALIVE_IDLE, 1, 10),
+    (zmq.SocketOption.TCP_MAXRT, 1, 60_000),
 )
 LOW_DELAY = 0x90  # DSCP AF42 (RFC 4594); its low-delay bit is what Linux's default queue sorts by
 NOW = int(zmq.NOBLOCK)  # as plain integers: an enum's | costs as much as a send
@@ -62,14 +64,21 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
 
 
 def profile(sock: zmq.Socket[bytes], max_bytes: int, hwm: int) -> None:
-    """Set what every socket has in common (DESIGN §4)."""
+    """Set what every socket has in common (DESIGN §4).
+
+    Dead peers are the kernel's to find (TCP_USER_TIMEOUT, keep-alive): libzmq's own heartbeats
+    end the process when a peer dies while its input waits for us.
+    """
     sock.setsockopt(zmq.LINGER, 0)
     sock.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     sock.setsockopt(zmq.SNDHWM, hwm)
     sock.setsockopt(zmq.RCVHWM, hwm)
     sock.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-    sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4 * HEARTBEAT_MS)
+    sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    sock.setsockopt(zmq.TCP_KEEPALIVE_IDLE, PROBE_S)
+    sock.setsockopt(zmq.TCP_KEEPALIVE_INTVL, PROBE_S)
+    sock.setsockopt(zmq.TCP_KEEPALIVE_CNT, DEAD_MS // (1_000 * PROBE_S))
+    sock.setsockopt(zmq.TCP_MAXRT, DEAD_MS)
     sock.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     sock.setsockopt(zmq.RECONNECT_IVL, 50)
     sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)

@@ -158,11 +158,8 @@ WRONG: dict[str, tuple[Wrong, str]] = {
     "an endless queue out": (lambda s: s.setsockopt(zmq.SNDHWM, 0), "SNDHWM is 0, must be 1 to"),
     "an endless queue in": (lambda s: s.setsockopt(zmq.RCVHWM, 0), "RCVHWM is 0"),
     "an endless handshake": (lambda s: s.setsockopt(zmq.HANDSHAKE_IVL, 0), "HANDSHAKE_IVL is 0"),
-    "no heartbeat": (lambda s: s.setsockopt(zmq.HEARTBEAT_IVL, 0), "HEARTBEAT_IVL is 0"),
-    "a peer silent for ever": (
-        lambda s: s.setsockopt(zmq.HEARTBEAT_TIMEOUT, 0),
-        "HEARTBEAT_TIMEOUT is",
-    ),
+    "no keep-alive": (lambda s: s.setsockopt(zmq.TCP_KEEPALIVE, 0), "TCP_KEEPALIVE is 0"),
+    "a peer silent for ever": (lambda s: s.setsockopt(zmq.TCP_MAXRT, 0), "TCP_MAXRT is 0"),
 }
 
 

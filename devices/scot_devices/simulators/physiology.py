@@ -207,7 +207,8 @@ class Patient:
             self._advance_state()
             lost[k] = self._fast
         times: dict[int, Wave] = {  # of whole ticks: a breath begins at the same sample however cut
-            n: self._start_s + np.arange(first * n, (first + ticks) * n) * (TICK_S / n)
+            n: self._start_s
+            + np.arange(first * n, (first + ticks) * n, dtype=np.float64) * (TICK_S / n)
             for n in set(SAMPLES_A_TICK.values())
         }
         waves = {

@@ -1,6 +1,6 @@
 """A network as ZeroMQ over TCP makes one: in order within a connection, and nowhere else.
 
-What is simulated: connections with handshake, heartbeats and reconnection with back-off; packets
+What is simulated: connections with handshake, keep-alive and reconnection with back-off; packets
 that wait while a way is cut, and come in a burst after it; what is lost with a connection (all that
 was under way in it) and what is not (what a DEALER had not handed to TCP); bounded queues, of
 which ROUTER and XPUB drop the newest and a DEALER says no; slow and long ways; one way cut alone.
@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from scot.bus.socket import CONNECT_MS, HANDSHAKE_MS, HEARTBEAT_MS
+from scot.bus.socket import CONNECT_MS, DEAD_MS, HANDSHAKE_MS, PROBE_S
 from scot_replay.sim.wire import Link, Parts, Stream, Way
 from scot_replay.sim.world import MS, Life, World
 
-HEARTBEAT_NS = 4 * HEARTBEAT_MS * MS
+DEAD_NS = DEAD_MS * MS
+PROBE_NS = PROBE_S * 1_000 * MS
 RECONNECT_NS = (50 * MS, 1_000 * MS)
 ROUND_TRIPS = 4  # of TCP and CURVE until both sides may send
 AGAIN_NS = 200 * MS
@@ -66,7 +67,7 @@ class Connection:
         self.back.finish()
 
     def reset(self) -> None:
-        """The broker's host, which has power again, refuses a heartbeat of the old connection."""
+        """The broker's host, which has power again, refuses a packet of the old connection."""
         if self.client_open and self.port.link.whole:
             self.close_client()
             self.port.lost(self)
@@ -261,7 +262,7 @@ class Hub:
         self.life, self.on_message, self.open, self.dark = life, on_message, True, False
         stale, self.stale = self.stale, []
         for connection in stale:
-            wait_ns = self.network.random.randrange(HEARTBEAT_MS * MS)
+            wait_ns = self.network.random.randrange(PROBE_NS)
             self.network.world.after(wait_ns, connection.port.life, connection.reset)
 
     def close(self, *, silent: bool) -> None:
@@ -382,7 +383,7 @@ class Network:
 
     def watch(self, stream: Stream) -> None:
         """The receiver hears nothing on a stream from now on; it gives up after a while."""
-        wait_ns = HEARTBEAT_NS + self.random.randrange(HEARTBEAT_MS * MS)
+        wait_ns = DEAD_NS + self.random.randrange(PROBE_NS)
         self.world.after(wait_ns, None, self._silent, stream, self.world.now_ns)
 
     def _silent(self, stream: Stream, since_ns: int) -> None:
