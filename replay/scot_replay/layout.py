@@ -69,11 +69,12 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 @dataclass
 class Layout:
-    """What lies in a recording's directory."""
+    """What lies in a recording's directory; `doubles` have the number of another file."""
 
     path: Path
     journals: dict[int, Path] = field(default_factory=dict)
     segments: dict[int, Path] = field(default_factory=dict)
+    doubles: list[Path] = field(default_factory=list)
 
     @property
     def numbers(self) -> list[int]:
@@ -122,13 +123,14 @@ def list_parts(path: Path) -> Layout:
     if not path.is_dir():
         raise RecordingError(f"{path} is a file; name the recording's directory, which holds it")
     layout, other = Layout(path), 0
-    for entry in sorted(path.iterdir()):
-        if found := _JOURNAL.match(entry.name):
-            layout.journals[int(found[1])] = entry
-        elif found := _SEGMENT.match(entry.name):
-            layout.segments[int(found[1])] = entry
-        elif entry.name != MANIFEST:
-            other += 1
+    for entry in sorted(path.iterdir(), key=lambda entry: (len(entry.name), entry.name)):
+        found = _JOURNAL.match(entry.name) or _SEGMENT.match(entry.name)
+        if found is None:
+            other += entry.name != MANIFEST
+            continue
+        files = layout.journals if entry.suffix == ".scotj" else layout.segments
+        if files.setdefault(int(found[1]), entry) is not entry:
+            layout.doubles.append(entry)  # its number is written with zeros in front
     if not layout.numbers:
         if (path / MANIFEST).exists() or not other:
             raise RecordingError(

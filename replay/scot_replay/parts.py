@@ -166,7 +166,8 @@ class JournalPart:
             except (CodecError, msgspec.DecodeError):
                 unread += 1
         for topic, found in rows.items():
-            self.add(Frame(topic, b"", b"").address, found)
+            index = self._index.setdefault(Frame(topic, b"", b"").address, ChannelIndex())
+            index.add(found)  # nobody else reads it yet
         tail = reader.tail
         for first, last in reader.damaged:
             self.damage.append(

@@ -15,6 +15,7 @@ from scot.recording import Gap, Recorded
 from scot.sample import Sample
 from scot.timeline import Moment, picks, thin
 from scot_replay.completeness import DISK, WHY, Account, report
+from scot_replay.described import Version, as_of, described
 from scot_replay.digest import Digest, in_digest
 from scot_replay.found import Found
 from scot_replay.holder import Holder
@@ -68,27 +69,50 @@ def open_parts(
         RecordingError: nothing was recorded there, or a part is of a newer version.
     """
     layout = list_parts(path)
-    manifest = read_manifest(path)
+    manifest, damage = _manifest(path)
     cache = cache or ChunkCache()
     parts: list[Part] = []
-    damage: list[str] = []
-    if manifest is None:
-        damage.append("manifest.json is missing; what it said is taken from the parts")
-    before = 0
+    newer: NewerVersionError | None = None
+    for double in layout.doubles:
+        damage.append(f"{double.name} is of the same part as another file, and was left out")
+    kept_from = layout.numbers[0] - 1 if manifest is not None and manifest.keep_last_s else 0
+    before = kept_from
     for number in layout.numbers:
         if number != before + 1:
             missing = f"{before + 1}" if number == before + 2 else f"{before + 1} to {number - 1}"
             damage.append(f"part {missing} is missing: neither a journal nor a segment is there")
         before = number
-        part, broken = _open_part(layout.segments.get(number), layout.journals.get(number), cache)
+        segment, journal = layout.segments.get(number), layout.journals.get(number)
+        try:
+            part, broken = _open_part(segment, journal, cache)
+        except NewerVersionError as error:
+            newer, part, broken = error, None, [str(error)]
         damage += broken
         if part is not None:
             found = part.manifest
             manifest = manifest or (found if found is not None and found.workspace else None)
             parts.append(part)
+    if not parts and newer is not None:
+        raise newer
     if not parts:
         raise RecordingError(f"{path} holds nothing that can be read: {'; '.join(damage)}")
     return manifest, parts, damage
+
+
+def _manifest(path: Path) -> tuple[Manifest | None, list[str]]:
+    """Return the manifest, or None and why it is not there.
+
+    Raises:
+        NewerVersionError: the whole recording is of a later release.
+    """
+    taken = "what it said is taken from the parts"
+    try:
+        manifest = read_manifest(path)
+    except NewerVersionError:
+        raise
+    except RecordingError as error:
+        return None, [f"{str(error).partition(';')[0]}; {taken}"]
+    return manifest, [] if manifest is not None else [f"manifest.json is missing; {taken}"]
 
 
 def _open_part(
@@ -138,6 +162,7 @@ class DirectoryRecording:
         if sync is not Sync.AS_RECORDED:
             self._holder = ResyncedHolder(parts, self._holder.catalogue().workspace, sync)
         self.catalogue: Catalogue = self._holder.catalogue()
+        self._described = described(self.catalogues)
         if manifest is None:
             first = parts[0].catalogues[0][0] if parts[0].catalogues else 0
             manifest = Manifest(workspace=self.catalogue.workspace, started_ns=first)
@@ -155,6 +180,11 @@ class DirectoryRecording:
     def damage(self) -> list[str]:
         """Lines that say what cannot be read, as far as it was tried; empty when whole."""
         lines = [line for part in self._holder.parts for line in [*part.damage, *_losses(part)]]
+        lines += [
+            f"{address}: it was {', then '.join(kinds)}; each sample is read as what it was"
+            for address in sorted(self._described)
+            if len(kinds := self._kinds(address)) > 1
+        ]
         if self.manifest.finished_ns is None:
             lines.append("it was never finished in order: still recording, or the recorder died")
         return [*self._opened_with, *lines]
@@ -183,7 +213,8 @@ class DirectoryRecording:
     def channels(self) -> dict[str, Recorded]:
         """What there is of each channel, by address, in the order of the catalogue."""
         known = [*self.catalogue.addresses()]
-        known += [a for a in self._holder.addresses() if a not in set(known)]
+        described = set(known)
+        known += [a for a in self._holder.addresses() if a not in described]
         recorded: dict[str, Recorded] = {}
         for address in known:
             span = self._holder.span(address)
@@ -322,7 +353,11 @@ class DirectoryRecording:
         """
         from_ns, to_ns = between or (self.first_ns, self.last_ns + 1)
         kind = self.channel(address).kind
-        found = self._holder.rows(address, kind, from_ns, to_ns)
+        if (was := self._described.get(address)) is not None:  # what it was before has no column
+            held = self._holder.channel(address, from_ns, to_ns)
+            found = of([one for one in held if _kind(was, one) in {kind, None}], kind).in_order()
+        else:
+            found = self._holder.rows(address, kind, from_ns, to_ns)
         last = self.found_at(address, from_ns - 1) if before else []
         return join(kind, [of(last, kind), found]) if last else found
 
@@ -395,13 +430,25 @@ class DirectoryRecording:
 
     def _samples(self, address: str, found: Iterable[Found]) -> list[Sample]:
         channel = self.channel(address)
+        was = self._described.get(address)
         samples: list[Sample] = []
         for one in found:
             try:
-                samples.append(decode(one.frame, channel, one.header))
+                known = channel if was is None else as_of(was, one.header) or channel
+                samples.append(decode(one.frame, known, one.header))
             except CodecError:
                 continue  # kept as bytes; `frames` gives them
         return samples
+
+    def _kinds(self, address: str) -> list[str]:
+        """Return what a channel was described as, in order of time."""
+        kinds = [channel.kind.value for _, _, channel in self._described[address]]
+        return [kind for place, kind in enumerate(kinds) if not place or kind != kinds[place - 1]]
+
+
+def _kind(was: list[Version], one: Found) -> Kind | None:
+    channel = as_of(was, one.header)
+    return None if channel is None else channel.kind
 
 
 def _losses(part: Part) -> list[str]:

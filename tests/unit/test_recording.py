@@ -337,13 +337,6 @@ def test_a_newer_recording_is_refused_with_the_fix(tmp_path: Path) -> None:
         scot.open(tmp_path)
 
 
-def test_a_manifest_that_is_not_json_is_refused_with_the_fix(tmp_path: Path) -> None:
-    write_recording(tmp_path, [FRAMES])
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(RecordingError, match="remove it to open"):
-        scot.open(tmp_path)
-
-
 def test_an_mcap_of_somebody_else_is_not_taken_for_ours(tmp_path: Path) -> None:
     from mcap.writer import Writer
 
