@@ -90,7 +90,10 @@ WRONG: dict[str, tuple[str, str, list[str]]] = {
     "name of a part of every room": (
         GOOD_DEVICE.replace("tracker", "recorder"),
         "",
-        ["device name 'recorder' belongs to a part of every room", "choose another than alarms, broker"],
+        [
+            "device name 'recorder' belongs to a part of every room",
+            "choose another than alarms, broker",
+        ],
     ),
     "name that is no name": (
         GOOD_DEVICE.replace("tracker", "Tracker 1"),
