@@ -102,7 +102,7 @@ class Kept:
 
 def forge(attacker: Attacker) -> None:
     for _ in range(50):
-        attacker.send(b"or1/monitor/tool0\0", b"h", b"p")
+        attacker.say(b"or1/monitor/tool0\0", b"h", b"p")
 
 
 def subscribe(attacker: Attacker) -> None:

@@ -2,9 +2,10 @@
 
     python foreign_client.py ~/.local/state/scot/or1 --prefix or1/monitor/ --count 20
 
-A room writes where it listens and every key into its state folder. Each frame has three parts: the
-channel's address and a NUL; the header, a MessagePack array; the payload, which the channel's kind
-in the catalogue says how to read. Bus time counts ns like TAI: UTC is 37 s behind.
+A room writes where it listens and every key into its state folder. Each message is one sample: the
+channel's address and a NUL; one byte that says how long the header is; the header, a MessagePack
+array; the payload, which the channel's kind in the catalogue says how to read. Bus time counts ns
+like TAI: UTC is 37 s behind.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def main() -> None:
     channels = read_catalogue(query)
     count = 0
     while not arguments.count or count < arguments.count:
-        topic, head, payload = samples.recv_multipart()
-        address = topic[:-1].decode()
+        topic, _, rest = samples.recv().partition(b"\0")
+        head, payload = rest[1 : 1 + rest[0]], rest[1 + rest[0] :]
+        address = topic.decode()
         if address not in channels:  # a device came after we asked
             channels = read_catalogue(query)
         header = dict(zip(HEADER, msgpack.unpackb(head), strict=True))

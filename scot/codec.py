@@ -1,4 +1,4 @@
-"""The wire: ``[address NUL | header | payload]`` (DESIGN §4).
+"""The wire: ``address NUL | header | payload`` (DESIGN §4), one part of one message (ADR 0022).
 
 The header is a MessagePack array of version, epoch, seq, source_ns, bus_ns, bound_ns, err_ns,
 state and flags. Payloads: waveforms are little-endian float32 bytes, video is the access unit,
@@ -8,7 +8,7 @@ items and `MAX_DEPTH` levels, which is checked before anything is decoded. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -35,6 +35,7 @@ MAX_TOPIC = 200
 MAX_HEADER = 64
 MAX_CONTROL = 1 << 20  # any kind but video and image
 MAX_BULK = 4 << 20
+MAX_BUNDLE = 1 << 20
 MAX_DEPTH = 8
 MAX_ITEMS = (
     20_000  # maps, lists, keys and values of one payload; an item costs up to 64 times its B
@@ -81,6 +82,9 @@ class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return Timestamp(self.source_ns, self.bus_ns, self.bound_ns, self.err_ns, self.state)
 
 
+_frame = tuple.__new__  # as `Frame` does in twice the time
+_F4 = np.dtype("<f4")
+_LENGTH = [bytes([size]) for size in range(256)]
 _encoder = msgspec.msgpack.Encoder()
 _header_decoder = msgspec.msgpack.Decoder(Header)
 
@@ -88,6 +92,88 @@ _header_decoder = msgspec.msgpack.Decoder(Header)
 def topic(address: str) -> bytes:
     """Return the subscription that matches exactly `address`."""
     return address.encode("ascii") + b"\0"
+
+
+def pack(frame: Frame) -> bytes:
+    """Return a frame as it travels: topic, size of the header in one byte, header, payload.
+
+    Raises:
+        CodecError: the header has more than 255 B.
+    """
+    topic, header, payload = frame
+    try:
+        return b"".join((topic, _LENGTH[len(header)], header, payload))
+    except IndexError:
+        raise CodecError(f"header of {len(header)} B exceeds {MAX_HEADER} B") from None
+
+
+def measure(data: bytes, size: int) -> tuple[bytes, int]:
+    """Return the topic of a packed frame and how many bytes its payload has.
+
+    Args:
+        data: its first `MAX_TOPIC` + 1 bytes, or more.
+        size: of the whole of it.
+
+    Returns:
+        Topic and size of the payload. What begins with no topic has all that could be one for its
+        topic; the size is negative where the header is cut short.
+    """
+    start = data.find(b"\0") + 1
+    if not 0 < start < size or start > MAX_TOPIC:
+        return data[:MAX_TOPIC], -1
+    return data[:start], size - start - 1 - data[start]
+
+
+def unpack(data: bytes) -> Frame:
+    """Return what `pack` was given; topic and header are not read yet, see `read_header`.
+
+    Raises:
+        CodecError: there is no topic, or the header is cut short.
+    """
+    start = data.find(b"\0") + 1
+    if not 0 < start < len(data) or start > MAX_TOPIC:
+        raise CodecError(f"{len(data)} B do not begin with a topic, within {MAX_TOPIC} B")
+    end = start + 1 + data[start]
+    if end > len(data):
+        raise CodecError(f"a header of {data[start]} B in the {len(data) - start - 1} B left")
+    return _frame(Frame, (data[:start], data[start + 1 : end], data[end:]))
+
+
+def bundle(frames: Iterable[Frame]) -> list[bytes]:
+    """Return frames as few parts of a message, as History's answers carry them.
+
+    Each is packed, behind its size in four bytes, big-endian; a part has at most `MAX_BUNDLE` B,
+    or one frame that is larger.
+    """
+    bundles: list[bytes] = []
+    pieces: list[bytes] = []
+    size = 0
+    for frame in frames:
+        packed = pack(frame)
+        if pieces and size + len(packed) + 4 > MAX_BUNDLE:
+            bundles.append(b"".join(pieces))
+            pieces, size = [], 0
+        pieces += (len(packed).to_bytes(4, "big"), packed)
+        size += len(packed) + 4
+    return [*bundles, b"".join(pieces)] if pieces else bundles
+
+
+def unbundle(parts: Iterable[bytes]) -> list[Frame]:
+    """Return the frames that `bundle` was given.
+
+    Raises:
+        CodecError: a part is cut short, or holds what is no frame.
+    """
+    frames: list[Frame] = []
+    for part in parts:
+        at = 0
+        while at < len(part):
+            start = at + 4
+            at = start + int.from_bytes(part[at:start], "big")
+            if at > len(part):
+                raise CodecError(f"a bundle of {len(part)} B where it says {at}")
+            frames.append(unpack(part[start:at]))
+    return frames
 
 
 def encode(sample: Sample, kind: Kind) -> Frame:
@@ -117,8 +203,8 @@ def write(sample: Sample, kind: Kind) -> tuple[Frame, Header]:
         payload = _ENCODERS[kind](sample.value)
     except (CodecError, ValueError, TypeError, OverflowError) as error:
         raise CodecError(f"{sample.address}: not a {kind} value: {error}") from None
-    limit = MAX_BULK if kind in BULK else MAX_CONTROL
-    if len(payload) > limit:
+    if len(payload) > MAX_CONTROL and (kind not in BULK or len(payload) > MAX_BULK):
+        limit = MAX_BULK if kind in BULK else MAX_CONTROL
         raise CodecError(f"{sample.address}: a value of {len(payload)} B exceeds {limit} B")
     return Frame(topic(sample.address), _encoder.encode(header), payload), header
 
@@ -159,17 +245,21 @@ def decode(
     Raises:
         CodecError: the frame is malformed, too large, or not of the channel's kind.
     """
-    header = header or read_header(frame)
-    limit = MAX_BULK if channel.kind in BULK else MAX_CONTROL
-    if len(frame.payload) > limit:
-        raise CodecError(f"{frame.address}: payload of {len(frame.payload)} B exceeds {limit} B")
+    if header is None:
+        header = read_header(frame)
+    topic, _, payload = frame
+    kind = channel.kind
+    if len(payload) > MAX_CONTROL and (kind not in BULK or len(payload) > MAX_BULK):
+        limit = MAX_BULK if kind in BULK else MAX_CONTROL
+        raise CodecError(f"{frame.address}: payload of {len(payload)} B exceeds {limit} B")
     try:
-        value = _DECODERS[channel.kind](frame.payload)
+        value = _DECODERS[kind](payload)
     except (CodecError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"{frame.address}: bad {channel.kind} payload: {error}") from None
     if flags is None:
         flags = flags_of(header.flags)
-    return Sample(frame.address, header.epoch, header.seq, header.time, flags, value)
+    address = topic[:-1].decode("ascii", "replace")
+    return Sample(address, header.epoch, header.seq, header.time, flags, value)
 
 
 def _of(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
@@ -201,14 +291,14 @@ def _bounded(kind: type[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes],
 
 
 def _write_waveform(value: Value) -> bytes:
-    block = np.asarray(value, dtype="<f4")
+    block = np.asarray(value, dtype=_F4)
     if block.ndim != 1:
         raise CodecError(f"a waveform block has one dimension, this has {block.ndim}")
     return block.tobytes()
 
 
 def _read_waveform(payload: bytes) -> Value:
-    return np.frombuffer(payload, dtype="<f4")
+    return np.frombuffer(payload, dtype=_F4)
 
 
 def _write_video(value: Value) -> bytes:

@@ -228,15 +228,16 @@ class DeviceContext(Generic[OptionsT]):
         Raises:
             LocalProtocolError: the channel was not offered.
         """
-        if channel.name not in self.channels:
+        name, rate_hz = channel.name, channel.rate_hz
+        if name not in self.channels:
             raise LocalProtocolError(
-                f"{self.address}/{channel.name} was never offered; call device.offer first"
+                f"{self.address}/{name} was never offered; call device.offer first"
             )
         if self.simulated:
             flags |= Flags.SIMULATED
         if arrived_ns is None:
             arrived_ns = self.arrived()
-        stamping, name, rate_hz = self._stamping, channel.name, channel.rate_hz
+        stamping = self._stamping
         values = max(1, len(value)) if isinstance(value, np.ndarray) else 1
         if source_ns is not None:
             time = stamping.told(name, source_ns, base, arrived_ns, values, rate_hz, counter)
@@ -249,9 +250,9 @@ class DeviceContext(Generic[OptionsT]):
         time, held = self._lateness.applied(name, time)
         if held:
             flags |= Flags.DOUBTFUL
-        seq = self._seq.get(channel.name, 0)
-        self._seq[channel.name] = seq + 1
-        return Sample(f"{self.address}/{channel.name}", self.epoch, seq, time, flags, value)
+        seq = self._seq.get(name, 0)
+        self._seq[name] = seq + 1
+        return Sample(f"{self.workspace}/{self.name}/{name}", self.epoch, seq, time, flags, value)
 
     def device(self, provider: str, label: dict[str, str]) -> Device:
         """Return the device's entry for the catalogue."""

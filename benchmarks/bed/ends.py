@@ -23,7 +23,7 @@ from scot.access import Access, Roster
 from scot.bus.broker import Broker
 from scot.bus.keys import OWN, Endpoints, KeyPair, Link
 from scot.bus.probing import Ask, Probing
-from scot.bus.socket import CONTROL_BYTES, Drained, connect, context
+from scot.bus.socket import CONTROL_BYTES, Drained, connect, context, receive
 from scot.channel import Catalogue
 from scot.clock import machine
 from scot.clock.busmap import BusMap
@@ -96,7 +96,7 @@ def asking(context: zmq.Context[zmq.Socket[bytes]], link: Link) -> Ask:
 
     sock = context.socket(zmq.DEALER)
     connect(sock, link, "query", CONTROL_BYTES, 16)
-    drained = Drained(sock, take)
+    drained = Drained(sock, take, receive)
 
     async def ask(verb: bytes, body: bytes) -> list[bytes]:
         drained.send([b"1", verb, body])

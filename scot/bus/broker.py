@@ -22,7 +22,6 @@ from scot.bus.socket import (
     BULK_BYTES,
     CONTROL_BYTES,
     DATA_BYTES,
-    MORE,
     NOW,
     PREFIX_BYTES,
     assert_secure,
@@ -35,6 +34,7 @@ from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.clock import Clock
 from scot.clock.service import ClockService
+from scot.codec import MAX_TOPIC, measure, pack
 from scot.command import COMMANDS
 from scot.errors import ClockError, RoomError, ScotError
 from scot.health import Flow, declare_broker
@@ -42,6 +42,8 @@ from scot.timestamp import ClockState, Timestamp
 
 log = logging.getLogger(__name__)
 
+COPY_BYTES = 8 << 10  # up to here a copy costs less than libzmq's own frame
+HEAD_BYTES = MAX_TOPIC + 1  # of a larger one: what is judged
 CTL_BUDGET = 512
 BULK_BUDGET = 4
 PROBE_BUDGET = 64
@@ -273,9 +275,9 @@ class Broker:
         }
 
     def _forward(self, name: str, budget: int) -> None:
-        """Take messages of one of the publishers' sockets and pass on what may pass.
+        """Take samples of one of the publishers' sockets and pass on what may pass.
 
-        Frames stay libzmq's own, so that a picture is not copied on its way through.
+        A large frame stays libzmq's own, so that a picture is not copied on its way through.
         """
         out = OUT[name]
         recv, send, relay = self._sock[name].recv, self._sock[out].send, self.relay
@@ -284,23 +286,23 @@ class Broker:
             for _ in range(budget):
                 identity = recv(NOW)
                 frame = recv(NOW, False)
-                parts = [frame]
-                while frame.more:
-                    frame = recv(NOW, False)
-                    if len(parts) < 4:
-                        parts.append(frame)
                 if identity not in learnt:
                     learnt.add(identity)
-                    gate.learn(parts[0])
-                user, topic = gate.user(parts[0]), parts[0].bytes
-                if not topic:
+                    gate.learn(frame)
+                size = len(frame)
+                data = frame.bytes if size <= COPY_BYTES else bytes(frame.buffer[:HEAD_BYTES])
+                if frame.more:
+                    rest(self._sock[name])
+                    relay.malformed(name, identity, gate.user(frame), data[:MAX_TOPIC])
+                    continue
+                if not data:
                     self._credit(relay.asked(name, identity))
-                elif len(parts) != 3:
-                    relay.malformed(name, identity, user, topic)
-                elif relay.admit(name, identity, user, topic, len(parts[2])):
-                    send(parts[0], MORE, False)
-                    send(parts[1], MORE, False)
-                    send(parts[2], NOW, False)
+                    continue
+                topic, payload_size = measure(data, size)
+                if payload_size < 0:
+                    relay.malformed(name, identity, gate.user(frame), topic)
+                elif relay.admit(name, identity, gate.user(frame), topic, payload_size):
+                    send(data if size <= COPY_BYTES else frame, NOW)
             self._ready.again([name])
         except zmq.Again:
             pass
@@ -358,7 +360,8 @@ class Broker:
                 break
             parts = rest(sock)
             user = self._gate.learn(parts[0])
-            message = [part.bytes for part in parts]
+            message: list[Any] = [part.bytes for part in parts[:3]]
+            message += parts[3:]  # of an answer to History: libzmq's own, passed on uncopied
             self._send(self.desk.on(identity, user, message, self.clock.read()))
         else:
             self._ready.again(["query"])
@@ -384,7 +387,7 @@ class Broker:
         local_ns = self.clock.read()
         exact = Timestamp(local_ns, self._session.at(local_ns), 0, 0, ClockState.LOCKED)
         frame = self.desk.own(channel, value, exact)
-        self._sock["ctl_out"].send_multipart(list(frame), zmq.NOBLOCK)
+        self._sock["ctl_out"].send(pack(frame), NOW)
         self._ready.sent("ctl_out")
 
 

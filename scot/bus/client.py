@@ -17,7 +17,7 @@ from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Sessio
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device
 from scot.clock.busmap import BusMap
-from scot.codec import Frame, Header, decode, write
+from scot.codec import Frame, Header, bundle, decode, unbundle, unpack, write
 from scot.errors import UNREADABLE, CodecError
 from scot.health import HEALTH, Head, Reports, clock, reception
 from scot.history import History, HistoryReply, HistoryRequest
@@ -118,12 +118,8 @@ class Client:
         return effects
 
     def on(self, socket: str, messages: Sequence[list[bytes]], now_ns: int) -> list[Effect]:
-        """Take what came from one of the broker's sockets, in order."""
+        """Take what came from the broker's ``query``, ``ctl_in`` or ``bulk_in``, in order."""
         self._now_ns = now_ns
-        if socket in OUT:
-            size = sum([len(part) for parts in messages for part in parts])
-            self.reports.heard[socket.removesuffix("_out")].add(size, len(messages))
-            return self._on_frames(messages, now_ns)
         effects: list[Effect] = []
         if socket == "query":
             for parts in messages:
@@ -133,6 +129,39 @@ class Client:
             for parts in messages:
                 effects += _publish(socket, lane.on_credit(parts, now_ns))
         return effects
+
+    def on_samples(self, socket: str, samples: Sequence[bytes], now_ns: int) -> list[Effect]:
+        """Take the packed samples that came from ``ctl_out`` or ``bulk_out``, in order."""
+        self._now_ns = now_ns
+        self.reports.heard[socket.removesuffix("_out")].add(sum(map(len, samples)), len(samples))
+        wanted: dict[Subscription, list[Frame]] = {}
+        told: list[Frame] = []
+        for data in samples:
+            try:
+                frame = unpack(data)
+            except CodecError:
+                self.malformed += 1
+                continue
+            route = self._routes.get(frame.topic) or self._route(frame)
+            for subscription in route.subscriptions:
+                if subscription in wanted:
+                    wanted[subscription].append(frame)
+                else:
+                    wanted[subscription] = [frame]
+            if route.tells:
+                told.append(frame)
+        settled = True
+        for subscription, frames in wanted.items():
+            settled &= subscription.on_frames(frames, self.session.catalogue)
+        surely = False
+        for frame in told:
+            if frame.topic == self._news:
+                surely = True
+            else:
+                self._learn_heads(frame)
+        if surely or not settled:
+            return list(self.session.refresh(now_ns, surely=surely))
+        return []
 
     # -- publishing
 
@@ -278,32 +307,6 @@ class Client:
                     lost[address] = max(lost.get(address, 0), detector.lost)
         return lost
 
-    def _on_frames(self, messages: Sequence[list[bytes]], now_ns: int) -> list[Effect]:
-        wanted: dict[Subscription, list[Frame]] = {}
-        told: list[Frame] = []
-        for parts in messages:
-            if len(parts) != 3:
-                self.malformed += 1
-                continue
-            frame = Frame._make(parts)
-            route = self._routes.get(frame.topic) or self._route(frame)
-            for subscription in route.subscriptions:
-                wanted.setdefault(subscription, []).append(frame)
-            if route.tells:
-                told.append(frame)
-        settled = True
-        for subscription, frames in wanted.items():
-            settled &= subscription.on_frames(frames, self.session.catalogue)
-        surely = False
-        for frame in told:
-            if frame.topic == self._news:
-                surely = True
-            else:
-                self._learn_heads(frame)
-        if surely or not settled:
-            return list(self.session.refresh(now_ns, surely=surely))
-        return []
-
     def _route(self, frame: Frame) -> _Route:
         """Return who gets the frames of a topic, and whether we learn from them ourselves."""
         address = frame.address
@@ -352,8 +355,7 @@ class Client:
     def answer(self, key: bytes, reply: HistoryReply) -> list[Effect]:
         """Answer an `Asked`."""
         head = _encode(msgspec.structs.replace(reply, frames=[]))
-        frames = (part for frame in reply.frames for part in frame)
-        return [Send("query", [key, b"answer", head, *frames])]
+        return [Send("query", [key, b"answer", head, *bundle(reply.frames)])]
 
     def commanded(self, key: bytes, answer: bytes) -> list[Effect]:
         """Answer a `Called`."""
@@ -397,18 +399,16 @@ class Client:
 
 
 def read_reply(parts: Sequence[bytes]) -> HistoryReply:
-    """Return History's answer from body and frames.
+    """Return History's answer from its body and the bundles of frames.
 
     Raises:
         CodecError: it cannot be read.
     """
     try:
-        body, *rest = parts
-        reply = _reply.decode(body)
-    except (ValueError, *UNREADABLE) as error:
+        body, *bundles = parts
+        return msgspec.structs.replace(_reply.decode(body), frames=unbundle(bundles))
+    except (CodecError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"History's answer cannot be read: {error}") from None
-    frames = [Frame(*rest[i : i + 3]) for i in range(0, len(rest) - 2, 3)]
-    return msgspec.structs.replace(reply, frames=frames)
 
 
 def _publish(socket: str, frames: Sequence[Frame]) -> list[Effect]:

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import zmq
@@ -17,7 +18,7 @@ from scot.bus.client import Client, Effect, Listen, Publish, read_reply
 from scot.bus.keys import Link
 from scot.bus.probing import Probing
 from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send
-from scot.bus.socket import Drained, context, dealer, subscriber
+from scot.bus.socket import Drained, context, dealer, receive, receive_samples, subscriber
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import Catalogue, Channel, Device
 from scot.clock.clock import Clock
@@ -66,13 +67,16 @@ class Connection:
         self._context = context()
         self._probing = Probing(self._context, link, self.clock, self.request)
         self._broker = 0
-        self._sockets: dict[str, Drained] = {}
+        self._sockets: dict[str, Drained[Any]] = {}
         for name in ("query", *self.client.lanes):
-            self._drain(name, dealer(self._context, link, name))
+            sock = dealer(self._context, link, name)
+            self._sockets[name] = Drained(sock, partial(self._on, name), receive)
 
-    def _drain(self, name: str, sock: zmq.Socket[bytes]) -> Drained:
-        drained = self._sockets[name] = Drained(sock, lambda batch: self._on(name, batch))
-        return drained
+    def _hear(self, name: str) -> Drained[bytes]:
+        sock = subscriber(self._context, self.link, name)
+        heard = Drained(sock, partial(self._on_samples, name), receive_samples)
+        self._sockets[name] = heard
+        return heard
 
     @classmethod
     async def join(cls, link: Link, timeout_s: float = JOIN_S) -> Connection:
@@ -264,6 +268,9 @@ class Connection:
 
     # -- events in, effects out
 
+    def _on_samples(self, name: str, batch: list[bytes]) -> None:
+        self._do(self.client.on_samples(name, batch, self.clock.read()))
+
     def _on(self, name: str, batch: list[list[bytes]]) -> None:
         self._do(self.client.on(name, batch, self.clock.read()))
         before, self._broker = self._broker, self.client.session.broker
@@ -290,9 +297,7 @@ class Connection:
                 case Send(name, parts):
                     self._sockets[name].send(parts)
                 case Listen(name, topic):
-                    drained = self._sockets.get(name) or self._drain(
-                        name, subscriber(self._context, self.link, name)
-                    )
+                    drained = self._sockets.get(name) or self._hear(name)
                     drained.sock.setsockopt(zmq.SUBSCRIBE, topic)
                 case Answered():
                     self._settle(effect)

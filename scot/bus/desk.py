@@ -1,7 +1,7 @@
 """The broker's desk: catalogue, liveness and the routing of History. Sans-IO.
 
-Every message is ``[request id, verb, body, *frames]``; every answer ``[request id, ok | no, body,
-*frames]``. Bodies are MessagePack.
+Every message is ``[request id, verb, body, *bundles]``; every answer ``[request id, ok | no, body,
+*bundles]``. Bodies are MessagePack; bundles (`scot.codec.bundle`) are counted and passed on unread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scot.access import Grant, Rate
 from scot.bus.routes import Routes
 from scot.channel import Catalogue, Channel, Device, Lifecycle
 from scot.clock.sealed import ProbeKey, ProbeKeys
-from scot.codec import Frame, check_bounds, check_plain, write
+from scot.codec import Frame, bundle, check_bounds, check_plain, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
 from scot.meter import Meter
@@ -303,7 +303,7 @@ class Desk:
         if ours and (ask.holder == "publisher" or numbered or server is None):
             reply = self._own.answer(ask)
             head = msgspec.structs.replace(reply, frames=[])
-            frames = [part for frame in reply.frames for part in frame]
+            frames = bundle(reply.frames)
             if meter is not None:
                 meter.charge(sum(map(len, frames)), messages=0)
             return [Out(client, [request_id, b"ok", _encode(head), *frames])]

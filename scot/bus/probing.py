@@ -14,7 +14,7 @@ import zmq
 
 from scot.bus.datagram import ProbeEnd
 from scot.bus.keys import Link
-from scot.bus.socket import CONTROL_BYTES, Drained, connect
+from scot.bus.socket import CONTROL_BYTES, Drained, connect, receive
 from scot.clock.clock import Clock
 from scot.clock.probe import UDP, ZMQ
 from scot.clock.prober import Prober
@@ -55,7 +55,7 @@ class Probing:
         self._sooner = asyncio.Event()
         sock = context.socket(zmq.DEALER)
         connect(sock, link, "probe", CONTROL_BYTES, 16)
-        self._sock = Drained(sock, self._on_replies)
+        self._sock = Drained(sock, self._on_replies, receive)
         self._ask = ask
         self._asking: asyncio.Task[None] | None = None
         self._end: ProbeEnd | None = None

@@ -130,7 +130,12 @@ class Relay:
         Who is over quota gets no more credit until it is paid for, and loses nothing by it. Only
         what comes although no credit was given, far beyond every window, is dropped.
         """
-        meter = self._count(lane, identity, user).meter
+        publisher = self._publishers[lane].get(identity)
+        if publisher is None or publisher.user != user:
+            publisher = self._know(lane, identity, user)
+        publisher.count += 1
+        self._owed[publisher] = None
+        meter = publisher.meter
         if meter is not None:
             if meter.unpaid >= MAX_UNPAID[lane]:
                 self.deny(user, topic, "quota")
@@ -148,7 +153,9 @@ class Relay:
 
     def malformed(self, lane: str, identity: bytes, user: str, what: bytes) -> None:
         """Count a message that is no frame, so that its sender keeps its credit."""
-        self._count(lane, identity, user)
+        publisher = self._know(lane, identity, user)
+        publisher.count += 1
+        self._owed[publisher] = None
         self.deny(user, what)
 
     def asked(self, lane: str, identity: bytes) -> Credit:
@@ -252,10 +259,8 @@ class Relay:
         count, _ = self._refused.get((user, verb), (0, b""))
         self._refused[user, verb] = (count + 1, what[:MAX_TOPIC])
 
-    def _count(self, lane: str, identity: bytes, user: str) -> _Publisher:
+    def _know(self, lane: str, identity: bytes, user: str) -> _Publisher:
         publisher = self._publishers[lane].get(identity) or self._meet(lane, identity)
-        publisher.count += 1
-        self._owed[publisher] = None
         if publisher.user != user:
             publisher.user, publisher.meter = user, self._meter(lane, user)
         return publisher

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import zmq
 
 from scot.bus.keys import KeyPair, Link
+from scot.codec import MAX_BULK, MAX_CONTROL, Frame, pack
 from scot.errors import BusError
 
 DOMAIN = b"scot"
 PREFIX_BYTES = 1 << 10  # to an XPUB: a handshake's command, then one prefix a message
 CONTROL_BYTES = 64 << 10
-DATA_BYTES = 1 << 20
-BULK_BYTES = (4 << 20) + 4096
+DATA_BYTES = MAX_CONTROL + 4096  # a payload, what stands before it, and the box around both
+BULK_BYTES = MAX_BULK + 4096
 HANDSHAKE_MS = 5_000  # four round trips; a link of 400 ms that loses packets needs three seconds
 DEAD_MS = 2_000  # a peer whose host has not acknowledged for so long is gone
 PROBE_S = 1  # of a connection on which nothing is under way
@@ -34,8 +36,9 @@ LOW_DELAY = 0x90  # DSCP AF42 (RFC 4594); its low-delay bit is what Linux's defa
 NOW = int(zmq.NOBLOCK)  # as plain integers: an enum's | costs as much as a send
 EVENTS = int(zmq.EVENTS)
 IN = int(zmq.POLLIN)
-MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 MINIMUM = (4, 3, 5)
+
+MessageT = TypeVar("MessageT")
 
 
 class _Context(zmq.Context["zmq.Socket[bytes]"]):
@@ -161,18 +164,32 @@ def subscriber(context: zmq.Context[zmq.Socket[bytes]], link: Link, name: str) -
     return sock
 
 
-def send_frames(sock: zmq.Socket[bytes], frames: Sequence[Sequence[bytes]]) -> int:
-    """Send messages of three parts in order, without waiting; return how many the queue took."""
+def send_frames(sock: zmq.Socket[bytes], frames: Sequence[Frame]) -> int:
+    """Send samples in order, without waiting; return how many the queue took."""
     send, sent = sock.send, 0
     try:
-        for topic, header, payload in frames:
-            send(topic, MORE)
-            send(header, MORE)
-            send(payload, NOW)
+        for frame in frames:
+            send(pack(frame), NOW)
             sent += 1
-    except zmq.Again:  # a message is taken or refused with its first part
+    except zmq.Again:
         pass
     return sent
+
+
+def receive_samples(sock: zmq.Socket[bytes]) -> tuple[list[bytes], bool]:
+    """Return the samples that are there, at most `BATCH`, and whether there may be more.
+
+    Each has one part; of what has more, each part is taken for a sample, and none is one.
+    """
+    recv = sock.recv
+    batch: list[bytes] = []
+    add = batch.append
+    try:
+        for _ in range(BATCH):
+            add(recv(NOW))
+    except zmq.Again:
+        return batch, False
+    return batch, True
 
 
 def receive(sock: zmq.Socket[bytes]) -> tuple[list[list[bytes]], bool]:
@@ -192,29 +209,34 @@ def receive(sock: zmq.Socket[bytes]) -> tuple[list[list[bytes]], bool]:
     return batch, True
 
 
-class Drained:
+class Drained(Generic[MessageT]):
     """A plain socket on the event loop: its messages come in batches, in order.
 
     ZeroMQ's descriptor is edge-triggered, so every send looks again for input.
 
     Args:
         sock: connected.
-        on_batch: gets whole messages; called on the loop.
+        on_batch: gets what `take` returned; called on the loop.
+        take: `receive` or `receive_samples`.
     """
 
     def __init__(
-        self, sock: zmq.Socket[bytes], on_batch: Callable[[list[list[bytes]]], None]
+        self,
+        sock: zmq.Socket[bytes],
+        on_batch: Callable[[list[MessageT]], None],
+        take: Callable[[zmq.Socket[bytes]], tuple[list[MessageT], bool]],
     ) -> None:
         self.sock = sock
         self._on_batch = on_batch
+        self._take = take
         self._loop = asyncio.get_running_loop()
         self._fd = int(sock.getsockopt(zmq.FD))
         self._waking = False
         self._loop.add_reader(self._fd, self._wake)
         self._look()
 
-    def send_all(self, frames: Sequence[Sequence[bytes]]) -> int:
-        """Send frames in order; return how many the queue took."""
+    def send_all(self, frames: Sequence[Frame]) -> int:
+        """Send samples in order; return how many the queue took."""
         sent = send_frames(self.sock, frames)
         self._look()
         return sent
@@ -249,7 +271,7 @@ class Drained:
     def _wake(self) -> None:
         if self.sock.closed:
             return
-        batch, more = receive(self.sock)
+        batch, more = self._take(self.sock)
         if more:
             self._look()
         if batch:

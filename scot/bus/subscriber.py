@@ -12,6 +12,7 @@ from scot.gap import GapDetector, Missing, Verdict
 from scot.sample import Flags, Sample, flags_of
 
 MAX_HELD = 4_096
+NEXT = Verdict.NEXT
 
 
 class Delivery(NamedTuple):
@@ -112,9 +113,14 @@ class Subscription:
             except CodecError:
                 self.malformed += 1
                 continue
-            delivery = self._judge(frame, header, followed, back)
-            if delivery is not None:
-                batch.append(delivery)
+            detector = followed.detector or self._begin(followed, header)
+            verdict = detector.on(header.epoch, header.seq)
+            bits = header.flags
+            if verdict is not NEXT or back:
+                if verdict is Verdict.DUPLICATE:
+                    continue
+                bits |= self._marks(followed, detector, verdict, back)
+            batch.append(Delivery(frame, header, flags_of(bits), followed.channel))
         if batch:
             self.sink.handle(batch)
         return not self._held
@@ -151,25 +157,21 @@ class Subscription:
             self.malformed += 1
         return None
 
-    def _judge(
-        self, frame: Frame, header: Header, followed: _Followed, back: bool
-    ) -> Delivery | None:
-        detector = followed.detector
-        if detector is None:
-            start = header.epoch if self._from_start else None
-            detector = self.gaps.setdefault(followed.address, GapDetector(start))
-            followed.detector = detector
-        bits = header.flags
-        verdict = detector.on(header.epoch, header.seq)
-        if verdict is not Verdict.NEXT:
-            if verdict is Verdict.DUPLICATE:
-                return None
-            if verdict is Verdict.AFTER_GAP:
-                bits |= Flags.AFTER_GAP
-                self._want(followed.address, detector.missing[-1], followed.channel)
-        if back:
-            bits |= Flags.BACKFILLED
-        return Delivery(frame, header, flags_of(bits), followed.channel)
+    def _marks(
+        self, followed: _Followed, detector: GapDetector, verdict: Verdict, back: bool
+    ) -> int:
+        """Return the flags that say how a sample came; a new gap is reported."""
+        bits = int(Flags.BACKFILLED) if back else 0
+        if verdict is Verdict.AFTER_GAP:
+            bits |= Flags.AFTER_GAP
+            self._want(followed.address, detector.missing[-1], followed.channel)
+        return bits
+
+    def _begin(self, followed: _Followed, header: Header) -> GapDetector:
+        start = header.epoch if self._from_start else None
+        detector = self.gaps.setdefault(followed.address, GapDetector(start))
+        followed.detector = detector
+        return detector
 
     def _want(self, address: str, gap: Missing, channel: Channel) -> None:
         if self._fill_bulk or (self._fill and channel.kind not in BULK):

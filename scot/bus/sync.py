@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import zmq
 
-from scot.bus.client import Client, Effect, Listen, Publish, read_reply
+from scot.bus.client import OUT, Client, Effect, Listen, Publish, read_reply
 from scot.bus.keys import Link
 from scot.bus.readiness import Readiness
 from scot.bus.samples import Samples
@@ -33,6 +33,7 @@ from scot.bus.socket import (
     context,
     dealer,
     receive,
+    receive_samples,
     send_frames,
     subscriber,
 )
@@ -280,15 +281,27 @@ class Connection:
         now_ns = self._due(self.clock.read())
         due_ns = min(self.client.due_ns, self._probe_ns, self._health_ns)
         for name in self._ready.wait(max(0.0, min(timeout_s, (due_ns - now_ns) / 1e9))):
-            batch, more = receive(self._socks[name])
-            if more:
-                self._ready.again([name])
-            now_ns = self.clock.read()
-            if name == "probe":
-                self._timed(batch, now_ns)
-            elif batch:
-                self._do(self.client.on(name, batch, now_ns))
+            now_ns = self._take(name)
         self._turned_ns = now_ns
+
+    def _take(self, name: str) -> int:
+        """Take what has come to a socket; return when."""
+        samples: list[bytes] = []
+        messages: list[list[bytes]] = []
+        if name in OUT:
+            samples, more = receive_samples(self._socks[name])
+        else:
+            messages, more = receive(self._socks[name])
+        if more:
+            self._ready.again([name])
+        now_ns = self.clock.read()
+        if samples:
+            self._do(self.client.on_samples(name, samples, now_ns))
+        elif name == "probe":
+            self._timed(messages, now_ns)
+        elif messages:
+            self._do(self.client.on(name, messages, now_ns))
+        return now_ns
 
     def _due(self, now_ns: int) -> int:
         if now_ns >= self.client.due_ns:

@@ -48,7 +48,8 @@ class Clock:
         Raises:
             ClockError: no probe has come back yet.
         """
-        return self._map().stamp(self.read() if local_ns is None else local_ns, source_ns)
+        known = self.map or self._map()
+        return known.stamp(self.read() if local_ns is None else local_ns, source_ns)
 
     def _map(self) -> BusMap:
         if self.map is None:

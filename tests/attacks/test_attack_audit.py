@@ -13,6 +13,7 @@ import pytest
 
 from scot.bus.keys import Link
 from scot.channel import Catalogue
+from scot.codec import unpack
 from tests.attacks.conftest import Target
 from tests.attacks.test_attack_device_key import desk, header
 from tests.attacks.zmtp import Attacker, RefusedError, dial, greeting, hung_up
@@ -49,7 +50,7 @@ def garbage(target: Target, _: Link) -> None:
 def publish(_: Target, thief: Link) -> None:
     with Attacker(thief, "ctl_in") as attacker:
         for number in range(TIMES):
-            attacker.send(b"or1/monitor/n%d\0" % number, header(), b"")
+            attacker.say(b"or1/monitor/n%d\0" % number, header(), b"")
         attacker.send(b"")
         while attacker.receive()[2:] != [b"?"]:
             pass  # credits on the way
@@ -110,8 +111,8 @@ def test_the_room_s_own_health_counts_them_too(fresh: Target) -> None:
     """Who watches the room sees it without the audit: key by key, once a second."""
     with Attacker(fresh.link("console"), "ctl_out", b"SUB") as reader:
         reader.send(b"\1or1/room/health")
-        _, _, payload = reader.receive()
-    health = msgspec.msgpack.decode(payload)
+        (packed,) = reader.receive()
+    health = msgspec.msgpack.decode(unpack(packed).payload)
     assert health["refused"] >= 2
     assert health["denied_of"]["intruder2"] == TIMES
     assert health["faults"] == 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from scot.codec import unpack
 from tests.attacks.conftest import Target
 from tests.attacks.faulty_broker import ADDRESS, HOLDER
 from tests.attacks.honest import Honest, joins
@@ -41,15 +42,15 @@ def test_a_check_that_raises_refuses_and_the_next_is_served(faulty: Faulty) -> N
         with Attacker(thief, "ctl_in") as attacker, desk(thief) as asking:
             ask(asking, b"announce", announcement(thief, hr="numeric", breaks="numeric"))
             for _ in range(200):
-                attacker.send(ADDRESS.encode() + b"\0", header(), pack([1.0, "Vld"]))
-            attacker.send(f"or1/{thief.name}/hr".encode() + b"\0", header(), pack([1.0, "Vld"]))
+                attacker.say(ADDRESS.encode() + b"\0", header(), pack([1.0, "Vld"]))
+            attacker.say(f"or1/{thief.name}/hr".encode() + b"\0", header(), pack([1.0, "Vld"]))
             honest.seen(f"or1/{thief.name}/hr")
         joins(faulty.link("late"))
         honest.unharmed()
         assert ADDRESS not in honest.others
     with Attacker(faulty.link("console"), "ctl_out", b"SUB") as reader:
         reader.send(b"\1or1/room/health")
-        _, _, payload = reader.receive()
-    assert msgspec.msgpack.decode(payload)["faults"] == 200
+        (packed,) = reader.receive()
+    assert msgspec.msgpack.decode(unpack(packed).payload)["faults"] == 200
     log = faulty.log.read_text()
     assert 1 <= log.count("PlantedError: or1/intruder0/breaks") < 20, "each fault in the log"

@@ -75,11 +75,11 @@ def test_payloads_that_are_bombs(thief: Link, behind: Behind, memory: Memory) ->
         for channel in (*KINDS, "health"):
             lane = pictures if channel in bulk else ctl
             for payload in (*BOMBS.values(), *noise):
-                lane.send(topic(thief, channel), header(next(seq)), payload)
+                lane.say(topic(thief, channel), header(next(seq)), payload)
         for channel in KINDS:  # in each other's lanes too
             lane = ctl if channel in bulk else pictures
-            lane.send(topic(thief, channel), header(next(seq)), BOMBS["depth 9"])
-        ctl.send(topic(thief, "numeric"), header(next(seq)), pack([1.0, "Vld"]))
+            lane.say(topic(thief, channel), header(next(seq)), BOMBS["depth 9"])
+        ctl.say(topic(thief, "numeric"), header(next(seq)), pack([1.0, "Vld"]))
         behind.honest.seen(f"or1/{thief.name}/numeric")
     behind.unharmed()
     assert memory.grown_bytes < 32 * MB
@@ -116,8 +116,8 @@ def test_values_that_no_device_has(thief: Link, behind: Behind, memory: Memory) 
             lane = pictures if channel in {"image", "video"} else ctl
             for seq, value in enumerate(values):
                 payload = value if isinstance(value, bytes) else pack(value)
-                lane.send(topic(thief, channel), header(seq), payload)
-        ctl.send(topic(thief, "numeric"), header(9), pack([1.0, "Vld"]))
+                lane.say(topic(thief, channel), header(seq), payload)
+        ctl.say(topic(thief, "numeric"), header(9), pack([1.0, "Vld"]))
         behind.honest.seen(f"or1/{thief.name}/numeric")
     behind.unharmed()
     assert memory.grown_bytes < 32 * MB
@@ -134,8 +134,8 @@ def test_times_and_numbers_at_their_ends(thief: Link, behind: Behind, memory: Me
             for seq in (0, 5, MOST):
                 for source_ns, bound_ns in ((None, None), (LEAST, MOST), (MOST, 0)):
                     odd = [1, epoch, seq, source_ns, bus_ns, bound_ns, bound_ns, 4, 0xFFFF]
-                    ctl.send(topic(thief, "numeric"), pack(odd), pack([1.0, "Vld"]))
-                    ctl.send(topic(thief, "event"), pack(odd), pack({"a": 1}))
+                    ctl.say(topic(thief, "numeric"), pack(odd), pack([1.0, "Vld"]))
+                    ctl.say(topic(thief, "event"), pack(odd), pack({"a": 1}))
         behind.honest.seen(f"or1/{thief.name}/numeric")
     behind.unharmed()
     assert memory.grown_bytes < 32 * MB
@@ -146,11 +146,11 @@ def test_a_rewound_and_a_torn_count(thief: Link, behind: Behind, memory: Memory)
     announced(thief)
     with Attacker(thief, "ctl_in") as ctl:
         for seq in range(0, 8_000, 2):
-            ctl.send(topic(thief, "numeric"), header(seq), pack([1.0, "Vld"]))
+            ctl.say(topic(thief, "numeric"), header(seq), pack([1.0, "Vld"]))
         for seq in (*range(100), 2**40, 3, 2**62, 2**62 - 5, 0, MOST):
-            ctl.send(topic(thief, "numeric"), header(seq), pack([1.0, "Vld"]))
-            ctl.send(topic(thief, "pose"), header(MOST - seq), b"\xc0")
-            ctl.send(topic(thief, "health"), header(seq), pack({"heads": {"numeric": [NOW, MOST]}}))
+            ctl.say(topic(thief, "numeric"), header(seq), pack([1.0, "Vld"]))
+            ctl.say(topic(thief, "pose"), header(MOST - seq), b"\xc0")
+            ctl.say(topic(thief, "health"), header(seq), pack({"heads": {"numeric": [NOW, MOST]}}))
         behind.honest.seen(f"or1/{thief.name}/numeric", 1_000)
     behind.unharmed()
     assert memory.grown_bytes < 32 * MB

@@ -215,6 +215,10 @@ class Attacker:
         ]
         self.raw.sendall(b"".join(data))
 
+    def say(self, topic: bytes, header: bytes, payload: bytes) -> None:
+        """Send one sample, as the bus has it: one part."""
+        self.send(topic + bytes([len(header)]) + header + payload)
+
     def receive(self) -> list[bytes]:
         """Return the next message; heartbeats are answered and passed over.
 

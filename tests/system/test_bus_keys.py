@@ -34,8 +34,8 @@ pytestmark = pytest.mark.system
 HR = Numeric("hr", unit="/min")
 DAY_NS = 86_400 * 10**9
 SOCKETS = {
-    "ctl_in": (zmq.DEALER, [b"or1/pump/rate\0", b"header", b"payload"]),
-    "bulk_in": (zmq.DEALER, [b"or1/pump/view\0", b"header", b"payload"]),
+    "ctl_in": (zmq.DEALER, [b"or1/pump/rate\0\6headerpayload"]),
+    "bulk_in": (zmq.DEALER, [b"or1/pump/view\0\6headerpayload"]),
     "ctl_out": (zmq.SUB, [b"or1/pump/"]),
     "bulk_out": (zmq.SUB, [b"or1/pump/"]),
     "query": (zmq.DEALER, [b"1", b"ping", b"\xc0"]),

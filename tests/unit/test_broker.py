@@ -15,6 +15,7 @@ from scot.bus.relay import Relay
 from scot.bus.socket import context, dealer
 from scot.channel import Catalogue
 from scot.clock.clock import Clock
+from scot.codec import MAX_BULK, MAX_CONTROL, Frame, pack
 from scot.room import free_ports
 
 
@@ -63,7 +64,7 @@ def test_a_message_that_breaks_its_handling_is_counted_and_the_next_is_served(
         sock = dealer(zmq_context, room.link, "ctl_in")
         sock.setsockopt(zmq.RCVTIMEO, 10_000)
         for name in (b"hr", b"bomb", b"hr", b"bomb", b"hr"):
-            sock.send_multipart([b"or1/monitor/" + name + b"\0", b"header", b"payload"])
+            sock.send(pack(Frame(b"or1/monitor/" + name + b"\0", b"header", b"payload")))
         sock.send(b"")
         while b"?" not in (said := sock.recv_multipart()):
             pass
@@ -71,3 +72,47 @@ def test_a_message_that_breaks_its_handling_is_counted_and_the_next_is_served(
     assert room.broker.faults["ctl_in"] == 2
     assert room.broker.relay.forwarded == 3
     assert int.from_bytes(said[1], "big") == 3
+
+
+@pytest.mark.parametrize(("lane", "size"), [("ctl_in", MAX_CONTROL), ("bulk_in", MAX_BULK)])
+def test_the_largest_payload_of_each_class_passes(room: Room, lane: str, size: int) -> None:
+    largest = pack(Frame(b"or1/monitor/hr\0", bytes(64), bytes(size)))
+    with context() as zmq_context:
+        sock = dealer(zmq_context, room.link, lane)
+        sock.setsockopt(zmq.RCVTIMEO, 10_000)
+        sock.send(largest)
+        sock.send(b"")
+        while b"?" not in (said := sock.recv_multipart()):
+            pass
+        sock.close()
+    assert int.from_bytes(said[1], "big") == 1
+    assert room.broker.relay.forwarded == 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"or1/monitor/hr\0", b"\x99", b"payload"],
+        [b"or1/monitor/hr\0\6headerpayload", b"and more"],
+        [b"or1/monitor/hr\0"],
+        [b"or1/monitor/hr\0\7header"],
+        [b"or1/monitor/hr"],
+        [b"\0\6headerpayload"],
+        [b"x" * 201 + b"\0\6headerpayload"],
+        [b"\xff" * 20_000],
+    ],
+)
+def test_what_is_no_sample_is_refused_counted_and_keeps_its_credit(
+    room: Room, parts: list[bytes]
+) -> None:
+    with context() as zmq_context:
+        sock = dealer(zmq_context, room.link, "ctl_in")
+        sock.setsockopt(zmq.RCVTIMEO, 10_000)
+        sock.send_multipart(parts)
+        sock.send(b"")
+        while b"?" not in (said := sock.recv_multipart()):
+            pass
+        sock.close()
+    assert int.from_bytes(said[1], "big") == 1
+    assert room.broker.relay.denied == {"monitor": 1}
+    assert (room.broker.relay.forwarded, room.broker.faults.total()) == (0, 0)

@@ -19,7 +19,7 @@ from scot.bus.relay import Credit, Relay
 from scot.bus.session import Answered, Asked, NewCatalogue, Send
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Device, Event, Lifecycle, Numeric
-from scot.codec import Frame, write
+from scot.codec import Frame, bundle, pack, write
 from scot.errors import BusError, BusTimeoutError
 from scot.health import HEALTH
 from scot.history import HistoryReply, HistoryRequest
@@ -102,12 +102,17 @@ class Room:
             else:
                 self.seen[name].append(effect)
 
-    def _forward(self, name: str, lane: str, frame: Sequence[bytes]) -> None:
+    def _forward(self, name: str, lane: str, frame: Frame) -> None:
         if self.away or not self.relay.admit(lane, name.encode(), name, frame[0]):
             return
         for reader, prefixes in self.prefixes.items():
             if reader not in self.cut and frame[0].startswith(tuple(prefixes)):
-                self._to(reader, lane.replace("in", "out"), list(frame))
+                self.hear(reader, lane.replace("in", "out"), frame)
+
+    def hear(self, name: str, socket: str, *frames: Frame) -> None:
+        """Let a client hear samples."""
+        packed = [pack(frame) for frame in frames]
+        self.do(name, self.clients[name].on_samples(socket, packed, self.now_ns))
 
     def _take(self, name: str, socket: str, parts: list[bytes]) -> None:
         if self.away:
@@ -270,11 +275,11 @@ def test_nonsense_from_the_desk_is_survived(ward: Ward, parts: list[bytes]) -> N
 
 
 def test_a_ghost_channel_asks_for_the_catalogue_five_times_a_second_at_most(ward: Ward) -> None:
-    ghost = [b"or1/ghost/x\0", b"", b""]
+    ghost = pack(Frame(b"or1/ghost/x\0", b"", b""))
     asked = 0
     for _ in range(100):
         ward.room.now_ns += 10 * MS
-        effects = ward.console.on("ctl_out", [ghost], ward.room.now_ns)
+        effects = ward.console.on_samples("ctl_out", [ghost], ward.room.now_ns)
         asked += sum(isinstance(effect, Send) for effect in effects)
         ward.room.do("console", effects)
     assert 2 <= asked <= 6
@@ -302,7 +307,7 @@ def test_what_comes_by_itself_is_not_asked_for(ward: Ward) -> None:
     ward.room.cut.discard("console")
     late = kept(ward.monitor)[1]
     ward.monitor.say(1)
-    ward.room.do("console", ward.console.on("ctl_out", [list(late)], ward.room.now_ns))
+    ward.room.hear("console", "ctl_out", late)
     ward.room.run(S)
     assert (ward.sink.seqs, ward.sink.back) == ([0, 2, 1], [])
 
@@ -332,7 +337,7 @@ def test_who_comes_late_is_told_how_far_the_room_itself_has_come() -> None:
     room.run(100 * MS)
     for _ in range(2):
         health = room.desk.own(HEALTH, {"heads": room.desk.heads()}, time)
-        room.do("recorder", client.on("ctl_out", [list(health)], room.now_ns))
+        room.hear("recorder", "ctl_out", health)
         room.run(100 * MS)
     assert client.filler.backfilled == {"or1/room/news": 3}
     assert (client.lost, client.malformed) == ({}, 0)
@@ -360,8 +365,7 @@ class Holders:
                 room._to(name, "query", [parts[0], b"no", no])
                 return
             head = msgspec.msgpack.encode(msgspec.structs.replace(reply, frames=[]))
-            frames = [part for frame in reply.frames for part in frame]
-            room._to(name, "query", [parts[0], b"ok", head, *frames])
+            room._to(name, "query", [parts[0], b"ok", head, *bundle(reply.frames)])
 
         room._take = intercept  # type: ignore[method-assign]
 

@@ -17,11 +17,17 @@ from scot.codec import (
     MAX_CONTROL,
     MAX_DEPTH,
     MAX_ITEMS,
+    MAX_TOPIC,
     Frame,
+    bundle,
     check_bounds,
     decode,
     encode,
+    measure,
+    pack,
     read_header,
+    unbundle,
+    unpack,
 )
 from scot.errors import CodecError
 from scot.sample import Flags, ImageValue, NumericValue, Sample
@@ -67,6 +73,42 @@ def test_every_golden_frame_has_its_sample_and_every_kind_is_among_them() -> Non
 def test_a_sample_is_written_as_these_very_bytes(name: str) -> None:
     kind, sample, frame = golden(name)
     assert encode(sample, kind) == frame
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_it_travels_as_topic_size_of_header_header_payload(name: str) -> None:
+    _, _, frame = golden(name)
+    packed = pack(frame)
+    assert packed == frame.topic + bytes([len(frame.header)]) + frame.header + frame.payload
+    assert unpack(packed) == frame
+    assert measure(packed[: MAX_TOPIC + 1], len(packed)) == (frame.topic, len(frame.payload))
+
+
+def test_wherever_a_frame_is_cut_it_is_refused_or_has_a_shorter_payload() -> None:
+    whole = pack(received(b"12345"))
+    for size in range(len(whole)):
+        topic, payload_size = measure(whole[:size], size)
+        if payload_size < 0:
+            with pytest.raises(CodecError):
+                unpack(whole[:size])
+        else:
+            assert unpack(whole[:size]) == received(b"12345"[:payload_size], topic=topic)
+            assert size >= len(whole) - 5
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"x" * 5_000, b"x" * MAX_TOPIC + b"\0\1h", b"or1/d/x\0"]
+)
+def test_what_begins_with_no_topic_is_no_frame(data: bytes) -> None:
+    assert measure(data, len(data)) == (data[:MAX_TOPIC], -1)
+    with pytest.raises(CodecError):
+        unpack(data)
+
+
+def test_a_header_too_long_to_say_so_is_not_packed() -> None:
+    assert unpack(pack(received(b"", header=bytes(255)))).header == bytes(255)
+    with pytest.raises(CodecError, match="256 B"):
+        pack(received(b"", header=bytes(256)))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -352,3 +394,26 @@ def test_reading_does_not_need_the_header_twice(kind: Kind) -> None:
     header = read_header(frame)
     broken = frame._replace(header=b"")
     assert same(decode(broken, of(kind), header).value, decode(frame, of(kind)).value)
+
+
+# -- bundles
+
+
+def test_frames_come_out_of_their_bundles_as_they_went_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [golden(name)[2] for name in GOLDEN]
+    assert bundle([]) == []
+    assert unbundle(bundle(frames)) == frames
+    monkeypatch.setattr("scot.codec.MAX_BUNDLE", 300)
+    parts = bundle(frames * 3)
+    assert unbundle(parts) == frames * 3
+    assert len(parts) > 3
+    assert all(len(part) <= 300 or len(unbundle([part])) == 1 for part in parts)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [b"\0", bytes(4), b"\0\0\0\x09or1/d/x\0", b"\xff\xff\xff\xff" + bytes(50), bytes(3_000_000)],
+)
+def test_a_bundle_of_nonsense_is_refused(part: bytes) -> None:
+    with pytest.raises(CodecError):
+        unbundle([part])

@@ -13,7 +13,7 @@ from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
 from scot.clock.probe import ZMQ
 from scot.clock.prober import Prober
-from scot.codec import Frame, Header, write
+from scot.codec import Frame, Header, pack, write
 from scot.errors import RemoteProtocolError
 from scot.sample import Flags, NumericValue, Sample
 from scot.timestamp import ClockState
@@ -197,6 +197,8 @@ class Member(Node):
     def _take(self, name: str, parts: Parts) -> None:
         if name == "probe":
             self._on_probe(parts[0])
+        elif name in OUT.values():
+            self.act(self.client.on_samples(name, [pack(Frame(*parts))], self.crystal.read()))
         else:
             self.act(self.client.on(name, [list(parts)], self.crystal.read()))
 
