@@ -150,13 +150,6 @@ class Case:
         found.sort(key=lambda arrival: arrival.header.bus_ns)
         return found
 
-    def picture(self, number: int, data: bytes) -> Arrival:
-        """Return one picture of other content, the first of each second a keyframe."""
-        due_ns = number * S // 30
-        (time,) = self._stamps["scope"].at([due_ns])
-        opens = Flags.KEYFRAME if number % 30 == 0 else PLAIN
-        return self._arrival("scope", VIDEO, time, data, opens)
-
     def _due(self, device: str, number: int, rate_hz: int, late_ns: int) -> list[Timestamp]:
         due = number * S + late_ns + np.arange(rate_hz) * S // rate_hz
         return self._stamps[device].at(due)

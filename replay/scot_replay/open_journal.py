@@ -39,6 +39,7 @@ from scot_replay.journal import (
     encode_record,
 )
 from scot_replay.layout import Manifest, journal_path
+from scot_replay.ledger.tally import Tally
 from scot_replay.parts import JournalPart, entry
 
 FLUSH_S = 0.1
@@ -124,6 +125,7 @@ class OpenJournal:
         now_ns: monotonic, as everywhere here.
         hand: held around everything that `put` and `note` touch; they never wait for the disk.
         state: what was true before the first journal.
+        tally: told of every record that was written, for the ledger.
 
     Attributes:
         max_waiting: bytes.
@@ -134,7 +136,7 @@ class OpenJournal:
         OSError: the first journal cannot be made.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917
+    def __init__(  # noqa: PLR0913, PLR0917 - whoever drives it makes it once
         self,
         disk: Disk,
         manifest: Manifest,
@@ -145,6 +147,7 @@ class OpenJournal:
         now_ns: int,
         hand: AbstractContextManager[object] | None = None,
         state: Sequence[Arrival] = (),
+        tally: Tally | None = None,
     ) -> None:
         self._disk = disk
         self._manifest = msgspec.json.encode(manifest)
@@ -152,6 +155,7 @@ class OpenJournal:
         self._segment_ns = round(segment_s * 1e9)
         self._finished = finished
         self._hand = nullcontext() if hand is None else hand
+        self._tally = tally
         self.max_waiting = MAX_WAITING
         self._state: dict[str, Arrival] = {}
         self._arrivals: list[Arrival | tuple[int, Catalogue]] = []
@@ -238,7 +242,10 @@ class OpenJournal:
             self._refused(error, now_ns)
             self._say_again(saying)
             return
+        items = self._backlog
         self._written(data, rows)
+        if self._tally is not None:
+            self._tally.wrote(self.part.number, self._end, records, items)
 
     def rotate(self, now_ns: int) -> None:
         """Begin the next journal if this one is long enough and nothing waits.
@@ -305,6 +312,7 @@ class OpenJournal:
                 self._rewrite()
                 _end(self._file, self._end, loss)
                 self._sync_trouble = ""
+                self._ended([loss] if loss else [])
                 break
             except OSError as error:
                 self._sync_trouble = f"cannot end a journal: {error.strerror}"
@@ -327,6 +335,8 @@ class OpenJournal:
         self.safe = Safe(number, len(data))
         self._unsafe = []
         self._begun_ns = now_ns
+        if self._tally is not None:
+            self._tally.began(number, data)
 
     def _to_say(self, now_ns: int, *, all_: bool = False) -> list[Losses]:
         """Return the losses that no record says yet; what is spared at most every ten seconds."""
@@ -429,6 +439,13 @@ class OpenJournal:
     def _down(self, end: int) -> None:
         self.safe = Safe(self.part.number, end)
         self._unsafe = [(at, data) for at, data in self._unsafe if at >= end]
+
+    def _ended(self, records: list[bytes]) -> None:
+        """Learn that the journal is down to its end, with the last of its records."""
+        end = self._end + sum(map(len, records))
+        self.safe = Safe(self.part.number, end)
+        if self._tally is not None:
+            self._tally.wrote(self.part.number, end, records, [])
 
     def _refused(self, error: OSError, now_ns: int) -> None:
         self._write_trouble = f"cannot write {self.part.path.name}: {error.strerror}"

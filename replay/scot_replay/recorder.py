@@ -35,6 +35,7 @@ from scot_replay.layout import (
     read_manifest,
     write_manifest,
 )
+from scot_replay.ledger.notary import Notary
 from scot_replay.parts import JournalPart, Part
 from scot_replay.recording import open_parts
 from scot_replay.sealing import Sealing, seal_left
@@ -91,6 +92,7 @@ class Recorder:
         self._sealing: Sealing
         self._held: int | None = None
         self._writer: JournalWriter | None = None
+        self._notary: Notary | None = None
 
     # -- beginning
 
@@ -119,6 +121,7 @@ class Recorder:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._held = hold(self.directory)
             write_manifest(self.directory, self.manifest)
+            self._notary = Notary(self.directory, self.manifest, self.service.state.parent)
             loop = asyncio.get_running_loop()
             self._writer = JournalWriter(
                 self.directory,
@@ -127,6 +130,7 @@ class Recorder:
                 self.service.room.recorder.segment_s,
                 lambda part: _tell(loop, self._sealing, part),
                 number + 1,
+                self._notary,
             )
             self._seal_earlier()
         except OSError as error:
@@ -278,10 +282,19 @@ class Recorder:
                 write_manifest(self.directory, finished)
             except OSError as error:
                 log.error("cannot finish %s: %s", self.directory, error.strerror)
+            else:
+                await self._signed()
         self._sealing.add(last)
         await self._sealing.finish(SEAL_AT_END_S)
         if self._held is not None:
             os.close(self._held)
+
+    async def _signed(self) -> None:
+        """Say in the ledger that the recording ended in order."""
+        if self._notary is not None:
+            await asyncio.to_thread(self._notary.finish)
+            if self._notary.trouble:
+                log.warning("%s", self._notary.trouble)
 
 
 def _how(delivery: Delivery, now_ns: int) -> Flags:

@@ -26,6 +26,7 @@ from scot_replay.beside import make
 from scot_replay.came import encode as encode_came
 from scot_replay.came import gather
 from scot_replay.layout import Manifest, journal_path, segment_path, sync_directory
+from scot_replay.ledger.sealed import enter
 from scot_replay.messages import Carrier, carrier, utc_ns
 from scot_replay.parts import JournalPart, newest_catalogue
 
@@ -57,6 +58,7 @@ def seal(directory: Path, number: int) -> Path:
         verify(journal, names.SegmentPart(fresh, number))
         fresh.rename(target)
         sync_directory(directory)
+        enter(directory, number)
         journal.path.unlink()
         with contextlib.suppress(OSError):  # without columns it is slower to read, nothing else
             make(journal, target, journal.manifest or Manifest())

@@ -14,6 +14,7 @@ from scot.channel import Catalogue
 from scot.clock import machine
 from scot_replay.disk import Directory
 from scot_replay.layout import Manifest
+from scot_replay.ledger.notary import Notary
 from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, Facts, Loss, OpenJournal
 from scot_replay.parts import JournalPart
 
@@ -30,6 +31,7 @@ class JournalWriter:
         segment_s: length of a journal.
         finished: called, in the writer's thread, with each journal that is complete.
         first: number of the first journal.
+        notary: signs what was written.
 
     Raises:
         OSError: the first journal cannot be made.
@@ -43,17 +45,21 @@ class JournalWriter:
         segment_s: float,
         finished: Callable[[JournalPart], None],
         first: int = 1,
+        notary: Notary | None = None,
     ) -> None:
         self._disk = threading.Lock()  # over the file; what is handed over has its own
+        self._notary = notary
+        self._finished = finished
         self._journal = OpenJournal(
             Directory(directory),
             manifest,
             catalogue,
             segment_s,
-            finished,
+            self._rotated,
             first,
             machine.monotonic_ns(),
             hand=threading.Lock(),
+            tally=None if notary is None else notary.tally,
         )
         self._stop = threading.Event()
         self._threads = [
@@ -92,7 +98,19 @@ class JournalWriter:
             thread.join()
         with self._disk:
             self._journal.finish(machine.monotonic_ns())
+            self._sign(at_once=True)
         return self.part
+
+    def _rotated(self, part: JournalPart) -> None:
+        """Sign what the journal that ended holds before it is sealed."""
+        self._sign(at_once=True)
+        self._finished(part)
+
+    def _sign(self, *, at_once: bool) -> None:
+        if self._notary is not None:
+            self._notary.freeze(machine.monotonic_ns(), at_once=at_once)
+            self._notary.take(*self._journal.safe)
+            self._notary.sign()
 
     def _flushing(self) -> None:
         while not self._stop.wait(FLUSH_S):
@@ -105,8 +123,11 @@ class JournalWriter:
     def _syncing(self) -> None:
         while not self._stop.wait(SYNC_S):
             with self._disk:
+                if self._notary is not None:
+                    self._notary.freeze(machine.monotonic_ns())
                 file = self._journal.begin_sync()
             if file is None:
+                self._sign_safe()
                 continue
             trouble: OSError | None = None
             try:
@@ -117,3 +138,11 @@ class JournalWriter:
                 file.close()
             with self._disk:
                 self._journal.end_sync(trouble)
+            self._sign_safe()
+
+    def _sign_safe(self) -> None:
+        """Sign what is due and down, without standing in the way of what is written."""
+        if self._notary is not None:
+            with self._disk:
+                self._notary.take(*self._journal.safe)
+            self._notary.sign()

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "sim": "Simulate whole rooms with faults, and check every promise.",
     "info": "Say what a recording holds: channels, counts, gaps.",
     "recover": "Make a valid recording of a broken directory.",
+    "verify": "Say whether a recording is as it was recorded, and who signed that.",
     "export": "Write a recording's channels to Parquet or CSV.",
     "clip": "Write a stretch of a recording as a recording of its own, de-identified if asked.",
     "invite": "Print a link that lets a remote professor ask to come in.",

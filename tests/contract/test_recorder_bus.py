@@ -19,6 +19,7 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot.history import HistoryRequest
 from scot_replay.digest import Digest, in_digest
+from scot_replay.ledger.verify import verify
 from scot_replay.recorder import serve
 from scot_replay.recording import open_recording
 from tests.contract.recorder_bus import Bus, Collector, Running, announce, publish, until
@@ -97,7 +98,10 @@ async def test_what_was_on_the_bus_is_in_the_recording_byte_for_byte(
     assert opened.damage == []
     assert opened.manifest.finished is not None
     made = sorted(p.name for p in opened.path.iterdir())
-    assert made == ["columns", "manifest.json", "segment-1.mcap"]
+    assert made == ["columns", "ledger.scotl", "manifest.json", "segment-1.mcap"]
+    report = verify(opened.path, folder=tmp_path)
+    assert report.intact, report.faults
+    assert report.known
     probe = opened.channels["or1/tracker/probe"]
     assert [(gap.first, gap.last) for gap in probe.gaps] == [(100, 100)]
     expected = Digest()
