@@ -6,9 +6,9 @@ through the entry points ``scot.recordings``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 
@@ -86,17 +86,43 @@ class Recording(Protocol):
     def channels(self) -> dict[str, Recorded]:
         """What there is of each channel, by address."""
 
-    def at(self, bus_ns: int, addresses: Iterable[str] | None = None) -> dict[str, Moment]:
-        """Return, for each channel that had one, the last sample at or before `bus_ns`."""
+    def at(self, at: Any, addresses: Iterable[str] | None = None) -> Mapping[str, Moment]:
+        """Return, for each channel that had one, the last sample at or before an instant.
+
+        Times may be bus ns, ``"01:12:30"`` from the start, UTC in ISO 8601, a `datetime`, a pandas
+        Timestamp, or a `timedelta` from the start, here and everywhere below.
+        """
 
     def between(
         self,
-        from_ns: int,
-        to_ns: int,
+        start: Any,
+        end: Any,
         addresses: Iterable[str] | None = None,
         max_points: int | None = None,
     ) -> dict[str, list[Sample]]:
-        """Return the samples of [from_ns, to_ns) by channel, as `scot.timeline.Timeline` does."""
+        """Return the samples of [start, end) by channel, as `scot.timeline.Timeline` does."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Return one channel: its table is ``.df``, its description ``.channel``."""
+
+    @property
+    def alarms(self) -> pd.DataFrame:
+        """Every change of every alarm, as a table in order of time."""
+
+    @property
+    def annotations(self) -> pd.DataFrame:
+        """Everything that people drew, said or marked, as a table in order of time."""
+
+    def video(self, name: str) -> Any:
+        """Return a video; ``.frames(every="1s")`` yields its pictures."""
+
+    def clip(self, start: Any, end: Any, out: str | Path, *, deid: bool = False) -> Recording:
+        """Write [start, end) as a recording of its own, and open it."""
+
+    def plot(
+        self, channels: str | Sequence[str] | None = None, between: tuple[Any, Any] | None = None
+    ) -> Any:
+        """Draw channels over one axis of time; returns a matplotlib Figure."""
 
     def align(
         self, addresses: Iterable[str], times_ns: Sequence[int], tolerance_ns: int
@@ -132,14 +158,24 @@ class Recording(Protocol):
 
     def to_pandas(
         self,
-        names: Sequence[str],
+        channels: str | Sequence[str],
         rate: str | None = None,
         *,
         how: str = "last",
         tolerance: str | None = None,
         between: tuple[Any, Any] | None = None,
+        gaps: str = "nan",
     ) -> pd.DataFrame:
-        """Return channels as a table indexed by UTC; gaps are NaN, units are in ``attrs``."""
+        """Return channels as a table indexed by UTC; units are in ``attrs``.
+
+        Missing samples are NaN, or left out (``gaps="drop"``), or an error (``"raise"``).
+        """
 
     def close(self) -> None:
+        """Give its files back."""
+
+    def __enter__(self) -> Self:
+        """Return itself; it is closed at the end of the ``with``."""
+
+    def __exit__(self, *_: object) -> None:
         """Give its files back."""

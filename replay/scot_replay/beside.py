@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from scot.channel import Channel, Kind
 from scot.errors import RecordingError
@@ -21,7 +20,7 @@ from scot_replay.found import with_headers
 from scot_replay.layout import Manifest
 from scot_replay.levels import LEVELLED, WIDTHS_NS, Envelope, envelope, worth
 from scot_replay.parts import Part, newest_catalogue
-from scot_replay.rows import KINDS, NONE, Rows
+from scot_replay.rows import KINDS, Rows
 
 if TYPE_CHECKING:
     from scot_replay.index import Span
@@ -74,7 +73,7 @@ def make(part: Part, segment: Path, manifest: Manifest) -> None:
         kinds=kinds,
         places=parquet.write(directory, number, identity, held),
         levels=parquet.write_levels(directory, number, identity, levels),
-        quality={address: quality(rows) for address, rows in held.items()},
+        quality={address: reading.quality(rows) for address, rows in held.items()},
     )
     sidecar.write_index(sidecar.index_path(directory, number), index)
 
@@ -102,14 +101,3 @@ def _levels(rows: Rows, channel: Channel) -> list[Envelope]:
     except RecordingError:  # a waveform of which nothing says the rate
         return []
     return [one for one in made if worth(one)]
-
-
-def quality(rows: Rows) -> sidecar.Quality:
-    """Return how well the times of some rows are known."""
-    errs, bounds = (column[column != NONE] for column in (rows.err_ns, rows.bound_ns))
-    states, counts = np.unique(rows.state, return_counts=True)
-    return sidecar.Quality(
-        int(np.median(errs)) if len(errs) else None,
-        int(bounds.max()) if len(bounds) else None,
-        dict(zip(states.tolist(), counts.tolist(), strict=True)),
-    )

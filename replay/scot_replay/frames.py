@@ -18,11 +18,13 @@ from scot.channel import Channel, Kind
 from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.errors import RecordingError
 from scot_replay.columns import Columns, columns
+from scot_replay.when import Instant, duration_ns, since_start
 
 if TYPE_CHECKING:
-    from scot_replay.recording import DirectoryRecording
+    from scot_replay.timeline import ReadTimeline
 
 HOW = ("last", "nearest", "mean", "min", "max")
+GAPS = ("nan", "drop", "raise")
 MAX_ROWS = 50_000_000
 _AVERAGED = {Kind.NUMERIC, Kind.WAVEFORM}
 _LATCHED = 2**62  # ns: a latched value has no age limit
@@ -30,13 +32,14 @@ Int64s = NDArray[np.int64]
 
 
 def to_pandas(
-    recording: DirectoryRecording,
-    names: Sequence[str],
+    recording: ReadTimeline,
+    names: str | Sequence[str],
     rate: str | None = None,
     *,
     how: str = "last",
     tolerance: str | None = None,
-    between: tuple[Any, Any] | None = None,
+    between: tuple[Instant | None, Instant | None] | None = None,
+    gaps: str = "nan",
 ) -> pd.DataFrame:
     """Return channels as a table indexed by UTC.
 
@@ -49,7 +52,9 @@ def to_pandas(
             of the period that ends there (numerics and waveforms).
         tolerance: age up to which a sample counts on a grid (``2s``); when None each channel's
             own ``stale_after_s``, and no limit for latched ones (alarms, text).
-        between: from and to, exclusive; UTC as pandas reads it, or bus ns as int.
+        between: from inclusive, to exclusive, see `scot_replay.when.Instant`; None: all.
+        gaps: what becomes of samples that are missing: ``nan`` (rows without a value; on a grid
+            as well), ``drop`` (no such rows), ``raise`` (an error that says how many and where).
 
     Returns:
         Columns ``name`` (poses: ``name.x`` to ``name.qw``, ``name.quality``, ``name.err_mm``),
@@ -60,31 +65,72 @@ def to_pandas(
     Raises:
         RecordingError: no such channel, or they cannot be put into one table as asked.
     """
-    if isinstance(names, str):
-        names = [names]
-    if not names:
-        raise RecordingError("name at least one channel, for example monitor/hr")
-    if how not in HOW:
-        raise RecordingError(f"how={how!r} is not known; use one of {', '.join(HOW)}")
-    if rate is None and len(names) > 1:
-        raise RecordingError(
-            f"{len(names)} channels have {len(names)} time bases; name a rate, such as rate='1s', "
-            "to put them on one grid, or read one at a time"
-        )
-    span = _span(recording, between)
+    names = [names] if isinstance(names, str) else list(names)
+    _check(names, rate, how, gaps)
+    span = recording.stretch(between)
     read: dict[str, tuple[Channel, Columns]] = {}
     for name in names:
         address = recording.resolve(name)
         channel = recording.channel(address)
         rows = recording.rows(address, span, before=rate is not None)
         read[name] = channel, columns(rows, channel)
+    if gaps == "raise":
+        _refuse_gaps(read, recording.span[0])
     if rate is None:
         ((name, (channel, known)),) = read.items()
         table = _native(name, known)
+        if gaps == "drop":
+            table = table[~known.absent]
     else:
-        table = _grid(read, _duration_ns(rate, "rate"), how, tolerance, span)
+        table = _grid(read, duration_ns(rate, "rate"), how, tolerance, span)
+        if gaps == "drop":
+            values = [f"{name}{s}" for name, (_, known) in read.items() for s in known.values]
+            table = table.dropna(how="all", subset=values)
     _describe(table, recording, read)
     return table
+
+
+def all_of(recording: ReadTimeline, kind: Kind) -> pd.DataFrame:
+    """Return all channels of a kind (alarms, annotations) in one table, in order of UTC.
+
+    Column ``source`` names the channel; the others are what `to_pandas` gives, without its name.
+    """
+    made: list[pd.DataFrame] = []
+    for address in recording.held():
+        if recording.channel(address).kind is not kind:
+            continue
+        name = recording.short(address)
+        known = columns(recording.rows(address), recording.channel(address))
+        data: dict[str, Any] = {"source": [name] * len(known.times)}
+        data |= {suffix.lstrip(".") or "value": v for suffix, v in known.values.items()}
+        made.append(pd.DataFrame(data, index=_utc(known.times))[~known.absent])
+    if not made:
+        return pd.DataFrame(index=pd.DatetimeIndex([], name="utc", tz="UTC"))
+    return pd.concat(made).sort_index(kind="stable")
+
+
+def _check(names: list[str], rate: str | None, how: str, gaps: str) -> None:
+    if not names:
+        raise RecordingError("name at least one channel, for example monitor/hr")
+    if how not in HOW:
+        raise RecordingError(f"how={how!r} is not known; use one of {', '.join(HOW)}")
+    if gaps not in GAPS:
+        raise RecordingError(f"gaps={gaps!r} is not known; use one of {', '.join(GAPS)}")
+    if rate is None and len(names) > 1:
+        raise RecordingError(
+            f"{len(names)} channels have {len(names)} time bases; name a rate, such as rate='1s', "
+            "to put them on one grid, or read one at a time"
+        )
+
+
+def _refuse_gaps(read: dict[str, tuple[Channel, Columns]], first_ns: int) -> None:
+    for name, (_, known) in read.items():
+        if known.missing:
+            at = since_start(int(known.times[known.absent][0]), first_ns)
+            raise RecordingError(
+                f"{name} lacks {known.missing} samples, the first about {at} after the start; "
+                "gaps='nan' shows where, gaps='drop' leaves them out"
+            )
 
 
 def _native(name: str, known: Columns) -> pd.DataFrame:
@@ -188,38 +234,8 @@ def _over_periods(
 
 def _limit_ns(channel: Channel, tolerance: str | None) -> int:
     if tolerance is not None:
-        return _duration_ns(tolerance, "tolerance")
+        return duration_ns(tolerance, "tolerance")
     return _LATCHED if channel.latched else round(channel.stale_after_s * 1e9)
-
-
-def _duration_ns(text: str, what: str) -> int:
-    try:
-        ns = int(pd.Timedelta(text).as_unit("ns").value)
-    except (ValueError, TypeError):
-        ns = 0
-    if ns <= 0:
-        raise RecordingError(f"{what}={text!r} is no length of time; write '1s', '20ms', '5min'")
-    return ns
-
-
-def _span(recording: DirectoryRecording, between: tuple[Any, Any] | None) -> tuple[int, int]:
-    if between is None:
-        return recording.first_ns, recording.last_ns + 1
-    first, last = (_bus_ns(limit) for limit in between)
-    if first >= last:
-        raise RecordingError(f"between {between[0]} and {between[1]} lies no time")
-    return first, last
-
-
-def _bus_ns(limit: Any) -> int:
-    if isinstance(limit, int | np.integer):
-        return int(limit)
-    try:
-        stamp = pd.Timestamp(limit)
-        stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
-    except (ValueError, TypeError) as error:
-        raise RecordingError(f"{limit!r} is no time: {error}") from None
-    return int(stamp.as_unit("ns").value) + TAI_MINUS_UTC_NS
 
 
 def _utc(bus_ns: Int64s, none: NDArray[np.bool_] | None = None) -> pd.DatetimeIndex:
@@ -230,7 +246,7 @@ def _utc(bus_ns: Int64s, none: NDArray[np.bool_] | None = None) -> pd.DatetimeIn
 
 
 def _describe(
-    table: pd.DataFrame, recording: DirectoryRecording, read: dict[str, tuple[Channel, Columns]]
+    table: pd.DataFrame, recording: ReadTimeline, read: dict[str, tuple[Channel, Columns]]
 ) -> None:
     units: dict[str, str] = {}
     codes: dict[str, str] = {}
@@ -243,6 +259,6 @@ def _describe(
         "units": units,
         "codes": codes,
         "missing": {name: known.missing for name, (_, known) in read.items()},
-        "workspace": recording.manifest.workspace,
-        "recording": str(recording.path),
+        "workspace": recording.catalogue.workspace,
+        "recording": recording.title,
     }

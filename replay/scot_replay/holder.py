@@ -19,7 +19,7 @@ from scot_replay.index import Seen, Span, join
 from scot_replay.levels import WIDTHS_NS, Envelope, envelope
 from scot_replay.levels import join as join_levels
 from scot_replay.parts import Part, bounds, newest_catalogue
-from scot_replay.rows import Rows
+from scot_replay.rows import Quality, Rows
 
 FIRST_WINDOW_NS = 1_000_000_000
 MAX_WINDOW_NS = 60_000_000_000
@@ -146,6 +146,10 @@ class Holder:
                 level = envelope(rows, channel, width_ns)
             made.append(level.within(*span).coarser(width_ns))
         return join_levels(made, width_ns)
+
+    def quality(self, address: str) -> Quality | None:
+        """Return how well the times of one channel's samples are known, over all parts."""
+        return reading.merged([q for part in self.parts if (q := part.quality(address))])
 
     def at(self, bus_ns: int, address: str, kind: Kind | None) -> list[Found]:
         """Return the last sample at or before `bus_ns`; of video all from its last keyframe."""

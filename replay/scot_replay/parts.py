@@ -31,8 +31,9 @@ from scot_replay.journal import (
 )
 from scot_replay.layout import Manifest, parse_manifest
 from scot_replay.levels import Envelope
-from scot_replay.rows import Rows
+from scot_replay.rows import Quality, Rows
 
+LOOKED_AT = 32
 Int64s = NDArray[np.int64]
 _KEYFRAME = int(Flags.KEYFRAME)  # the flag's own & takes eight times as long
 
@@ -88,8 +89,20 @@ class Part(Protocol):
     def level(self, address: str, width_ns: int) -> Envelope | None:
         """Return least and greatest values in stretches of one length, if they are kept."""
 
+    def quality(self, address: str) -> Quality | None:
+        """Return how well the times of a channel's samples are known; None if it has none."""
+
     def close(self) -> None:
         """Give the file back."""
+
+
+def quality_of(part: Part, address: str) -> Quality | None:
+    """Return what `Part.quality` does, from some headers evenly over the part."""
+    total = len(part.times(address))
+    places = np.unique(np.linspace(0, total - 1, min(total, LOOKED_AT)).astype(np.int64)).tolist()
+    frames = [frame for place in places for frame in part.read(address, place, place + 1)]
+    found = with_headers(address, frames)
+    return reading.quality(reading.headers(found)) if found else None
 
 
 def rows_of(part: Part, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
@@ -251,6 +264,10 @@ class JournalPart:
     def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
         """Return a channel's samples of [from_ns, to_ns) as arrays; raises as `Part.rows`."""
         return rows_of(self, address, kind, from_ns, to_ns)
+
+    def quality(self, address: str) -> Quality | None:
+        """Return how well the times of a channel's samples are known; None if it has none."""
+        return quality_of(self, address)
 
     def level(self, address: str, width_ns: int) -> Envelope | None:
         """Return nothing: a journal keeps no levels."""

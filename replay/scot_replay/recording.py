@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scot.alignment import Aligned, align
 from scot.channel import Catalogue, Channel, Kind
@@ -13,7 +13,6 @@ from scot.errors import CodecError, RecordingError
 from scot.history import HistoryReply, HistoryRequest
 from scot.recording import Gap, Recorded
 from scot.sample import Sample
-from scot.timeline import Moment, picks, thin
 from scot_replay.completeness import DISK, WHY, Account, report
 from scot_replay.described import Version, as_of, described
 from scot_replay.digest import Digest, in_digest
@@ -27,15 +26,14 @@ from scot_replay.layout import (
     read_manifest,
     segment_path,
 )
-from scot_replay.levels import LEVELLED, Envelope, width_for
+from scot_replay.levels import Envelope
 from scot_replay.maps import Sync
 from scot_replay.parts import JournalPart, Part
 from scot_replay.resync import ResyncedHolder
-from scot_replay.rows import SAMPLED, Rows, join, of
+from scot_replay.rows import Quality, Rows, join, of
 from scot_replay.segment import ChunkCache, SegmentPart
-
-if TYPE_CHECKING:
-    import pandas as pd
+from scot_replay.timeline import ReadTimeline
+from scot_replay.when import Instant
 
 
 def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryRecording:
@@ -143,7 +141,7 @@ def _open_part(
         return None, [*damage, str(error)]
 
 
-class DirectoryRecording:
+class DirectoryRecording(ReadTimeline):
     """See `scot.recording.Recording`, which this implements.
 
     Args:
@@ -157,6 +155,7 @@ class DirectoryRecording:
     def __init__(self, path: Path, sync: Sync = Sync.AS_RECORDED) -> None:
         self.path = path
         self.sync = sync
+        self.title = f"recording {path}"
         manifest, parts, self._opened_with = open_parts(path)
         self._holder = Holder(parts)
         if sync is not Sync.AS_RECORDED:
@@ -170,11 +169,10 @@ class DirectoryRecording:
         bounds = self._holder.bounds() or (manifest.started_ns, manifest.started_ns)
         self.first_ns, self.last_ns = bounds
 
-    def __repr__(self) -> str:
-        return (
-            f"<Recording {self.path} of {self.manifest.workspace}: {self.duration_s:.1f} s, "
-            f"{len(self._holder.addresses())} channels>"
-        )
+    @property
+    def span(self) -> tuple[int, int]:
+        """Bus time of the first and the last sample."""
+        return self.first_ns, self.last_ns
 
     @property
     def damage(self) -> list[str]:
@@ -227,92 +225,64 @@ class DirectoryRecording:
             )
         return recorded
 
-    def channel(self, address: str) -> Channel:
-        """Return the description of a channel; one that no catalogue knew is an event."""
-        found = self.catalogue.channel(address)
-        return found or Channel(name=address.rsplit("/", 1)[-1], kind=Kind.EVENT)
+    def held(self) -> list[str]:
+        """Return the channels that have a sample, by address."""
+        return self._holder.addresses()
 
-    def resolve(self, name: str) -> str:
-        """Return the address of a name that may leave out the workspace.
+    def known(self) -> list[str]:
+        """Return the channels that have a sample, or had one before this began, by address."""
+        return self._holder.known()
 
-        Raises:
-            RecordingError: the recording has no such channel; says which come close.
-        """
-        for address in (name, f"{self.catalogue.workspace}/{name}"):
-            if self.catalogue.channel(address) is not None or address in self._holder.addresses():
-                return address
-        import difflib
+    def latest(self, bus_ns: int, address: str) -> Sample | None:
+        """Return one channel's last sample at or before `bus_ns`."""
+        samples = self._samples(address, self._holder.at(bus_ns, address, None)[-1:])
+        return samples[0] if samples else None
 
-        prefix = f"{self.catalogue.workspace}/"
-        names = [address.removeprefix(prefix) for address in self.catalogue.addresses()]
-        close = difflib.get_close_matches(name.removeprefix(prefix), names, 3, 0.4) or names[:8]
-        raise RecordingError(f"{self.path} has no channel {name!r}; it has {', '.join(close)}")
+    def samples(self, address: str, between: tuple[int, int]) -> list[Sample]:
+        """Return one channel's samples of [from, to), bus ns."""
+        return self._samples(address, self._holder.channel(address, *between))
 
-    def at(self, bus_ns: int, addresses: Iterable[str] | None = None) -> dict[str, Moment]:
-        """Return, for each channel that had one, the last sample at or before `bus_ns`."""
-        moments: dict[str, Moment] = {}
-        for address in self._holder.known() if addresses is None else self._wanted(addresses):
-            found = self._holder.at(bus_ns, address, None)
-            samples = self._samples(address, found[-1:])
-            if samples:
-                time = samples[0].time
-                age_ns = bus_ns - time.bus_ns
-                moments[address] = Moment(samples[0], age_ns, time.bound_ns, time.err_ns)
-        return moments
+    def pictures(self, address: str, bus_ns: int) -> list[Found]:
+        """Return a video's access units from the last keyframe up to `bus_ns`."""
+        return self._holder.at(bus_ns, address, Kind.VIDEO)
 
-    def between(
+    def quality(self, address: str) -> Quality | None:
+        """Return how well the times of a channel's samples are known."""
+        return self._holder.quality(address)
+
+    def remarks(self) -> list[str]:
+        """Return what a reader should know: what is damaged, and whether it was verified."""
+        told = [f"read with sync={self.sync}"] if self.sync is not Sync.AS_RECORDED else []
+        return [*told, *self.damage]
+
+    def clip(
         self,
-        from_ns: int,
-        to_ns: int,
-        addresses: Iterable[str] | None = None,
-        max_points: int | None = None,
-    ) -> dict[str, list[Sample]]:
-        """Return the samples of [from_ns, to_ns) by channel, in bus-time order.
-
-        With `max_points` a channel gives at most so many, chosen as `scot.timeline.thin` does.
-        """
-        found: dict[str, list[Sample]] = {}
-        for address in self._wanted(addresses):
-            if max_points is not None and self.channel(address).kind in SAMPLED:
-                found[address] = self._thinned(address, from_ns, to_ns, max_points)
-                continue
-            samples = self._samples(address, self._holder.channel(address, from_ns, to_ns))
-            if max_points is not None and len(samples) > max_points:
-                samples = thin(samples, max_points)
-            found[address] = samples
-        return found
-
-    def _thinned(self, address: str, from_ns: int, to_ns: int, max_points: int) -> list[Sample]:
-        try:
-            rows = self.rows(address, (from_ns, to_ns))
-        except RecordingError:  # some payload is not of its kind: leave that one out
-            samples = self._samples(address, self._holder.channel(address, from_ns, to_ns))
-            return thin(samples, max_points) if len(samples) > max_points else samples
-        if len(rows) > max_points:
-            values = rows.values["value"] if rows.kind is Kind.NUMERIC else None
-            rows = rows.take(picks(len(rows), values, max_points))
-        return rows.samples(address)
-
-    def envelope(self, name: str, from_ns: int, to_ns: int, max_points: int = 2_000) -> Envelope:
-        """Return the least and the greatest value of each stretch of a numeric or a waveform.
-
-        Four hours of a waveform cost a few hundred rows of the segments' levels.
+        start: Instant | None,
+        end: Instant | None,
+        out: str | Path,
+        *,
+        deid: bool = False,
+    ) -> DirectoryRecording:
+        """Write [start, end) as a recording of its own, and open it; see `scot_replay.clip`.
 
         Args:
-            name: of the channel.
-            from_ns: bus time, inclusive.
-            to_ns: bus time, exclusive.
-            max_points: stretches at most.
+            start: inclusive; None: the beginning.
+            end: exclusive; None: the end.
+            out: directory to make; it must not exist.
+            deid: only what may leave the house, and no date or free text.
 
         Raises:
-            RecordingError: it is no numeric and no waveform.
+            RecordingError: it exists, or the disk does not take it.
         """
-        address = self.resolve(name)
-        channel = self.channel(address)
-        if channel.kind not in LEVELLED:
-            raise RecordingError(f"{name} is of kind {channel.kind}; it has no least value")
-        width_ns = width_for(to_ns - from_ns, max_points - 1)
-        return self._holder.envelope(channel, address, width_ns, (from_ns, to_ns))
+        from scot_replay.clip import clip
+
+        clip(self, out, self.stretch((start, end)), deid=deid)
+        return open_recording(out)
+
+    def _envelope(
+        self, channel: Channel, address: str, width_ns: int, span: tuple[int, int]
+    ) -> Envelope:
+        return self._holder.envelope(channel, address, width_ns, span)
 
     def align(
         self, addresses: Iterable[str], times_ns: Sequence[int], tolerance_ns: int
@@ -404,29 +374,10 @@ class DirectoryRecording:
         """Return the digest of the whole (see `scot_replay.digest`)."""
         return self.digests()[""]
 
-    def to_pandas(
-        self,
-        names: Sequence[str],
-        rate: str | None = None,
-        *,
-        how: str = "last",
-        tolerance: str | None = None,
-        between: tuple[Any, Any] | None = None,
-    ) -> pd.DataFrame:
-        """Return channels as a table; see `scot_replay.frames.to_pandas`."""
-        from scot_replay.frames import to_pandas
-
-        return to_pandas(self, names, rate, how=how, tolerance=tolerance, between=between)
-
     def close(self) -> None:
         """Give its files back."""
         for part in self._holder.parts:
             part.close()
-
-    def _wanted(self, addresses: Iterable[str] | None) -> list[str]:
-        if addresses is None:
-            return self._holder.addresses()
-        return [self.resolve(name) for name in addresses]
 
     def _samples(self, address: str, found: Iterable[Found]) -> list[Sample]:
         channel = self.channel(address)

@@ -148,6 +148,48 @@ class Rows:
         return made
 
 
+class Quality(msgspec.Struct, frozen=True, array_like=True):
+    """How well the times of one channel's samples are known.
+
+    Attributes:
+        err_ns, bound_ns: the median likely and the greatest guaranteed error; None unknown.
+        states: how many samples were stamped in each clock state, by its number.
+    """
+
+    err_ns: int | None
+    bound_ns: int | None
+    states: dict[int, int]
+
+
+def quality(rows: Rows) -> Quality:
+    """Return how well the times of some rows are known."""
+    errs, bounds = (column[column != NONE] for column in (rows.err_ns, rows.bound_ns))
+    states, counts = np.unique(rows.state, return_counts=True)
+    return Quality(
+        int(np.median(errs)) if len(errs) else None,
+        int(bounds.max()) if len(bounds) else None,
+        dict(zip(states.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+def merged(parts: Sequence[Quality]) -> Quality | None:
+    """Return one for several parts: the median of their medians, each by its samples."""
+    if not parts:
+        return None
+    states: dict[int, int] = {}
+    for part in parts:
+        for state, count in part.states.items():
+            states[state] = states.get(state, 0) + count
+    known = sorted((p.err_ns, sum(p.states.values())) for p in parts if p.err_ns is not None)
+    half, err_ns = sum(count for _, count in known) / 2, None
+    for value, count in known:
+        err_ns, half = value, half - count
+        if half <= 0:
+            break
+    bounds = [part.bound_ns for part in parts if part.bound_ns is not None]
+    return Quality(err_ns, max(bounds, default=None), states)
+
+
 def join(kind: Kind, parts: Sequence[Rows]) -> Rows:
     """Return the rows of several parts as one, in order, each sample once."""
     parts = [part for part in parts if len(part)]
@@ -160,20 +202,8 @@ def join(kind: Kind, parts: Sequence[Rows]) -> Rows:
     return Rows(kind, **fixed, values=values).in_order()
 
 
-def of(found: Sequence[Found], kind: Kind, exact: bool = False) -> Rows:
-    """Return the rows of frames.
-
-    Args:
-        found: of one channel, in order.
-        kind: of that channel.
-        exact: refuse what the columns cannot give back as it was.
-
-    Raises:
-        RecordingError: the kind has no columns, or a payload is not of it.
-    """
-    if kind not in KINDS:
-        name = found[0].address if found else "a channel"
-        raise RecordingError(f"{name} is of kind {kind}, which has no columns; read it by `frames`")
+def headers(found: Sequence[Found]) -> Rows:
+    """Return rows of the headers of frames, without values."""
     rows = [
         (
             h.bus_ns,
@@ -193,6 +223,24 @@ def of(found: Sequence[Found], kind: Kind, exact: bool = False) -> Rows:
         name: np.array(column, dtype=_DTYPES.get(name, np.int64))
         for name, column in zip(FIXED, columns, strict=True)
     }
+    return Rows(Kind.EVENT, **fixed, values={})
+
+
+def of(found: Sequence[Found], kind: Kind, exact: bool = False) -> Rows:
+    """Return the rows of frames.
+
+    Args:
+        found: of one channel, in order.
+        kind: of that channel.
+        exact: refuse what the columns cannot give back as it was.
+
+    Raises:
+        RecordingError: the kind has no columns, or a payload is not of it.
+    """
+    if kind not in KINDS:
+        name = found[0].address if found else "a channel"
+        raise RecordingError(f"{name} is of kind {kind}, which has no columns; read it by `frames`")
+    fixed = headers(found).fixed()
     try:
         payloads = [one.frame.payload for one in found]
         maps = _MAPS.get(kind)

@@ -37,8 +37,8 @@ from scot_replay.index import ENTRY, Span, span
 from scot_replay.layout import FORMAT, Manifest, NewerVersionError
 from scot_replay.levels import Envelope
 from scot_replay.messages import Carrier, carrier
-from scot_replay.parts import Int64s, rows_of
-from scot_replay.rows import Rows
+from scot_replay.parts import Int64s, quality_of, rows_of
+from scot_replay.rows import Quality, Rows
 from scot_replay.sidecar import Beside, Index, catalogue_of
 
 CHANNEL_KEY = "scot.channel"
@@ -324,6 +324,11 @@ class SegmentPart:
     def level(self, address: str, width_ns: int) -> Envelope | None:
         """Return least and greatest values in stretches of one length, if they are kept."""
         return None if self.beside is None else self.beside.level(address, width_ns)
+
+    def quality(self, address: str) -> Quality | None:
+        """Return how well the times of a channel's samples are known; None if it has none."""
+        known = None if self.beside is None else self.beside.quality(address)
+        return known or quality_of(self, address)
 
     def close(self) -> None:
         """Give the file back."""

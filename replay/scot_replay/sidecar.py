@@ -30,7 +30,7 @@ from scot_replay.came import Came
 from scot_replay.index import Span
 from scot_replay.layout import Manifest
 from scot_replay.levels import Envelope
-from scot_replay.rows import Rows
+from scot_replay.rows import Quality, Rows
 
 DIRECTORY = "columns"
 MAGIC = b"SCOTI\x01"
@@ -60,19 +60,6 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     group: int
     first: int
     count: int
-
-
-class Quality(msgspec.Struct, frozen=True, array_like=True):
-    """How well the times of one channel's samples are known.
-
-    Attributes:
-        err_ns, bound_ns: the median likely and the greatest guaranteed error; None unknown.
-        states: how many samples were stamped in each clock state, by its number.
-    """
-
-    err_ns: int | None
-    bound_ns: int | None
-    states: dict[int, int]
 
 
 class Index(msgspec.Struct, kw_only=True):
@@ -139,6 +126,10 @@ class Beside:
             return None
         found: Envelope | None = self._read("levels", lambda file: file.level(place, width_ns))
         return found
+
+    def quality(self, address: str) -> Quality | None:
+        """Return how well the times of a channel's samples are known."""
+        return self.index.quality.get(address)
 
     def _read(self, name: str, read: Callable[[Any], Any]) -> Any:
         from scot_replay import parquet

@@ -234,16 +234,16 @@ def test_a_channel_that_was_announced_but_never_spoke_is_empty(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"names": ["monitor/pulse"], "rate": "1s"}, "no channel 'monitor/pulse'"),
-        ({"names": []}, "at least one"),
-        ({"names": ["monitor/hr", "tracker/probe"]}, "name a rate"),
-        ({"names": ["monitor/hr"], "rate": "fast"}, "no length of time"),
-        ({"names": ["monitor/hr"], "rate": "-1s"}, "no length of time"),
-        ({"names": ["monitor/hr"], "rate": "1ns"}, "choose a longer rate"),
-        ({"names": ["monitor/hr"], "rate": "1s", "how": "median"}, "use one of last"),
-        ({"names": ["tracker/probe"], "rate": "1s", "how": "mean"}, "has no meaning"),
-        ({"names": ["monitor/hr"], "between": ("soon", "later")}, "is no time"),
-        ({"names": ["monitor/hr"], "between": (5, 5)}, "lies no time"),
+        ({"channels": ["monitor/pulse"], "rate": "1s"}, "no channel 'monitor/pulse'"),
+        ({"channels": []}, "at least one"),
+        ({"channels": ["monitor/hr", "tracker/probe"]}, "name a rate"),
+        ({"channels": ["monitor/hr"], "rate": "fast"}, "no length of time"),
+        ({"channels": ["monitor/hr"], "rate": "-1s"}, "no length of time"),
+        ({"channels": ["monitor/hr"], "rate": "1ns"}, "choose a longer rate"),
+        ({"channels": ["monitor/hr"], "rate": "1s", "how": "median"}, "use one of last"),
+        ({"channels": ["tracker/probe"], "rate": "1s", "how": "mean"}, "has no meaning"),
+        ({"channels": ["monitor/hr"], "between": ("soon", "later")}, "is no time"),
+        ({"channels": ["monitor/hr"], "between": (5, 5)}, "lies no time"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

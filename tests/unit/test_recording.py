@@ -174,7 +174,7 @@ def test_scot_open_finds_it(recording: Path) -> None:
 
 
 def test_a_name_that_is_not_there_is_refused_with_what_comes_close(recording: Path) -> None:
-    with pytest.raises(RecordingError, match=r"no channel 'monitor/hrr'; it has monitor/hr"):
+    with pytest.raises(RecordingError, match=r"no channel 'monitor/hrr'; did you mean monitor/hr"):
         open_recording(recording).between(0, 1, ["monitor/hrr"])
 
 
