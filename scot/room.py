@@ -26,6 +26,7 @@ from scot.config import RoomFile
 from scot.errors import RoomError
 from scot.host import RESTARTS
 from scot.recalibration import forget
+from scot.transport import PLAYER
 
 log = logging.getLogger(__name__)
 
@@ -367,9 +368,10 @@ class Room:
         player = Grant(
             name="player", publish=[all_of], subscribe=[all_of], devices=["*"], serve=True
         )
+        wishes = [f"{all_of}{PLAYER}/"] if self.replay else []
         return [
             *grants,
-            Grant(name=CONSOLE, subscribe=[all_of]),
+            Grant(name=CONSOLE, subscribe=[all_of], command=wishes),
             Grant(
                 name="recorder",
                 publish=recorder,
@@ -382,6 +384,7 @@ class Room:
                 publish=[f"{all_of}{device}/" for device in own],
                 subscribe=[all_of],
                 devices=own,
+                command=wishes,
             ),
             *([player] if self.replay else []),
             *(

@@ -109,7 +109,6 @@ class Broker:
         if clock.map is None:
             raise ClockError("a broker needs the session's own clock")
         self.clock = clock
-        self._session = clock.map
         self.epoch = clock.now()
         self.faults: Counter[str] = Counter()
         self._context = context()
@@ -151,6 +150,7 @@ class Broker:
             self._changed,
             self._refused,
             self._datagrams.keys if self._datagrams.listening else None,
+            self._time.pace,
         )
         self._learnt: dict[str, set[bytes]] = {name: set() for name in OUT}  # since the last tick
         self._reported_ns: dict[str, int] = {}
@@ -385,7 +385,7 @@ class Broker:
 
     def _publish(self, channel: Channel, value: dict[str, Any]) -> None:
         local_ns = self.clock.read()
-        exact = Timestamp(local_ns, self._session.at(local_ns), 0, 0, ClockState.LOCKED)
+        exact = Timestamp(local_ns, self.clock.now(), 0, 0, ClockState.LOCKED)
         frame = self.desk.own(channel, value, exact)
         self._sock["ctl_out"].send(pack(frame), NOW)
         self._ready.sent("ctl_out")

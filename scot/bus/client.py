@@ -13,7 +13,7 @@ import msgspec
 
 from scot.bus.filler import Ask, Filler
 from scot.bus.publisher import QUESTION, WINDOW, Lane
-from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Session
+from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Session, Wished
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device
 from scot.clock.busmap import BusMap
@@ -57,7 +57,7 @@ class _Route(NamedTuple):
     tells: bool
 
 
-Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | Called | NewCatalogue
+Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | Called | Wished | NewCatalogue
 
 _encode = msgspec.msgpack.Encoder().encode
 _reply = msgspec.msgpack.Decoder(HistoryReply)
@@ -360,6 +360,10 @@ class Client:
     def commanded(self, key: bytes, answer: bytes) -> list[Effect]:
         """Answer a `Called`."""
         return [Send("query", [key, b"commanded", answer])]
+
+    def granted(self, key: bytes, answer: bytes) -> list[Effect]:
+        """Answer a `Wished`."""
+        return [Send("query", [key, b"answer", answer])]
 
     def _ask(self, asks: Iterable[Ask], now_ns: int) -> list[Effect]:
         effects: list[Effect] = []

@@ -12,21 +12,24 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import zmq
 
 from scot.bus.client import Client, Effect, Listen, Publish, read_reply
 from scot.bus.keys import Link
 from scot.bus.probing import Probing
-from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send
+from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Wished
 from scot.bus.socket import Drained, context, dealer, receive, receive_samples, subscriber
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import Catalogue, Channel, Device
+from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
 from scot.codec import Frame, Header, read_header, write
 from scot.errors import UNREADABLE, BusError, BusTimeoutError, ScotError
 from scot.health import Reports
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Sample
+from scot.transport import Pace
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class Connection:
         on_catalogue: called with each new catalogue.
         on_command: called with the key and body of each command for a device of ours; answer
             with `commanded`.
+        on_wish: called with the key and body of each wish for the player; answer with `granted`.
     """
 
     def __init__(self, link: Link) -> None:
@@ -55,6 +59,7 @@ class Connection:
         self.clock = Clock()
         self.on_catalogue: list[Callable[[Catalogue], None]] = []
         self.on_command: Callable[[bytes, bytes], None] = lambda key, body: None
+        self.on_wish: Callable[[bytes, bytes], None] = lambda key, body: None
         self._answer: Answer = self.client.own_history
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -224,6 +229,28 @@ class Connection:
         """Answer a command that `on_command` was called with."""
         self._do(self.client.commanded(key, answer))
 
+    def granted(self, key: bytes, answer: bytes) -> None:
+        """Answer a wish that `on_wish` was called with."""
+        self._do(self.client.granted(key, answer))
+
+    async def pace(self, bus_ns: int | None, rate: float) -> None:
+        """Let this replay room's bus time go on from `bus_ns`, at `rate`; for its player.
+
+        Returns once our own clock follows.
+
+        Raises:
+            BusError: this key may not, or time would go back.
+            BusTimeoutError: no answer in time.
+        """
+        body = msgspec.msgpack.encode(Pace(bus_ns=bus_ns, rate=rate))
+        answer, *_ = await self.request(b"pace", body)
+        session = msgspec.msgpack.decode(answer, type=BusMap)
+        await self._probing.follow(session)
+
+    def retime(self) -> None:
+        """Probe at once: the player has turned the clock of this room."""
+        self._probing.retime()
+
     # -- what it knows
 
     @property
@@ -305,6 +332,8 @@ class Connection:
                     self._spawn(self._serve(key, ask))
                 case Called(key, body):
                     self.on_command(key, body)
+                case Wished(key, body):
+                    self.on_wish(key, body)
                 case NewCatalogue(catalogue):
                     self._met.set()
                     for callback in self.on_catalogue:

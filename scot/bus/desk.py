@@ -14,6 +14,7 @@ import msgspec
 
 from scot.access import Grant, Rate
 from scot.bus.routes import Routes
+from scot.bus.turntable import Turn, Turntable, check_wish
 from scot.channel import Catalogue, Channel, Device, Lifecycle
 from scot.clock.sealed import ProbeKey, ProbeKeys
 from scot.codec import Frame, bundle, check_bounds, check_plain, write
@@ -85,6 +86,7 @@ class Desk:
         changed: called with each new catalogue version.
         refused: called with each command that is not passed on, for the record.
         probe_keys: for clock probes over UDP; None when the broker does not listen there.
+        pace: lets bus time go on otherwise (bus time or None, rate), for the player of a replay.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Desk:
         changed: Callable[[Catalogue], None],
         refused: Callable[[dict[str, Any]], None] = lambda step: None,
         probe_keys: ProbeKeys | None = None,
+        pace: Turn | None = None,
     ) -> None:
         self.broker = broker
         self.catalogue = catalogue
@@ -106,6 +109,7 @@ class Desk:
         self._seq: dict[str, int] = {}
         self._changed = changed
         self._probe_keys = probe_keys
+        self._turntable = Turntable(pace)
         self._announced: dict[str, tuple[str, Device]] = {}
         self._bytes: dict[str, int] = {}  # of each announcement
         self._changes_ns: dict[str, int] = {}  # up to here a key's share of changes is used
@@ -215,8 +219,8 @@ class Desk:
             return [Out(*message) for message in self.routes.on_answer(user, request_id, body)]
         elif verb == b"probe_key":
             answer = self._probe_key(user, _instance.decode(body), now_ns)
-        elif verb == b"history":
-            return self._route_ask(identity, grant, request_id, body, now_ns)
+        elif verb in {b"history", b"pace", b"play"}:
+            return self._hand_on(identity, grant, request_id, verb, body, now_ns)
         else:
             raise CodecError(f"unknown verb {verb[:20]!r}")
         return [Out(identity, [request_id, b"ok", _encode(answer)])]
@@ -307,7 +311,22 @@ class Desk:
             if meter is not None:
                 meter.charge(sum(map(len, frames)), messages=0)
             return [Out(client, [request_id, b"ok", _encode(head), *frames])]
-        holder, place = self._holder(ask, server)
+        holder, _ = self._holder(ask, server)
+        body = _encode(ask)
+        return self._pass_on(client, grant, request_id, holder, b"ask", body, now_ns, meter)
+
+    def _pass_on(
+        self,
+        client: bytes,
+        grant: Grant,
+        request_id: bytes,
+        holder: str,
+        verb: bytes,
+        body: bytes,
+        now_ns: int,
+        meter: Meter | None = None,
+    ) -> list[Out]:
+        """Hand a question on to who answers it."""
         if len(self._pending) >= MAX_PENDING:
             raise BusError(f"{MAX_PENDING} questions are waiting for an answer; ask again later")
         if sum(one.asker == grant.name for one in self._pending.values()) >= MAX_PENDING_OF_KEY:
@@ -319,7 +338,7 @@ class Desk:
         self._pending[key] = _Pending(
             client, grant.name, request_id, holder, now_ns + ANSWER_WITHIN_NS, meter
         )
-        return [Out(place, [key, b"ask", _encode(ask)])]
+        return [Out(self._place[holder], [key, verb, body])]
 
     def _server(self, now_ns: int) -> str | None:
         """Return who offered last to answer History, of those that are there."""
@@ -339,6 +358,21 @@ class Desk:
         if alone in self._place and ask.holder != "recorder":
             return alone, self._place[alone]
         raise BusError("nobody holds this History: no recorder is running")
+
+    def _hand_on(
+        self, client: bytes, grant: Grant, request_id: bytes, verb: bytes, body: bytes, now_ns: int
+    ) -> list[Out]:
+        """Hand a question to its holder, a wish to the player; turn a replay's clock for it."""
+        if verb == b"history":
+            return self._route_ask(client, grant, request_id, body, now_ns)
+        if verb == b"pace":
+            session = self._turntable.turn(grant, self.catalogue, body)
+            return [Out(client, [request_id, b"ok", _encode(session)])]
+        check_wish(grant, self.catalogue)
+        player = self._server(now_ns)
+        if player is None:
+            raise BusError("no player is there; start the replay again")
+        return self._pass_on(client, grant, request_id, player, verb, body, now_ns)
 
     def _route_answer(self, user: str, key: bytes, body: bytes, frames: list[bytes]) -> list[Out]:
         pending = self._pending.get(key)

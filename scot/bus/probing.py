@@ -15,6 +15,7 @@ import zmq
 from scot.bus.datagram import ProbeEnd
 from scot.bus.keys import Link
 from scot.bus.socket import CONTROL_BYTES, Drained, connect, receive
+from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock
 from scot.clock.probe import UDP, ZMQ
 from scot.clock.prober import Prober
@@ -22,6 +23,9 @@ from scot.clock.sealed import ProbeKey
 from scot.errors import BusError, RemoteProtocolError
 
 log = logging.getLogger(__name__)
+
+FOLLOW_S = 2.0
+SLACK_NS = 50_000_000
 
 Ask = Callable[[bytes, bytes], Awaitable[list[bytes]]]
 _key = msgspec.msgpack.Decoder(ProbeKey)
@@ -33,6 +37,7 @@ class Probing:
 
     Attributes:
         timed: set once the clock has followed a few answers and may be used.
+        mapped: set by each new map.
 
     Args:
         context: of the process.
@@ -51,6 +56,7 @@ class Probing:
     ) -> None:
         self.clock = clock
         self.timed = asyncio.Event()
+        self.mapped = asyncio.Event()
         self._prober = Prober(os.urandom(8), random.random)
         self._sooner = asyncio.Event()
         sock = context.socket(zmq.DEALER)
@@ -82,6 +88,29 @@ class Probing:
                 async with asyncio.timeout(prober.wait_ns() / 1e9):
                     await self._sooner.wait()
             self._sooner.clear()
+
+    def retime(self) -> None:
+        """Probe at once, and again: bus time goes on otherwise than our clock does."""
+        self._prober.retime()
+        self._sooner.set()
+
+    async def follow(self, session: BusMap) -> None:
+        """Probe until our clock follows the session's new line, at most for `FOLLOW_S`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FOLLOW_S):
+                while not self._follows(session):
+                    self.mapped.clear()
+                    self.retime()
+                    await self.mapped.wait()
+
+    def _follows(self, session: BusMap) -> bool:
+        """Whether our clock's newest map was made from the session's line."""
+        found = self.clock.map
+        return (
+            found is not None
+            and abs(found.rate - session.rate) <= 1e-3 * session.rate
+            and found.at(self.clock.read()) >= session.bus_ns - SLACK_NS
+        )
 
     def anew(self) -> None:
         """There is another broker: it knows no key of ours."""
@@ -132,6 +161,7 @@ class Probing:
             return
         if new is not None:
             self.clock.map = new
+            self.mapped.set()
         if self._prober.timed:
             self.timed.set()
         if self._prober.hurries:

@@ -23,6 +23,7 @@ ASK_WITHIN_NS = 5_000_000_000
 REFRESH_EVERY_NS = 200_000_000
 FAR_NS = 2**63 - 1
 NIL = b"\xc0"
+FOR_US = frozenset((b"ask", b"command", b"play"))
 
 _encode = msgspec.msgpack.Encoder().encode
 _welcome = msgspec.msgpack.Decoder(Welcome)
@@ -59,13 +60,27 @@ class Called(NamedTuple):
     body: bytes
 
 
+class Wished(NamedTuple):
+    """A wish is for us, the player; answer with ``[key, "answer", answer]``."""
+
+    key: bytes
+    body: bytes
+
+
 class NewCatalogue(NamedTuple):
     """The catalogue changed."""
 
     catalogue: Catalogue
 
 
-Effect: TypeAlias = Send | Answered | Asked | Called | NewCatalogue
+Effect: TypeAlias = Send | Answered | Asked | Called | Wished | NewCatalogue
+
+
+def _for_us(key: bytes, verb: bytes, body: bytes) -> Effect:
+    """Return what the desk hands on to us."""
+    if verb == b"ask":
+        return Asked(key, _ask.decode(body))
+    return Called(key, body) if verb == b"command" else Wished(key, body)
 
 
 class _Question(NamedTuple):
@@ -150,10 +165,8 @@ class Session:
             return []
         request_id, status, *rest = parts
         try:
-            if status == b"ask":
-                return [Asked(request_id, _ask.decode(rest[0]))]
-            if status == b"command":
-                return [Called(request_id, rest[0])]
+            if status in FOR_US:
+                return [_for_us(request_id, status, rest[0])]
             question = self._questions.pop(request_id, None)
             if question is None:
                 return []

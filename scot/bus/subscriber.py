@@ -89,6 +89,7 @@ class Subscription:
         self._held: list[Frame] = []
         self._followed: dict[bytes, _Followed] = {}
         self._catalogue: Catalogue | None = None
+        self._replay = False
 
     def on_frames(
         self, frames: Sequence[Frame], catalogue: Catalogue, *, back: bool = False
@@ -102,6 +103,7 @@ class Subscription:
         """
         if catalogue is not self._catalogue:
             self._catalogue = catalogue
+            self._replay = catalogue.replay
             self._followed.clear()
         batch: list[Delivery] = []
         for frame in frames:
@@ -163,8 +165,13 @@ class Subscription:
         """Return the flags that say how a sample came; a new gap is reported."""
         bits = int(Flags.BACKFILLED) if back else 0
         if verdict is Verdict.AFTER_GAP:
+            gap = detector.missing[-1]
+            if self._replay and not gap.first:
+                # A player began its next lap here: what lies before was not sent, and is no gap.
+                detector.earlier.append(detector.missing.pop())
+                return bits
             bits |= Flags.AFTER_GAP
-            self._want(followed.address, detector.missing[-1], followed.channel)
+            self._want(followed.address, gap, followed.channel)
         return bits
 
     def _begin(self, followed: _Followed, header: Header) -> GapDetector:

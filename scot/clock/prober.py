@@ -111,6 +111,10 @@ class Prober:
             wait_ns = every_ns(self._sent)
         return round(wait_ns * (1 + DITHER * (2 * self._draw() - 1)))
 
+    def retime(self) -> None:
+        """Ask in a burst: bus time is known to go on otherwise."""
+        self._burst()
+
     def wants_key(self, now_ns: int) -> bool:
         """Say whether to ask for a probe key now; it is then taken to be asked for."""
         asked_ns = self._key_asked_ns

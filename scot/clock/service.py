@@ -21,6 +21,7 @@ from scot.clock.probe import (
     read_request,
 )
 from scot.errors import ClockError, RemoteProtocolError
+from scot.timestamp import ClockState
 
 MAX_SOURCES = 1_000
 MAX_OF_KEY = 64
@@ -98,6 +99,33 @@ class ClockService:
         self.refused_of: Counter[str] = Counter()
         self._report = report
         self._sources: dict[str, _Source] = {}  # longest silent first
+
+    def pace(self, bus_ns: int | None, rate: float) -> BusMap:
+        """Let bus time go on at another rate, or from a later time; return the session's new line.
+
+        Only a replay does this (its player turns the clock); every source is told with its next
+        map, whose epoch is another.
+
+        Raises:
+            ClockError: bus time would go back.
+        """
+        local_ns = self.clock.read()
+        now_ns = self._session.at(local_ns)
+        if bus_ns is not None and bus_ns < now_ns:
+            raise ClockError(f"bus time would go back by {now_ns - bus_ns} ns; it never does")
+        self._session = self.clock.map = BusMap(
+            0,
+            self._session.epoch + 1,
+            local_ns,
+            now_ns if bus_ns is None else bus_ns,
+            rate,
+            0,
+            0,
+            ClockState.LOCKED,
+            drift_ppb=0,
+            err_ppb=0,
+        )
+        return self._session
 
     def on_request(self, user: str, place: str, data: bytes, t2_ns: int, way: str = ZMQ) -> bytes:
         """Return the reply to one probe that came at `t2_ns`.
@@ -192,7 +220,7 @@ class ClockService:
         known.maps += 1
         row = BusMap(
             id=known.maps,
-            epoch=estimator.epoch,
+            epoch=estimator.epoch + session.epoch,
             local_ns=line.at_ns,
             bus_ns=session.at(line.at_ns + line.offset_ns),
             rate=session.rate * (1.0 + line.skew),

@@ -68,7 +68,10 @@ function build(described) {
 }
 
 /** Devices and channels, without what changes by itself. @param {Catalogue} c */
-const shapeOf = (c) => JSON.stringify(Object.entries(c.devices).map(([n, d]) => [n, d.label, d.channels]));
+const shapeOf = (c) => JSON.stringify(
+  Object.entries(c.devices).map(([n, d]) => [n, d.label, d.channels]),
+  (_, value) => (typeof value === "bigint" ? String(value) : value),
+);
 
 /** Whether and how long the recorder has run: a service of the room, so its name is fixed. */
 function recording() {
