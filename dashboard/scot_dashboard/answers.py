@@ -6,13 +6,13 @@ import logging
 
 from scot.bus.subscriber import Delivery
 from scot.channel import Kind
-from scot.clock.clock import Clock
 from scot.errors import BusError, ScotError
 from scot_dashboard import wire
 from scot_dashboard.archive import ANSWER_BYTES, Archive
 from scot_dashboard.egress import Egress
 from scot_dashboard.feed import Fanout
 from scot_dashboard.lanes import Lanes
+from scot_dashboard.recorded import Recorded
 from scot_dashboard.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ LOGGED = frozenset({Kind.ALARM, Kind.ANNOTATION})
 class Answers:
     """Answers one page's questions one after the other, in parts that live samples overtake."""
 
-    def __init__(self, archive: Archive, lanes: Lanes, fanout: Fanout, clock: Clock) -> None:
+    def __init__(self, archive: Archive, lanes: Lanes, fanout: Fanout, clock: Recorded) -> None:
         self.archive = archive
         self.lanes = lanes
         self.fanout = fanout

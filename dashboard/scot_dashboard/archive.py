@@ -14,6 +14,7 @@ from scot.codec import Frame, read_header
 from scot.errors import BusError, BusTimeoutError, CodecError
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Flags
+from scot_dashboard.recorded import Recorded
 
 PAGE_BYTES = 1 << 20
 STATE_BYTES = 8 << 20
@@ -36,8 +37,9 @@ class Archive:
         first_ns: the oldest bus time that anybody said to hold; None until somebody did.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, time: Recorded | None = None) -> None:
         self.connection = connection
+        self.time = time or Recorded(connection)
         self.first_ns: int | None = None
 
     async def at(self, addresses: list[str], bus_ns: int) -> list[Delivery]:
@@ -83,16 +85,19 @@ class Archive:
             except CodecError:
                 continue
             if channel is not None:
-                found.append(Delivery(frame, header, Flags(header.flags), channel))
+                one = Delivery(frame, header, Flags(header.flags), channel)
+                found.append(self.time.back(one))
         return found
 
     async def _ask(self, ask: HistoryRequest) -> HistoryReply:
+        ask = self.time.ask(ask)
         try:
             reply = await self.connection.history(ask, TIMEOUT_S)
         except BusTimeoutError:
             raise
         except BusError:
             reply = await self._ask_each(ask)
+        reply = self.time.answered(reply)
         if reply.first_ns is not None:
             self.first_ns = min(self.first_ns or reply.first_ns, reply.first_ns)
         return reply

@@ -10,13 +10,13 @@ import msgspec
 
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Device, Kind, Lifecycle
-from scot.clock.clock import Clock
 from scot.errors import BusError, CodecError
 from scot.timestamp import ClockState
 from scot_dashboard.answers import LOGGED
 from scot_dashboard.archive import Archive
 from scot_dashboard.feed import Fanout
 from scot_dashboard.lanes import CLOCK, FEEDS, Lanes
+from scot_dashboard.recorded import Recorded
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Backfill:
         archive: Archive,
         lanes: Lanes,
         fanout: Fanout,
-        clock: Clock,
+        clock: Recorded,
         learn: Callable[[Delivery], None],
     ) -> None:
         self.archive = archive

@@ -154,6 +154,10 @@ class Fanout:
             for outbox in audience.outboxes:
                 outbox.keep_only(passes)
 
+    def turn(self) -> None:
+        """A replay's player has gone elsewhere: what was newest is of another time."""
+        self.latest = Latest()
+
     def add(self, batch: Sequence[Delivery]) -> bool:
         """Take what the bus delivered; return True when it should go out at once."""
         urgent = False

@@ -30,6 +30,7 @@ from scot_dashboard.feed import UNUSABLE, Fanout
 from scot_dashboard.hearing import Hearing
 from scot_dashboard.keeper import AlarmKeeper
 from scot_dashboard.lanes import Lanes
+from scot_dashboard.recorded import Recorded
 from scot_dashboard.roles import Act, Role, may_act
 from scot_dashboard.viewer import (
     ELSEWHERE,
@@ -62,6 +63,7 @@ class Gateway:
         playout_ms: fixed delay of live on the page.
 
     Attributes:
+        time: of the page: the recording's own in a replay.
         viewers: the pages that are open.
         counters: refused, malformed, queues; shown in the device's ``health``.
         health: of every device of the room, for metrics.
@@ -76,7 +78,8 @@ class Gateway:
         self.playout_ms = playout_ms
         self.fanout = Fanout(connection.catalogue)
         self.lanes = Lanes()
-        self.archive = Archive(connection)
+        self.time = Recorded(connection)
+        self.archive = Archive(connection, self.time)
         self.consult = Consult(door)
         self.health = HealthWatch()
         self.alarms = AlarmKeeper(self)
@@ -85,9 +88,9 @@ class Gateway:
         self.counters = dict.fromkeys(said, 0)
         self.remember: Callable[[], None] = lambda: None
         self.started_ns = connection.clock.now()
-        self._answers = Answers(self.archive, self.lanes, self.fanout, connection.clock)
+        self._answers = Answers(self.archive, self.lanes, self.fanout, self.time)
         self._backfill = Backfill(
-            self.archive, self.lanes, self.fanout, connection.clock, self.alarms.take
+            self.archive, self.lanes, self.fanout, self.time, self.alarms.take
         )
         self._hearing = Hearing(self)
         self._names_version = 0
@@ -114,6 +117,7 @@ class Gateway:
         self.connection.counters[consult.DEVICE] = self.counters
         self.connection.subscribe([f"{self.connection.workspace}/"], self)
         self.connection.on_catalogue.append(self._follow)
+        self.time.follow(self.connection.catalogue)
         self._follow(self.connection.catalogue)
         self._filling = asyncio.create_task(self._backfill.run())
         with contextlib.suppress(TimeoutError):
@@ -143,6 +147,9 @@ class Gateway:
     def handle(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries of the bus (a `Sink`)."""
         self._follow(self.connection.catalogue)
+        batch, turned = self.time.take(batch)
+        if turned:
+            self.fanout.turn()
         urgent = self.fanout.add(batch)
         for delivery in batch:
             self.alarms.take(delivery)
@@ -164,6 +171,7 @@ class Gateway:
 
     def _follow(self, catalogue: Catalogue) -> None:
         if catalogue is not self.fanout.catalogue:
+            self.time.follow(catalogue)
             self.fanout.follow(catalogue)
             self.door.case = catalogue.case
             self._tell_catalogue()
@@ -197,7 +205,7 @@ class Gateway:
             self._timer.cancel()
             self._timer = None
         self._flushed_ns = machine.monotonic_ns()
-        self._wake(self.fanout.flush(self.connection.clock.now()))
+        self._wake(self.fanout.flush(self.time.now()))
 
     def _wake(self, outboxes: Sequence[Any]) -> None:
         for outbox in outboxes:
@@ -241,7 +249,7 @@ class Gateway:
             self._let_in(viewer)
         self.tell_people()
         tasks = [
-            asyncio.create_task(viewer.write(self.connection.clock.now)),
+            asyncio.create_task(viewer.write(self.time.now)),
             asyncio.create_task(self._hearing.read(viewer)),
             asyncio.create_task(self._answers.serve(viewer)),
         ]
@@ -259,7 +267,7 @@ class Gateway:
 
     async def _finish(self, viewer: Viewer) -> None:
         try:
-            await viewer.write(self.connection.clock.now)
+            await viewer.write(self.time.now)
         except ConnectionError:
             pass
 
@@ -273,7 +281,7 @@ class Gateway:
     def _let_in(self, viewer: Viewer) -> None:
         """Say hello and start the flow."""
         role = viewer.person.role
-        bus_now_ns = self.connection.clock.now()
+        bus_now_ns = self.time.now()
         viewer.admitted = True
         self.audit.viewed(viewer.person, viewer.address, machine.utc_ns())
         hello = {

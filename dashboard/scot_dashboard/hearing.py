@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from scot.clock import machine
-from scot.errors import RemoteProtocolError
+from scot.errors import BusError, RemoteProtocolError
+from scot.transport import Answer
 from scot_dashboard import consult, wire
 from scot_dashboard.door import RefusedError
-from scot_dashboard.roles import Act
+from scot_dashboard.roles import Act, may_act
 from scot_dashboard.viewer import MALFORMED, Viewer
 
 if TYPE_CHECKING:
     from scot_dashboard.gateway import Gateway
+
+
+MOST_WISHES = 32
 
 
 class Hearing:
@@ -20,6 +27,7 @@ class Hearing:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self._wishing: set[asyncio.Task[None]] = set()
 
     async def read(self, viewer: Viewer) -> None:
         """Do what a page says, until it is gone or has sent something malformed.
@@ -48,7 +56,7 @@ class Hearing:
 
     def _hear(self, viewer: Viewer, said: wire.Inbound, now_ns: int) -> None:
         if isinstance(said, wire.Clock):
-            bus_now_ns = self.gateway.connection.clock.now()
+            bus_now_ns = self.gateway.time.now()
             viewer.say("clock", said.t1_page_ms, bus_now_ns, replaces="clock")
             return
         what = str(said.__struct_config__.tag)
@@ -67,13 +75,15 @@ class Hearing:
     def _do(self, viewer: Viewer, said: wire.Inbound, now_ns: int) -> None:
         person = viewer.person
         egress = self.gateway.fanout.audiences[person.role].egress
-        bus_now_ns = self.gateway.connection.clock.now()
+        bus_now_ns = self.gateway.time.now()
         if isinstance(said, wire.SeenReport):
             self.gateway.consult.saw(person, said.seen, egress, bus_now_ns)
         elif isinstance(said, wire.Annotate):
             note = self.gateway.consult.note(person, said.stroke, egress, bus_now_ns, now_ns)
             if not self.gateway.publish(consult.NOTES, note):
                 raise RefusedError(503, "the room takes no notes now; tell its staff")
+        elif isinstance(said, wire.Play):
+            self._play(viewer, said)
         elif isinstance(said, wire.History | wire.Lanes):
             if not viewer.ask(said):
                 raise RefusedError(429, "too many questions wait; ask again when one is answered")
@@ -86,11 +96,36 @@ class Hearing:
         elif isinstance(said, wire.Revoke):
             self.gateway.act(person, Act.REVOKE, said.person, viewer.address)
 
+    def _play(self, viewer: Viewer, said: wire.Play) -> None:
+        """Pass a wish on to the player of this replay; a refusal goes back to its page.
+
+        Raises:
+            RefusedError: not theirs to do, or too many wishes wait.
+        """
+        if not may_act(viewer.person.role, Act.PLAY):
+            raise RefusedError(403, "only the room and engineers may move the player")
+        if len(self._wishing) >= MOST_WISHES:
+            raise RefusedError(429, "the player has not yet done what was wished before")
+        task = asyncio.create_task(self._wish(viewer, said))
+        self._wishing.add(task)
+        task.add_done_callback(self._wishing.discard)
+
+    async def _wish(self, viewer: Viewer, said: wire.Play) -> None:
+        try:
+            body = msgspec.msgpack.encode(said.wish)
+            answer, *_ = await self.gateway.connection.request(b"play", body)
+            error = msgspec.msgpack.decode(answer, type=Answer).error
+        except (BusError, msgspec.DecodeError) as caught:
+            error = str(caught)
+        if error:
+            self.gateway.counters["refused"] += 1
+            viewer.say("refused", "play", said.id, error)
+
 
 def _about(said: wire.Inbound) -> int | str:
     """Return what a page will know its message by."""
     if isinstance(said, wire.Annotate):
         return said.stroke.id
-    if isinstance(said, wire.History | wire.Lanes):
+    if isinstance(said, wire.History | wire.Lanes | wire.Play):
         return said.id
     return getattr(said, "person", "")

@@ -41,6 +41,7 @@ class Act(StrEnum):
     REVOKE = "revoke"
     PEOPLE = "people"
     ACKNOWLEDGE = "acknowledge"
+    PLAY = "play"
 
 
 ANY_KIND = frozenset(Kind)
@@ -81,6 +82,7 @@ _ROWS: tuple[_Row, ...] = (
 
 _ACTS: dict[Role, frozenset[Act]] = {
     Role.OR_STAFF: frozenset(Act),
+    Role.ENGINEER: frozenset({Act.PLAY}),
     Role.ADMIN: frozenset({Act.REVOKE, Act.PEOPLE}),
 }
 

@@ -16,6 +16,7 @@ from msgspec import Meta
 from scot.codec import Frame, Header
 from scot.errors import RemoteProtocolError
 from scot.sample import Flags
+from scot.transport import Wish
 from scot_dashboard.strokes import Stroke
 
 PROTOCOL = 1
@@ -79,6 +80,13 @@ class Annotate(msgspec.Struct, frozen=True, array_like=True, tag="annotate"):
     stroke: Stroke
 
 
+class Play(msgspec.Struct, frozen=True, array_like=True, tag="play"):
+    """Somebody moves the player of a replay."""
+
+    id: _RequestId
+    wish: Wish
+
+
 class SeenReport(msgspec.Struct, frozen=True, array_like=True, tag="seen"):
     """A viewer of video says what it sees, every 250 ms."""
 
@@ -118,7 +126,9 @@ class AlarmAct(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
     wish: AlarmWish
 
 
-Inbound = Clock | History | Lanes | Annotate | SeenReport | Admit | Refuse | Revoke | AlarmAct
+Inbound = (
+    Clock | History | Lanes | Annotate | Play | SeenReport | Admit | Refuse | Revoke | AlarmAct
+)
 
 _inbound = msgspec.msgpack.Decoder(Inbound)
 _encode = msgspec.msgpack.Encoder().encode

@@ -21,9 +21,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def in_digest(address: str) -> bool:
-    """Say whether a channel counts: not the room's own, not a device's health."""
+    """Say whether a channel counts: not the room's own and its services', not a device's health."""
     _, _, rest = address.partition("/")
-    return not rest.startswith(("room/", "recorder/")) and not rest.endswith("/health")
+    return not rest.startswith(("room/", "recorder/", "player/")) and not rest.endswith("/health")
 
 
 class ChannelDigest:

@@ -1,13 +1,15 @@
 """The player: a recording comes back onto the bus, and nothing downstream can tell (DESIGN §2).
 
-A service of a replay room (entry points ``scot.services``). The room's clock is set to the
-recording's time and flows at the chosen rate; the player publishes each frame unchanged when the
-clock reaches its bus time. Deadlines are absolute, so it never drifts.
+A service of a replay room (entry points ``scot.services``). It turns the room's clock: bus time
+flows at the chosen rate, stands still when it is paused, and never goes back; the player publishes
+each frame when the clock reaches its bus time. Deadlines are absolute, so it never drifts. What is
+not plain playing on begins the next lap, see `scot.transport`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,27 +18,42 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from scot import channel as declare
 from scot.bus.connection import Connection
-from scot.channel import Device
+from scot.channel import Device, Lifecycle
 from scot.clock import machine
-from scot.codec import Frame
-from scot.errors import ClockError, ConfigError
+from scot.errors import ClockError, ConfigError, ScotError
 from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
+from scot.sample import Flags, Sample
+from scot.transport import FLAT_OUT, PLAYER, STATE, Answer, Laps, Transport, Wish
+from scot_replay.cast import Cast, Played, ours, published
 from scot_replay.found import Found
-from scot_replay.laps import Lap
+from scot_replay.laps import Lap, laps_of
 from scot_replay.maps import Sync
-from scot_replay.recording import DirectoryRecording, open_recording
+from scot_replay.recording import open_recording
+from scot_replay.standing import Standing
+from scot_replay.steps import step_to
 
-NOT_OURS = frozenset({"room", "recorder"})
-CLOCK = "room/clock"
-"""The room's only channel that is the recording's: how its clocks stood and stepped. The broker of
-a replay keeps those of its own processes to itself."""
+log = logging.getLogger(__name__)
+
+TRANSPORT = declare.Event(
+    STATE,
+    label={"en": "Transport", "ja": "再生状態"},
+    latched=True,
+    sensitivity=declare.Sensitivity.CLINICAL,
+)
 
 AHEAD = 512
 MAX_HELD = 512
 EARLY_NS = 500_000
 STILL_NS = 50_000_000
+BACK_EVERY_NS = 100_000_000
+"""Playing backwards goes in strides of so long, each shown whole."""
+WHOLE_GROUPS = 1.0
+"""Up to this rate a stride back shows the picture of its instant; faster, only keyframes."""
+MOVE_EVERY_NS = 50_000_000
+SAY_EVERY_S = 1.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,16 +61,20 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         recording: directory.
-        rate: bus seconds a second; the room's clock holds to it, the player follows the clock.
-        from_ns: bus time to begin at; the recording's first sample when None.
-        loop: begin again at the end, later in bus time, under new epochs.
+        rate: recorded seconds a second; `scot.transport.FLAT_OUT` is as fast as can be.
+        from_ns: recorded time to begin at; the recording's first sample when None.
+        loop: begin again at the end.
+        stretch: play only from the first to the second recorded time, again and again.
+        playing: go on at once.
         sync: which clock maps it is played with, see `scot.open`.
     """
 
     recording: Annotated[str, Meta(min_length=1)]
-    rate: Annotated[float, Meta(gt=0)] = 1.0
+    rate: float = 1.0
     from_ns: int | None = None
     loop: bool = False
+    stretch: list[int] = []
+    playing: bool = True
     sync: Sync = Sync.AS_RECORDED
 
 
@@ -66,6 +87,7 @@ async def serve(service: Service) -> None:
     """
     try:
         options = msgspec.convert(service.options, Options)
+        Wish(rate=options.rate, loop=options.stretch).check()
     except msgspec.ValidationError as error:
         allowed = ", ".join(Options.__struct_fields__)
         raise ConfigError("player", "options", str(error), f"allowed: {allowed}") from None
@@ -92,34 +114,6 @@ async def serve(service: Service) -> None:
         recording.close()
 
 
-def ours(address: str) -> bool:
-    """Say whether a player sends a channel: not the room's and the recorder's own, but `CLOCK`."""
-    _, _, rest = address.partition("/")
-    return rest == CLOCK or rest.partition("/")[0] not in NOT_OURS
-
-
-def published(recording: DirectoryRecording) -> list[str]:
-    """Return the channels a player sends."""
-    return [
-        address for address, known in recording.channels.items() if known.count and ours(address)
-    ]
-
-
-def device_changes(recording: DirectoryRecording) -> list[tuple[int, Device]]:
-    """Return, in bus-time order, each state a device was in, with every channel it ever had."""
-    whole = recording.catalogue.devices
-    seen: dict[str, Device] = {}
-    changes: list[tuple[int, Device]] = []
-    for bus_ns, catalogue in recording.catalogues:
-        for name, device in catalogue.devices.items():
-            if name not in NOT_OURS:
-                now = msgspec.structs.replace(device, channels=whole[name].channels)
-                if seen.get(name) != now:
-                    seen[name] = now
-                    changes.append((bus_ns, now))
-    return changes
-
-
 class Player:
     """Plays one recording onto one connection.
 
@@ -127,68 +121,307 @@ class Player:
         connection: joined to the replay room.
         recording: to play.
         options: see `Options`.
+
+    Attributes:
+        lap: the one that is played.
+        rate, playing, loop, again: as in `scot.transport.Transport`.
     """
 
-    def __init__(
-        self, connection: Connection, recording: DirectoryRecording, options: Options
-    ) -> None:
+    def __init__(self, connection: Connection, recording: Played, options: Options) -> None:
         self.connection = connection
         self.recording = recording
-        self.from_ns = options.from_ns if options.from_ns is not None else recording.first_ns
-        self.loop = options.loop
-        self.lap = Lap(0, recording.last_ns - recording.first_ns + 1)
+        self.rate = options.rate
+        self.playing = options.playing
+        self.again = options.loop
+        self.loop = list(options.stretch)
+        self.lap = Lap(0, Laps(origin_ns=recording.first_ns, period_ns=1))
+        self._at_ns = options.from_ns if options.from_ns is not None else recording.first_ns
+        self._flows = False  # the room's clock goes on by itself: the position is what it reads
+        self._ended = False
+        self._last: Found | None = None  # that was sent in this lap
         self._addresses = published(recording)
-        self._changes = device_changes(recording)
-        self._changed = 0
+        self._standing = Standing(recording, self._addresses)
+        self._cast = Cast(recording, lambda one: connection.announce(one, health=False))
+        self._wishes: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
+        self._epoch = connection.clock.now()
+        self._seq = 0
+        connection.on_wish = lambda key, body: self._wishes.put_nowait((key, body))
+
+    # -- how it stands
+
+    def position(self) -> int:
+        """Return the recorded instant that it plays now."""
+        if not self._flows:
+            return self._at_ns
+        here_ns = self.connection.clock.now() - self.lap.shift_ns
+        return min(max(here_ns, self._at_ns), self._bounds()[1])
+
+    def transport(self) -> Transport:
+        """Return how it stands now."""
+        return Transport(
+            lap=self.lap.number,
+            bus_ns=self.connection.clock.now(),
+            position_ns=self.position(),
+            rate=self.rate,
+            playing=self.playing,
+            loop=self.loop,
+            again=self.again,
+            ended=self._ended,
+            first_ns=self.recording.first_ns,
+            last_ns=self.recording.last_ns,
+            laps=self.lap.laps,
+        )
+
+    def _bounds(self) -> tuple[int, int]:
+        first_ns, last_ns = self.recording.first_ns, self.recording.last_ns
+        if self.loop:
+            return max(first_ns, self.loop[0]), min(last_ns, self.loop[1])
+        return first_ns, last_ns
+
+    # -- on the bus
 
     async def announce(self) -> None:
-        """Announce every recorded device as it stood at the beginning."""
-        now: dict[str, Device] = {}
-        for bus_ns, device in self._changes:
-            if bus_ns <= self.from_ns or device.name not in now:
-                now[device.name] = device
-        self._changed = sum(bus_ns <= self.from_ns for bus_ns, _ in self._changes)
-        for device in now.values():
-            if device.name not in self.connection.catalogue.devices:
-                await self.connection.announce(device, health=False)
+        """Announce ourselves, and every recorded device as it stood at the beginning."""
+        state = await asyncio.to_thread(self._standing.at, self.recording.first_ns)
+        laps = laps_of(self.recording, [one.frame for one in state])
+        self.lap = Lap(self.lap.number, laps)
+        channel = msgspec.structs.replace(TRANSPORT, attrs=msgspec.to_builtins(laps))
+        await self.connection.announce(
+            Device(
+                name=PLAYER,
+                provider=PLAYER,
+                label={"en": "Player", "ja": "再生"},
+                state=Lifecycle.RUNNING,
+                epoch=self._epoch,
+                channels={STATE: channel},
+            ),
+            health=False,
+        )
+        await self._cast.stand(self._at_ns, everyone=True)
 
     async def run(self) -> None:
-        """Publish what was true at the beginning, then each frame at its time."""
-        for frame in await asyncio.to_thread(self.recording.state, self.from_ns - 1):
-            self._publish(frame)
-        await self._once(self.from_ns)
-        while self.loop:
-            self.lap = Lap(self.lap.number + 1, self.lap.period_ns)
-            self._changed = 0
-            await self._once(self.recording.first_ns)
+        """Publish what was true at the beginning, then each frame at its time, as it is wished."""
+        behind_ns = self.connection.clock.now() - self._at_ns
+        if behind_ns > 0:  # this room has played before us: its time never goes back
+            self.lap = Lap(self.lap.laps.number(self.connection.clock.now()), self.lap.laps)
+            await self._begin(self._at_ns)
+        else:
+            for one in await asyncio.to_thread(self._standing.at, self._at_ns - 1):
+                self._publish(one)
+            await self._flow(None)
+        wished = asyncio.create_task(self._wishes.get())
+        saying = asyncio.create_task(self._saying())
+        try:
+            while True:
+                self._say()
+                going = asyncio.create_task(self._go())
+                await asyncio.wait({going, wished}, return_when=asyncio.FIRST_COMPLETED)
+                if not wished.done():
+                    going.result()
+                    await self._turn()
+                    continue
+                self._at_ns = self.position()
+                going.cancel()
+                await asyncio.gather(going, return_exceptions=True)
+                key, body = wished.result()
+                wished = asyncio.create_task(self._wishes.get())
+                self.connection.granted(key, msgspec.msgpack.encode(await self._grant(body)))
+        finally:
+            wished.cancel()
+            saying.cancel()
 
     async def answer(self, ask: HistoryRequest) -> HistoryReply:
         """Answer History from the file, off the event loop."""
         addresses = [a for a in ask.addresses if ours(a)]
         ask = msgspec.structs.replace(ask, addresses=addresses)
-        lap = self.lap if self.loop else None
-        if lap is None:
-            return await asyncio.to_thread(self.recording.history, ask)
-        return await asyncio.to_thread(lap.answer, ask, self.recording)
+        return await asyncio.to_thread(self.lap.answer, ask, self.recording)
 
-    async def _once(self, from_ns: int) -> None:
-        stream = self.recording.stream(self._addresses, (from_ns, self.recording.last_ns + 1))
+    async def _saying(self) -> None:
+        """Say how it stands, for who comes late."""
+        while True:
+            await asyncio.sleep(SAY_EVERY_S)
+            self._say()
+
+    def _say(self) -> None:
+        value = msgspec.to_builtins(self.transport())
+        address = f"{self.connection.workspace}/{PLAYER}/{STATE}"
+        time = self.connection.clock.stamp()
+        sample = Sample(address, self._epoch, self._seq, time, Flags(0), value)
+        self._seq += 1
+        self.connection.publish(sample, TRANSPORT)
+
+    def _publish(self, one: Found) -> None:
+        frame = self.lap.frame(one)
+        self.connection.publish_frame(frame, self.recording.channel(one.address))
+
+    # -- wishes
+
+    async def _grant(self, body: bytes) -> Answer:
+        try:
+            wish = msgspec.msgpack.decode(body, type=Wish).check()
+            await self._do(wish)
+        except (msgspec.DecodeError, UnicodeDecodeError, ScotError) as error:
+            return Answer(error=str(error), transport=self.transport())
+        return Answer(transport=self.transport())
+
+    async def _do(self, wish: Wish) -> None:
+        """Do as wished; nothing is sent meanwhile.
+
+        Raises:
+            ConfigError: the wish is outside the recording, or names what is not in it.
+        """
+        to_ns = self._target(wish)
+        if wish.step:
+            of = wish.of or self._pictures()
+            to_ns = await asyncio.to_thread(step_to, self.recording, of, self._at_ns, wish.step)
+            self.playing = False
+        if wish.loop is not None:
+            self.loop = list(wish.loop)
+        self.again = self.again if wish.again is None else wish.again
+        turned = wish.rate is not None and (wish.rate < 0) != (self.rate < 0)
+        was_flat_out = self.rate >= FLAT_OUT
+        self.rate = self.rate if wish.rate is None else wish.rate
+        if wish.playing is not None:
+            self.playing = wish.playing
+        if wish.playing and self._ended and to_ns is None:
+            to_ns = self._bounds()[0 if self.rate > 0 else 1]
+        elif self.loop and to_ns is None and not self.loop[0] <= self._at_ns <= self.loop[1]:
+            to_ns = self.loop[0]
+        if to_ns is None and (turned or self.rate < 0):
+            to_ns = self._at_ns
+        if to_ns is not None:
+            await self._begin(to_ns)
+        else:
+            await self._flow(self.lap.out(self._at_ns) if was_flat_out else None)
+
+    def _target(self, wish: Wish) -> int | None:
+        first_ns, last_ns = self.recording.first_ns, self.recording.last_ns
+        where = [t for t in (wish.to_ns, *(wish.loop or ())) if t is not None]
+        for t_ns in where:
+            if not first_ns - 1_000_000_000 <= t_ns <= last_ns + 1_000_000_000:
+                raise ConfigError(
+                    "player",
+                    "to_ns",
+                    f"{t_ns} is outside the recording",
+                    f"{first_ns} to {last_ns}",
+                )
+        return None if wish.to_ns is None else min(max(wish.to_ns, first_ns), last_ns)
+
+    def _pictures(self) -> str:
+        for address in self._addresses:
+            if self.recording.channel(address).kind is declare.Kind.VIDEO:
+                return address
+        return ""
+
+    # -- laps
+
+    async def _begin(self, at_ns: int, *, pictures: bool = True) -> None:
+        """Begin the next lap at a recorded instant, with what stood there.
+
+        Raises:
+            ConfigError: there is no next lap.
+        """
+        if self.lap.last:
+            raise ConfigError("player", "", "this replay has had all its laps", "start it again")
+        if self._flows:
+            await self.connection.pace(None, 0.0)  # no time passes while we look
+        found = await asyncio.to_thread(self._standing.at, at_ns, pictures=pictures)
+        self._flows, self._at_ns, self._ended = False, at_ns, False
+        self.lap = Lap(self.lap.number + 1, self.lap.laps)
+        await self._cast.stand(at_ns)
+        await self._flow(self.lap.out(at_ns))
+        self._say()
+        for one in found:
+            self._publish(one)
+        self._last = max((one for one in found), key=lambda one: one[:4], default=None)
+
+    async def _turn(self) -> None:
+        """Nothing more follows: begin again, or stand still."""
+        first_ns, last_ns = self._bounds()
+        if self.loop or self.again:
+            await self._begin(first_ns if self.rate > 0 else last_ns)
+            return
+        self._at_ns = last_ns if self.rate > 0 else first_ns
+        self.playing, self._ended = False, True
+        await self._flow(None)
+
+    async def _flow(self, bus_ns: int | None) -> None:
+        """Let the room's clock go on as we play: from `bus_ns`, or from where it stands."""
+        flows = self.playing and 0 < self.rate < FLAT_OUT
+        await self.connection.pace(bus_ns, self.rate if flows else 0.0)
+        if self._flows and not flows and bus_ns is None:
+            here_ns = self.connection.clock.now() - self.lap.shift_ns
+            self._at_ns = min(max(here_ns, self._at_ns), self._bounds()[1])
+        self._flows = flows
+
+    async def _go(self) -> None:
+        """Play on until nothing more follows, or until cancelled."""
+        if not self.playing:
+            await asyncio.Event().wait()
+        elif self.rate < 0:
+            await self._backwards()
+        else:
+            await self._forwards()
+
+    async def _forwards(self) -> None:
+        after = self._last[:4] if self._last is not None else (0, "", 0, 0)
+        from_ns = self._last.bus_ns if self._last is not None else self._at_ns
+        stream = self.recording.stream(self._addresses, (from_ns, self._bounds()[1] + 1))
         ahead = asyncio.create_task(_next(stream))
-        while batch := await ahead:
-            ahead = asyncio.create_task(_next(stream))
-            try:
+        flat_out = self.rate >= FLAT_OUT
+        moved_ns = 0
+        try:
+            while batch := await ahead:
+                ahead = asyncio.create_task(_next(stream))
                 for one in batch:
-                    await self._show_changes(one.bus_ns)
-                    await self._wait(self.lap.out(one.bus_ns))
-                    self._publish(self.lap.frame(one) if self.lap.number else one.frame)
-                    if self.connection.held > MAX_HELD:
+                    if one[:4] <= after:
+                        continue
+                    await self._wait(one.bus_ns)
+                    self._publish(one)
+                    self._last = one
+                    if flat_out:
+                        moved_ns = await self._along(one.bus_ns, moved_ns)
+                    elif self.connection.held > MAX_HELD:
                         await self.connection.drained()
-            except asyncio.CancelledError:
-                ahead.cancel()
-                raise
+            if flat_out:
+                await self._along(self._at_ns, 0)
+            elif self.loop:
+                await self._wait(self._bounds()[1])
+        finally:
+            ahead.cancel()
 
-    async def _wait(self, bus_ns: int) -> None:
+    async def _along(self, at_ns: int, moved_ns: int) -> int:
+        """Flat out: wait for credit, and set the clock to where we are, twenty times a second."""
+        self._at_ns = at_ns
+        await self.connection.credit()
+        now_ns = self.connection.clock.read()
+        if now_ns - moved_ns < MOVE_EVERY_NS:
+            return moved_ns
+        await self.connection.pace(self.lap.out(at_ns), 0.0)
+        return now_ns
+
+    async def _backwards(self) -> None:
+        """Go back in strides, each a lap of its own that shows what stood there."""
+        first_ns = self._bounds()[0]
+        begun_ns, from_ns = self.connection.clock.read(), self._at_ns
+        while self._at_ns > first_ns:
+            due_ns = self.connection.clock.read() + BACK_EVERY_NS
+            gone_ns = due_ns - begun_ns
+            to_ns = max(first_ns, from_ns - round(gone_ns * -self.rate))
+            await machine.until(due_ns)
+            await self._begin(to_ns, pictures=-self.rate <= WHOLE_GROUPS)
+
+    async def _wait(self, at_ns: int) -> None:
+        """Wait until the room's clock plays `at_ns`; show what changed of devices until then."""
+        while (change_ns := self._cast.due(at_ns)) is not None:
+            await self._until(self.lap.out(change_ns))
+            await self._cast.change()
+        await self._until(self.lap.out(at_ns))
+
+    async def _until(self, bus_ns: int) -> None:
         """Wait until the room's clock reads `bus_ns`; the clock may change meanwhile."""
+        if self.rate >= FLAT_OUT:
+            return
         clock = self.connection.clock
         while bus_ns - clock.now() > EARLY_NS:
             now_ns = clock.read()
@@ -197,16 +430,6 @@ class Player:
             except ClockError:  # paused
                 due_ns = now_ns + STILL_NS
             await machine.until(min(due_ns, now_ns + 1_000_000_000))
-
-    async def _show_changes(self, bus_ns: int) -> None:
-        while self._changed < len(self._changes) and self._changes[self._changed][0] <= bus_ns:
-            at_ns, device = self._changes[self._changed]
-            self._changed += 1
-            await self._wait(self.lap.out(at_ns))
-            await self.connection.announce(device, health=False)
-
-    def _publish(self, frame: Frame) -> None:
-        self.connection.publish_frame(frame, self.recording.channel(frame.address))
 
 
 async def _next(stream: Iterator[Found]) -> list[Found]:

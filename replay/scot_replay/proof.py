@@ -15,9 +15,10 @@ from scot.bus.subscriber import Delivery
 from scot.channel import BULK, Catalogue, Channel, Device, Event, Kind, Lifecycle
 from scot.errors import BusTimeoutError
 from scot.sample import Flags, Sample
+from scot_replay.cast import device_changes, published
 from scot_replay.digest import Digest
 from scot_replay.found import Found
-from scot_replay.player import AHEAD, device_changes, published
+from scot_replay.player import AHEAD
 from scot_replay.recording import DirectoryRecording
 
 UNDER_WAY = {False: 1_000, True: 32}  # signals, bulk

@@ -331,6 +331,11 @@ class DirectoryRecording(ReadTimeline):
         last = self.found_at(address, from_ns - 1) if before else []
         return join(kind, [of(last, kind), found]) if last else found
 
+    def found_all(self, addresses: Iterable[str], bus_ns: int) -> list[Found]:
+        """Return each channel's last frame at or before `bus_ns`; of video its whole group."""
+        holder = self._holder
+        return [one for a in addresses for one in holder.at(bus_ns, a, self.channel(a).kind)]
+
     def frames(
         self,
         addresses: Iterable[str] | None = None,
@@ -344,6 +349,11 @@ class DirectoryRecording(ReadTimeline):
     def stream(self, addresses: Iterable[str], between: tuple[int, int]) -> Iterator[Found]:
         """Yield what `frames` yields, with headers; of whole addresses."""
         return self._holder.samples(addresses, *between)
+
+    def epochs(self) -> list[int]:
+        """Return the start of every publisher whose samples it holds, bus ns."""
+        spans = [s for a in self._holder.addresses() if (s := self._holder.span(a)) is not None]
+        return [int(epoch) for span in spans for epoch in span.runs]
 
     def state(self, bus_ns: int) -> list[Frame]:
         """Return what was true at an instant: of each latched channel the last frame."""

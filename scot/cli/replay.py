@@ -16,23 +16,29 @@ from scot import plugin
 from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.cli.rooms import Json, Port, announce, tell
+from scot.cli.transport import drive
 from scot.clock.clock import Clock
 from scot.config import DashboardTable, RecorderTable, RoomFile, RoomTable, VolumeTable
 from scot.errors import ConfigError
-from scot.room import Room
+from scot.room import CONSOLE, Room
+from scot.transport import FASTEST, FLAT_OUT, SLOWEST
 
-MAX_RATE = 16.0
-MIN_RATE = 0.1
 _TIME = re.compile(r"^(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)$")
 
 
 def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
     recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
-    rate: Annotated[str, typer.Option(help="0.1 to 16, or max (with --digest).")] = "1",
+    rate: Annotated[
+        str, typer.Option(help="0.1 to 16, negative to go back, or max: as fast as it is read.")
+    ] = "1",
     start: Annotated[str, typer.Option("--from", help="Begin at [[H:]M:]S into it.")] = "0",
     digest: Annotated[
         bool, typer.Option("--digest", help="Send all of it over the bus and print its digest.")
     ] = False,
+    loop: Annotated[
+        str | None, typer.Option("--loop", help="A-B, as 1:20-2:05: again and again; or all.")
+    ] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Wait for a key, or the page.")] = False,
     sync: Annotated[
         str, typer.Option(help="Clock maps: as-recorded, recomputed or refined (by later probes).")
     ] = "as-recorded",
@@ -45,12 +51,16 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
 ) -> int:
     """Bring a recorded room up again, as if it were live.
 
-    The page says REPLAY, and commands are refused. With --digest the recording goes over the
-    bus once, as fast as its reader acknowledges, and the digest of what arrived is compared with
-    that of the file. With --sync the clocks are estimated again from the recorded probes, and
-    what that moved is said first.
+    The page says REPLAY, and commands are refused. In a terminal, keys move the player: space,
+    arrows, comma and dot for a picture back and on, [ ] for a loop, + and - for the rate, r to go
+    back, q to quit; the page's /engineer moves the same player. --json prints each of its states
+    as a line.
+
+    With --digest the recording goes over the bus once, as fast as its reader acknowledges, and the
+    digest of what arrived is compared with that of the file. With --sync the clocks are estimated
+    again from the recorded probes, and what that moved is said first.
     """
-    speed = read_rate(rate, digest)
+    speed = read_rate(rate)
     opened: Any = scot.open(recording, sync)
     if sync != "as-recorded":
         tell_sync(opened.sync_report())
@@ -59,15 +69,19 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
         length_s = (opened.last_ns - opened.first_ns) / 1e9
         raise ConfigError("--from", "", f"{start} is past the end", f"it lasts {length_s:.1f} s")
     room = _room(opened, port, digest, workspace)
+    looped = read_loop(loop, opened.first_ns)
+    from_ns = max([from_ns, *looped.get("stretch", [])[:1]])
     options = {
         "recording": str(recording.absolute()),
-        "rate": speed or 0.0,
+        "rate": speed,
         "from_ns": from_ns,
+        "playing": not paused,
         "sync": sync,
+        **looped,
     }
     if digest:
         return _print_digest(asyncio.run(_digest(room, opened)), as_json)
-    asyncio.run(_play(room, options, from_ns, speed or 1.0, browser))
+    asyncio.run(_play(room, options, from_ns, browser, as_json))
     return 0
 
 
@@ -86,23 +100,43 @@ def tell_sync(report: dict[str, dict[str, Any]]) -> None:
         )
 
 
-def read_rate(text: str, digest: bool) -> float | None:
-    """Return the rate, None for as fast as can be.
+def read_rate(text: str) -> float:
+    """Return the rate; `scot.transport.FLAT_OUT` for as fast as can be.
 
     Raises:
-        ConfigError: not a number, or outside 0.1 to 16.
+        ConfigError: not a number, or outside 0.1 to 16 either way.
     """
     if text == "max":
-        if not digest:
-            raise ConfigError("--rate", "", "max has no clock to show", "add --digest, or use 16")
-        return None
+        return FLAT_OUT
     try:
         rate = float(text)
     except ValueError:
         rate = 0.0
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise ConfigError("--rate", "", f"{text!r} is not allowed", "0.1 to 16, or max")
+    if not SLOWEST <= abs(rate) <= FASTEST:
+        allowed = "0.1 to 16, negative to go back, or max"
+        raise ConfigError("--rate", "", f"{text!r} is not allowed", allowed)
     return rate
+
+
+def read_loop(text: str | None, first_ns: int) -> dict[str, Any]:
+    """Return the player's options for ``--loop``: of a stretch, or of the whole.
+
+    Raises:
+        ConfigError: it is not two times, the later one second.
+    """
+    if text is None:
+        return {}
+    if text == "all":
+        return {"loop": True}
+    ends = text.split("-")
+    if len(ends) != 2:
+        raise ConfigError("--loop", "", f"{text!r} is not a stretch", "write A-B, as 1:20-2:05")
+    a_ns, b_ns = (first_ns + read_offset(end) for end in ends)
+    if a_ns >= b_ns:
+        raise ConfigError(
+            "--loop", "", f"{text!r} ends before it begins", "write the earlier first"
+        )
+    return {"stretch": [a_ns, b_ns]}
 
 
 def read_offset(text: str) -> int:
@@ -139,12 +173,12 @@ def _room(opened: Any, port: int | None, digest: bool, workspace: str | None) ->
 
 
 async def _play(
-    file: RoomFile, options: dict[str, Any], from_ns: int, rate: float, show: bool
+    file: RoomFile, options: dict[str, Any], from_ns: int, show: bool, as_json: bool
 ) -> None:
     services: dict[str, dict[str, Any]] = {"player": options}
     if file.dashboard.enabled:
         services["dashboard"] = {}
-    session = Clock.session(from_ns, rate)
+    session = Clock.session(from_ns, 0.0)  # it stands still until the player turns it
     room = Room(file, session=session, services=services, replay=True)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -154,7 +188,11 @@ async def _play(
     await room.start()
     try:
         announce(room, show)
-        await stopping.wait()
+        connection = await Connection.join(Link.load(room.state, CONSOLE))
+        try:
+            await drive(connection, stopping, as_json=as_json, tell=tell)
+        finally:
+            await connection.close()
     finally:
         await room.stop()
 

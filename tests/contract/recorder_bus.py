@@ -36,7 +36,7 @@ GRANTS = [
         serve=True,
     ),
     Grant(name="player", publish=[ALL], subscribe=[ALL], devices=["*"], serve=True),
-    Grant(name="console", subscribe=[ALL]),
+    Grant(name="console", subscribe=[ALL], command=["or1/player/"]),
 ]
 KNOWN = catalogue()
 

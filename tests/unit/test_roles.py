@@ -75,10 +75,13 @@ def test_nothing_is_granted_that_no_enumeration_reaches() -> None:
 @pytest.mark.parametrize(
     ("role", "acts"),
     [
-        (Role.OR_STAFF, {Act.INVITE, Act.ADMIT, Act.REVOKE, Act.PEOPLE, Act.ACKNOWLEDGE}),
+        (
+            Role.OR_STAFF,
+            {Act.INVITE, Act.ADMIT, Act.REVOKE, Act.PEOPLE, Act.ACKNOWLEDGE, Act.PLAY},
+        ),
         (Role.ADMIN, {Act.REVOKE, Act.PEOPLE}),
         (Role.CONSULTANT, set()),
-        (Role.ENGINEER, set()),
+        (Role.ENGINEER, {Act.PLAY}),
     ],
 )
 def test_only_the_room_admits(role: Role, acts: set[Act]) -> None:

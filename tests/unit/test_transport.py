@@ -136,12 +136,13 @@ def test_keys_wish_what_they_say() -> None:
     assert keys.wish("]") == Wish(loop=[START_NS + 10 * S, START_NS + 12 * S])
     assert keys.wish("+") == Wish(rate=FLAT_OUT)
     assert keys.wish("x") is None
-    assert not keys.quit
     assert keys.wish("q") is None
     assert keys.quit
-    text = line_of(
-        msgspec.structs.replace(STOOD, rate=-2.0, playing=True), START_NS + 61_250_000_000
-    )
+
+
+def test_the_line_says_where_it_stands() -> None:
+    stood = msgspec.structs.replace(STOOD, rate=-2.0, playing=True)
+    text = line_of(stood, START_NS + 61_250_000_000)
     assert text.startswith("◀ 0:01:01.250 / 0:01:00.000")
     assert "-2×" in text
 

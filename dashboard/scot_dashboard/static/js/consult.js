@@ -120,7 +120,10 @@ session.listen({
   },
   catalogue(described) {
     catalogue = described;
-    const now = JSON.stringify(Object.entries(described.devices).map(([n, d]) => [n, d.label, d.channels]));
+    const now = JSON.stringify(
+      Object.entries(described.devices).map(([n, d]) => [n, d.label, d.channels]),
+      (_, value) => (typeof value === "bigint" ? String(value) : value),
+    );
     if (now === shape) return;
     shape = now;
     board?.navigation?.worker.terminate();

@@ -160,6 +160,19 @@
  * @property {number|null} bound_ms guaranteed bound, null where nothing is guaranteed
  * @property {number} state 0 is locked
  *
+ * How a replay's player stands; times are of the recording.
+ *
+ * @typedef {object} Transport
+ * @property {number} lap
+ * @property {bigint|number} position_ns
+ * @property {number} rate negative goes back
+ * @property {boolean} playing
+ * @property {(bigint|number)[]} loop
+ * @property {boolean} again
+ * @property {boolean} ended
+ * @property {bigint|number} first_ns
+ * @property {bigint|number} last_ns
+ *
  * @typedef {object} View
  * @property {boolean} connected
  * @property {number} lost_ms since the last byte, 0 when connected
@@ -187,6 +200,7 @@
  * @property {number} frames video frames drawn
  * @property {number} delay_ms live delay of the waveforms
  * @property {number} seek_ms how long the last rewind took to draw
+ * @property {Transport|null} player of a replay
  * @property {number} sync_ms half the shortest round trip: how well this page knows bus time
  */
 

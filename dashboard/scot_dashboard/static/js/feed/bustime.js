@@ -9,6 +9,7 @@
 
 const KEEP_MS = 30_000;
 const NS = 1_000_000n;
+const SLACK_MS = 60;
 
 export class BusTime {
   constructor() {
@@ -18,6 +19,7 @@ export class BusTime {
     this.exchanges = [];
     this.offset = 0;
     this.rate = 1;
+    this.paced = false;
     this.at = 0;
     this.half_ms = Infinity;
     this.utcOffset = 37_000_000_000n;
@@ -35,8 +37,27 @@ export class BusTime {
     this.exchanges = [];
     this.half_ms = Infinity;
     this.rate = 1;
+    this.paced = false;
     this.at = local;
     this.offset = this.fromNs(wide);
+  }
+
+  /**
+   * A replay's player said where it stands and how fast it goes; from now on it is what counts.
+   *
+   * @param {number} t ms since the base
+   * @param {number} rate 0 stands still
+   * @param {boolean} jumped
+   * @param {number} local page's clock when it came, ms
+   */
+  pace(t, rate, jumped, local) {
+    const close = Math.abs(this.now(local) - t) < SLACK_MS * Math.max(1, rate);
+    if (!this.paced || jumped || rate !== this.rate || !close) {
+      this.at = local;
+      this.offset = t;
+    }
+    this.paced = true;
+    this.rate = rate;
   }
 
   /**
@@ -49,6 +70,10 @@ export class BusTime {
     const latest = { local: (t1 + t4) / 2, t: this.fromNs(BigInt(ns)), half: (t4 - t1) / 2 };
     this.exchanges.push(latest);
     while (this.exchanges[0].local < t4 - KEEP_MS) this.exchanges.shift();
+    if (this.paced) {
+      this.half_ms = Math.min(...this.exchanges.map((e) => e.half));
+      return;
+    }
     this.findRate();
     if (this.rate !== 1) return this.anchor(latest);
     // An old exchange is worth its half trip plus what two quartz clocks may have drifted since.

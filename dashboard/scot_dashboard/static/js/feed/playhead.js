@@ -53,7 +53,7 @@ export class Playhead {
   cursor(local = performance.now()) {
     if (this.mode === "live") return this.time.now(local);
     if (this.mode === "frozen") return this.t;
-    return this.t + (local - this.local) * (this.time.rate || 1);
+    return this.t + (local - this.local) * (this.time.paced ? 1 : this.time.rate || 1);
   }
 
   /** @param {number} local */

@@ -1,6 +1,6 @@
 /**
  * The room as this page knows it: catalogue, samples, clock, and the questions to History.
- * @import {Catalogue, Channel, Hello, Sample} from "../types.js"
+ * @import {Catalogue, Channel, Hello, Sample, Transport} from "../types.js"
  * @import {Link} from "./link.js"  @import {Question} from "./playhead.js"  @import {Track} from "./store.js"
  */
 
@@ -20,6 +20,8 @@ const SETTLED_MS = 400;
 const FORGET_MS = 15_000;
 const TRIM_MS = 5_000;
 const BACK_IN_TIME_MS = 2_000;
+const PLAYER = "player";
+export const FLAT_OUT = 1000;
 
 export class Room {
   constructor() {
@@ -42,6 +44,8 @@ export class Room {
     /** @type {{local: number, need: number}[]} */
     this.needs = [];
     this.delay_ms = 0;
+    /** @type {Transport|null} how a replay's player stands */
+    this.player = null;
     this.number = 0;
     this.lostAt = 0;
     this.trimmed = 0;
@@ -90,6 +94,30 @@ export class Room {
     this.asked.clear();
     store.bulk.add(now, now + 1);
     this.firstQuestions(now, again ? Math.max(this.lostAt, now - LOST_FILL_MS) : now - FIRST_FILL_MS);
+  }
+
+  /** Wish something of a replay's player; times `t` become its own. @param {any} wish */
+  play(wish) {
+    const { t, loop_t, ...rest } = wish;
+    if (t !== undefined) rest.to_ns = this.time.toNs(t);
+    if (loop_t !== undefined) rest.loop = loop_t.map((/** @type {number} */ x) => this.time.toNs(x));
+    this.link?.send(["play", ++this.number, rest]);
+  }
+
+  /** Where a replay's player stands. @param {Transport} said */
+  played(said) {
+    const local = performance.now();
+    const turned = this.player !== null && this.player.lap !== said.lap;
+    const flows = said.playing && said.rate > 0 && said.rate < FLAT_OUT;
+    this.player = said;
+    const t = this.time.fromNs(BigInt(said.position_ns));
+    this.time.pace(t, flows ? said.rate : 0, turned, local);
+    if (!turned) return;
+    this.forget();
+    this.playhead.oldest = this.time.fromNs(BigInt(said.first_ns));
+    this.asked.clear();
+    this.store.bulk.add(t, t + 1);
+    this.firstQuestions(t, t - FIRST_FILL_MS);
   }
 
   /** Another room, or a recording played again: what is held belongs to a future that is not. */
@@ -149,6 +177,7 @@ export class Room {
     const track = this.store.track(address, channel.kind, log);
     const read = readSample(channel, header, payload, (ns) => this.time.fromNs(ns));
     if (live && channel.kind === "waveform") this.notice(track, channel);
+    if (live && device === PLAYER && channel.name === "state") this.played(read.value);
     const isNew = track.add(read);
     if (live) this.witness.see(device, channel, read);
     if (!isNew) return;

@@ -169,6 +169,7 @@ export function viewOf(room, stage, local) {
     delay_ms: room.delay_ms,
     seek_ms: playhead.seek_ms,
     sync_ms: time.half_ms,
+    player: room.player,
   };
 }
 

@@ -76,6 +76,7 @@ const wishes = {
   },
   alarm: ({ wish }) => room.link?.send(["alarm", wish]),
   alarmLog: () => alarmLog.want(),
+  play: ({ wish }) => room.play(wish),
   person: ({ act, session }) => room.link?.send([act, session]),
   lanes: ({ from_t, to_t, bins }) => room.askLanes(from_t, to_t, bins),
   clock({ utc }) {
