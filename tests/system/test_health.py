@@ -159,7 +159,7 @@ async def test_a_mute_device_a_denied_publisher_and_a_full_queue_are_seen_by_eve
         code, sheet = await scot(tracker_room, "top")
         assert code == 0
         assert {row["device"] for row in sheet["devices"]} == {
-            *("tracker", "room", "recorder", "consult")
+            *("tracker", "room", "recorder", "consult", "alarms")
         }
 
         os.kill(simulator, signal.SIGSTOP)
