@@ -1,4 +1,4 @@
-"""``scot info`` and ``scot export`` (entry points ``scot.commands``)."""
+"""``scot info`` (entry points ``scot.commands``)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from scot.channel import Kind
-from scot.errors import RecordingError
 from scot_replay.completeness import WHY, Account, report
 from scot_replay.layout import iso_utc
 from scot_replay.recording import DirectoryRecording, open_recording
 
-FORMATS = ("parquet", "csv")
 GAPS_SHOWN = 100
 LOST_SHOWN = 5
 _TOTALS = ("missing", "expected", "backfilled", "late", "lost")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_BY_DEFAULT = {Kind.NUMERIC, Kind.POSE}
 
 RecordingPath = Annotated[Path, typer.Argument(help="Directory of a recording.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -138,103 +133,3 @@ def _troubles(found: dict[str, Any]) -> list[str]:
             for step in channel["steps"]
         ]
     return ([""] if lines else []) + lines + [f"damage: {line}" for line in found["damage"]]
-
-
-def export(
-    recording: RecordingPath,
-    out: Annotated[Path, typer.Argument(help="File to write; .parquet or .csv.")],
-    channel: Annotated[
-        list[str] | None,
-        typer.Option("--channel", "-c", help="monitor/hr; all numerics and poses when none."),
-    ] = None,
-    rate: Annotated[
-        str, typer.Option(help="Period of the grid (1s, 20ms), or native for one channel.")
-    ] = "1s",
-    how: Annotated[str, typer.Option(help="last, nearest, mean, min or max.")] = "last",
-    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
-    json: Json = False,
-) -> int:
-    """Write a recording's channels to Parquet or CSV."""
-    opened = open_recording(recording)
-    written = write_table(
-        opened, out, channel or [], None if rate == "native" else rate, how, force
-    )
-    opened.close()
-    if json:
-        typer.echo(msgspec.json.encode(written).decode())
-    else:
-        typer.echo(f"{out}: {written['rows']} rows, {len(written['columns'])} columns")
-    return 0
-
-
-def write_table(
-    opened: DirectoryRecording,
-    out: Path,
-    names: list[str],
-    rate: str | None,
-    how: str = "last",
-    force: bool = False,
-) -> dict[str, Any]:
-    """Write channels to a file and return what was written.
-
-    Args:
-        opened: the recording.
-        out: ``.parquet`` or ``.csv``.
-        names: channels; all numerics and poses when empty.
-        rate: as in `scot_replay.frames.to_pandas`.
-        how: as there.
-        force: write over an existing file.
-
-    Raises:
-        RecordingError: the format is not known, the file exists or cannot be written.
-    """
-    format_ = out.suffix.removeprefix(".").lower()
-    if format_ not in FORMATS:
-        raise RecordingError(f"{out}: {out.suffix!r} is not known; end it in .parquet or .csv")
-    if out.exists() and not force:
-        raise RecordingError(f"{out} exists; name another file, or add --force")
-    if not names:
-        prefix = f"{opened.catalogue.workspace}/"
-        names = [
-            address.removeprefix(prefix)
-            for address, known in opened.channels.items()
-            if known.count and known.channel.kind in _BY_DEFAULT
-        ]
-    table = opened.to_pandas(names, rate, how=how)
-    fresh = out.with_name(f"{out.name}.part")
-    try:
-        if format_ == "parquet":
-            table.to_parquet(fresh)
-        else:
-            safe_csv(table).to_csv(fresh)
-        fresh.rename(out)
-    except OSError as error:
-        raise RecordingError(f"{out} cannot be written: {error.strerror or error}") from None
-    finally:
-        fresh.unlink(missing_ok=True)
-    return {
-        "file": str(out),
-        "format": format_,
-        "rows": len(table),
-        "columns": [str(column) for column in table.columns],
-        "channels": names,
-    }
-
-
-def safe_csv(table: Any) -> Any:
-    """Return the table with units in its headers and no text that a spreadsheet would run.
-
-    A cell of text that begins like a formula gets an apostrophe in front (OWASP, CSV injection).
-    """
-    safe = table.copy()
-    for column in safe.columns:
-        if safe[column].dtype.kind not in "biufM":
-            safe[column] = [_text(value) for value in safe[column]]
-    units = table.attrs.get("units", {})
-    return safe.rename(columns={c: f"{c} [{units[c]}]" for c in safe.columns if units.get(c)})
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value

@@ -16,7 +16,7 @@ from scot.health.fields import declare
 from scot.sample import Flags, NumericValue, PoseValue, Sample, Validity
 from scot.timestamp import ClockState, Timestamp
 from scot_replay.columns import columns
-from scot_replay.commands import safe_csv, write_table
+from scot_replay.formats.table import safe_csv, write_table
 from scot_replay.found import Found
 from scot_replay.recording import DirectoryRecording, open_recording
 from scot_replay.rows import of

@@ -77,7 +77,7 @@ def test_export_writes_the_channels_asked_for(
     [
         (["info", "{rec}/nowhere"], "no such directory"),
         (["export", "{rec}", "{rec}/t.csv", "-c", "monitor/pulse"], "no channel 'monitor/pulse'"),
-        (["export", "{rec}", "{rec}/t.mp4"], "end it in .parquet or .csv"),
+        (["export", "{rec}", "{rec}/t.avi"], "end it in one of .parquet, .csv, .mp4"),
         (["export", "{rec}", "{rec}/t.csv", "--rate", "often"], "no length of time"),
         (["export", "{rec}", "{rec}/no/t.csv"], "cannot be written"),
     ],
