@@ -8,6 +8,7 @@ own; its manifest names the head of the ledger it was taken from.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from scot.names import Names
 from scot.sample import Flags, ImageValue
 from scot_replay.deid import NO_DATE_NS, Deidentifier, withheld
 from scot_replay.layout import Manifest, iso_utc
+from scot_replay.ledger.log import LEDGER
+from scot_replay.ledger.read import read_ledger
 from scot_replay.new_recording import NewRecording
 from scot_replay.recording import DirectoryRecording
 
@@ -223,5 +226,8 @@ def learnt(recording: DirectoryRecording) -> Names:
 
 
 def head(path: Path) -> str:
-    """Return the root of a recording's ledger, hexadecimal; empty when it has none."""
-    return ""
+    """Return the signed root of a recording's ledger, hexadecimal; empty when it has none."""
+    if not (path / LEDGER).exists():
+        return ""
+    lines = read_ledger(path).last.split(b"\n")  # origin, size, root: C2SP tlog-checkpoint
+    return b64decode(lines[2]).hex() if len(lines) > 2 else ""

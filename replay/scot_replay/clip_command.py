@@ -13,7 +13,7 @@ from scot_replay.clip import Clipped
 from scot_replay.clip import clip as write
 from scot_replay.progress import share
 from scot_replay.recording import open_recording
-from scot_replay.when import HOW, instant
+from scot_replay.when import HOW
 
 
 def clip(
@@ -39,10 +39,7 @@ def clip(
     if (keep_times or notes) and not deid:
         raise typer.BadParameter("--keep-times and --keep-notes go with --deid")
     opened = open_recording(recording)
-    first_ns = opened.first_ns
-    span = (first_ns, opened.last_ns + 1)
-    if between is not None:
-        span = (instant(between[0], first_ns), instant(between[1], first_ns))
+    span = opened.stretch(between)
     with share(f"clip of {recording}") as progress:
         done = write(
             opened, out, span, deid=deid, keep_times=keep_times, notes=notes, progress=progress

@@ -23,6 +23,7 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot_replay.disk import Directory
 from scot_replay.layout import Manifest, iso_utc, sync_directory, write_manifest
+from scot_replay.ledger.notary import Notary
 from scot_replay.open_journal import Arrival, OpenJournal
 from scot_replay.parts import JournalPart
 from scot_replay.sealer import seal_once
@@ -45,6 +46,8 @@ class NewRecording:
 
     Attributes:
         samples: written so far.
+
+    The ledger is signed once all is written: what is broken off is in no log.
 
     Raises:
         RecordingError: `out` exists, or the disk does not take it.
@@ -79,6 +82,7 @@ class NewRecording:
         self._path.mkdir(mode=0o700)
         write_manifest(self._path, self._manifest)
         start_ns = self._manifest.started_ns
+        self._notary = Notary(self._path, self._manifest, home=self.out)
         self._journal = OpenJournal(
             Directory(self._path),
             self._manifest,
@@ -88,6 +92,7 @@ class NewRecording:
             1,
             start_ns,
             state=state,
+            tally=self._notary.tally,
         )
 
     def __enter__(self) -> NewRecording:
@@ -137,10 +142,12 @@ class NewRecording:
         if facts.trouble or facts.lost or facts.spared:
             raise self._full(facts.trouble or "samples were lost")
         self._finished(self._journal.part)
+        self._notary.sign()
         _seal(self._path, self._ended, progress)
         done = msgspec.structs.replace(self._manifest, finished_ns=bus_ns, finished=iso_utc(bus_ns))
         try:
             write_manifest(self._path, done)
+            self._notary.finish()
             self._path.rename(self.out)
             sync_directory(self.out.parent)
         except OSError as error:
@@ -168,6 +175,8 @@ class NewRecording:
                 finally:
                     file.close()
                 self._journal.end_sync()
+                self._notary.freeze(now_ns)
+                self._notary.take(*self._journal.safe)
 
     def _full(self, why: str) -> RecordingError:
         return RecordingError(
@@ -176,6 +185,8 @@ class NewRecording:
 
     def _finished(self, part: JournalPart) -> None:
         part.close()
+        self._notary.freeze(0, at_once=True)
+        self._notary.take(*self._journal.safe)
         self._ended.append(part.number)
 
 

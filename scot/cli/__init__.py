@@ -37,13 +37,9 @@ ELSEWHERE = {
     "sim": "Simulate whole rooms with faults, and check every promise.",
     "info": "Say what a recording holds: channels, counts, gaps.",
     "recover": "Make a valid recording of a broken directory.",
-<<<<<<< HEAD
     "verify": "Say whether a recording is as it was recorded, and who signed that.",
-    "export": "Write a recording's channels to Parquet or CSV.",
-=======
     "export": "Write channels as Parquet, CSV, MP4, EDF+, .vital, WFDB or XDF.",
     "import": "Make a recording of a .vital, WFDB, XDF, EDF or MCAP file.",
->>>>>>> 04648c7 (Write and read EDF+, WFDB, .vital, XDF and MP4, and import MCAP; say what each costs)
     "clip": "Write a stretch of a recording as a recording of its own, de-identified if asked.",
     "invite": "Print a link that lets a remote professor ask to come in.",
     "revoke": "Withdraw an invitation; whoever used it is cut off.",

@@ -15,9 +15,10 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot.sample import AnnotationValue
 from scot_dashboard.roles import Role, Verb, may
-from scot_replay.clip import clip
+from scot_replay.clip import clip, head
 from scot_replay.deid import NO_DATE_NS, withheld
 from scot_replay.layout import read_manifest
+from scot_replay.ledger.verify import verify
 from scot_replay.recording import DirectoryRecording, open_recording
 from tests.golden import made_recording as case
 from tests.golden.made_recording import NAME, START_NS, S
@@ -42,6 +43,21 @@ def test_a_clip_holds_exactly_the_frames_of_its_stretch(
     assert opened.damage == []
     assert opened.manifest.origin == "clip"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip"]
+
+
+def test_a_clip_verifies_and_names_the_ledger_it_was_taken_from(
+    recording: DirectoryRecording, tmp_path: Path
+) -> None:
+    span = (START_NS + 3 * S, START_NS + 8 * S)
+    for name, deid in (("plain", False), ("deid", True)):
+        done = clip(recording, tmp_path / name, span, deid=deid)
+        report = verify(tmp_path / name)
+        assert report.faults == []
+        assert report.covered == report.entries > 1
+        opened = open_recording(tmp_path / name)
+        assert opened.manifest.origin_head == done.origin_head == head(recording.path)
+        assert len(done.origin_head) == 64
+    assert case.NAME not in (tmp_path / "deid" / "ledger.scotl").read_text("latin-1")
 
 
 def test_what_was_true_when_a_clip_begins_is_known_in_it(

@@ -16,7 +16,7 @@ from scot_replay.formats.foreign import Foreign, Imported, record
 from scot_replay.formats.written import Asked, Written, WrittenChannel
 from scot_replay.progress import share
 from scot_replay.recording import DirectoryRecording, open_recording
-from scot_replay.when import HOW, instant
+from scot_replay.when import HOW
 
 WRITERS = {
     ".mp4": "scot_replay.formats.mp4",
@@ -69,11 +69,7 @@ def export(
         allowed = ", ".join([*(f".{name}" for name in table.FORMATS), *WRITERS])
         raise RecordingError(f"{out}: {out.suffix!r} is not known; end it in one of {allowed}")
     opened = open_recording(recording)
-    span = (opened.first_ns, opened.last_ns + 1)
-    if between is not None:
-        span = (instant(between[0], span[0]), instant(between[1], span[0]))
-    if span[0] >= span[1]:
-        raise RecordingError(f"between {between} lies no time; name the earlier one first")
+    span = opened.stretch(between)
     if suffix in WRITERS:
         asked = Asked(out=out, channels=[], span=span, force=force)
         said: Any = write(opened, asked, channel or [])

@@ -30,16 +30,24 @@ class Notary:
         directory: of the recording; exists.
         manifest: of it.
         folder: of the key and of the site's log; by default this machine's.
+        home: where the recording will lie when it has another name while it is made.
 
     Attributes:
         tally: for the open journal to tell what it wrote.
         trouble: why the last checkpoint was not written; empty when it was.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        folder: Path | None = None,
+        home: Path | None = None,
+    ) -> None:
         self.tally = Tally()
         self.trouble = ""
         self._directory = directory
+        self._home = home or directory
         self._manifest = manifest
         self._folder = folder
         self._signer: Signer | None = None
@@ -85,7 +93,7 @@ class Notary:
                 digest = sha256((self._directory / MANIFEST).read_bytes()).digest()
                 with self._log.turn():
                     self._log.append([(End(digest), None)], signer)
-                site.head(self._directory, self._log, signer, self._folder)
+                site.head(self._home, self._log, signer, self._folder)
             except (OSError, ScotError) as error:
                 self.trouble = f"the end is not in {self._directory / LEDGER}: {error}"
 
@@ -98,9 +106,9 @@ class Notary:
             self._log.append([*first, *blocks], signer)
 
     def _begin(self, signer: Signer) -> Begin:
-        name, session = self._directory.name, self._manifest.session or os.urandom(16).hex()
+        name, session = self._home.name, self._manifest.session or os.urandom(16).hex()
         origin = f"{signer.name}/{name}/{session[:12]}"
-        known = site.began(self._directory, origin, signer, self._folder)
+        known = site.began(self._home, origin, signer, self._folder)
         return Begin(
             recording=name,
             origin=origin,
