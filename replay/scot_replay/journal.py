@@ -52,6 +52,7 @@ class RecordKind(IntEnum):
     LOSS = 5  # JSON: what could not be written, by channel
     END = 6  # the journal was closed in order
     CAME = 7  # JSON: which of the frames around it were asked back, or late (`scot_replay.came`)
+    ERASED = 8  # the kind of what was here, then zeros: see `scot_replay.ledger.redact`
 
 
 class Record(NamedTuple):

@@ -286,7 +286,13 @@ def entry(header: Header, start: int, end: int) -> Row:
     return header.bus_ns, header.epoch, header.seq, start, end - start, key
 
 
-def newest_catalogue(parts: Iterable[Part], workspace: str = "") -> Catalogue:
+class Catalogued(Protocol):
+    """What knows versions of the catalogue."""
+
+    catalogues: list[tuple[int, Catalogue]]
+
+
+def newest_catalogue(parts: Iterable[Catalogued], workspace: str = "") -> Catalogue:
     """Return one catalogue with every device and channel that any part knew, newest first."""
     newest = Catalogue(workspace=workspace)
     versions = [version for part in parts for version in part.catalogues]

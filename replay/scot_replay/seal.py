@@ -11,24 +11,25 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from mcap.writer import LIBRARY_IDENTIFIER, CompressionType, Writer
 
 from scot import __version__
-from scot.channel import Channel, Kind
+from scot.channel import Catalogue, Channel, Kind
 from scot.codec import Frame, read_header
 from scot.errors import RecordingError, ScotError
 from scot.sample import Flags
 from scot_replay import segment as names
 from scot_replay.beside import make
+from scot_replay.came import Came, gather
 from scot_replay.came import encode as encode_came
-from scot_replay.came import gather
+from scot_replay.index import Span
 from scot_replay.layout import Manifest, journal_path, segment_path, sync_directory
 from scot_replay.ledger.sealed import enter
 from scot_replay.messages import Carrier, carrier, utc_ns
-from scot_replay.parts import JournalPart, newest_catalogue
+from scot_replay.parts import Int64s, JournalPart, newest_catalogue
 
 SIGNAL_CHUNK = 512 << 10
 VIDEO_CHUNK = 1 << 20
@@ -36,6 +37,30 @@ MAX_CHUNK = 8 << 20
 BATCH = 256
 _ORDER = (Kind.NUMERIC, Kind.POSE, Kind.WAVEFORM, Kind.IMAGE, Kind.VIDEO)
 _TOGETHER = {Kind.TEXT, Kind.EVENT, Kind.ALARM, Kind.ANNOTATION, Kind.NUMERIC}
+
+
+class Sealable(Protocol):
+    """What a segment is written from: a journal, or a segment without what was erased."""
+
+    number: int
+    manifest: Manifest | None
+    state: dict[str, Frame]
+    catalogues: list[tuple[int, Catalogue]]
+    damage: list[str]
+    losses: list[dict[str, Any]]
+    came: list[Came]
+
+    def addresses(self) -> list[str]:
+        """See `scot_replay.parts.Part`."""
+
+    def times(self, address: str) -> Int64s:
+        """See `scot_replay.parts.Part`."""
+
+    def read(self, address: str, first: int, last: int) -> list[Frame]:
+        """See `scot_replay.parts.Part`."""
+
+    def span(self, address: str) -> Span | None:
+        """See `scot_replay.parts.Part`."""
 
 
 def seal(directory: Path, number: int) -> Path:
@@ -99,7 +124,7 @@ def verify(journal: JournalPart, segment: names.SegmentPart) -> None:
         raise RecordingError(f"{segment.path}: says otherwise what came late; the journal was kept")
 
 
-def write_segment(journal: JournalPart, out: Any) -> None:
+def write_segment(journal: Sealable, out: Any) -> None:
     """Write a journal's samples as one MCAP file to an open binary file."""
     writer: Any = Writer(out, chunk_size=2 * MAX_CHUNK, compression=CompressionType.ZSTD)
     writer.start(profile="scot", library=f"scot-bus {__version__}; {LIBRARY_IDENTIFIER}")
@@ -126,7 +151,7 @@ def write_segment(journal: JournalPart, out: Any) -> None:
     writer.finish()
 
 
-def _write_head(writer: Writer, journal: JournalPart) -> None:
+def _write_head(writer: Writer, journal: Sealable) -> None:
     """Say whose segment this is, what the catalogue was, and what was true when it began."""
     manifest = journal.manifest or Manifest()
     fields = {k: v for k, v in msgspec.to_builtins(manifest).items() if v is not None}
@@ -206,7 +231,7 @@ def _set_compression(writer: Any, compression: CompressionType) -> None:
 
 
 def _write_group(
-    writer: Any, journal: JournalPart, group: dict[str, tuple[int, Carrier]], video: bool
+    writer: Any, journal: Sealable, group: dict[str, tuple[int, Carrier]], video: bool
 ) -> None:
     pending = 0
     for address, frame in _in_order(journal, list(group)):
@@ -227,7 +252,7 @@ def _write_group(
     writer.flush()
 
 
-def _in_order(journal: JournalPart, addresses: Sequence[str]) -> Iterator[tuple[str, Frame]]:
+def _in_order(journal: Sealable, addresses: Sequence[str]) -> Iterator[tuple[str, Frame]]:
     """Yield a group's frames in order of bus time."""
     if len(addresses) == 1:
         total = len(journal.times(addresses[0]))

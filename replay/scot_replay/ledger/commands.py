@@ -1,4 +1,4 @@
-"""``scot verify`` (entry point ``scot.commands``)."""
+"""``scot verify`` and ``scot redact`` (entry points ``scot.commands``)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import Annotated
 import msgspec
 import typer
 
+from scot.clock import machine
+from scot.errors import RecordingError
 from scot_replay.layout import iso_utc
 from scot_replay.ledger import keys
 from scot_replay.ledger.compare import Fault
+from scot_replay.ledger.redact import Asked, redact
 from scot_replay.ledger.site_report import SiteReport, verify_site
 from scot_replay.ledger.verify import Report, verify
+from scot_replay.recording import open_recording
+from scot_replay.when import HOW, instant
 
 SHOWN = 20
 
@@ -136,3 +141,39 @@ def site_lines(found: SiteReport) -> list[str]:
     if found.unknown:
         lines.append(f"  not in the site's log: {', '.join(found.unknown)}")
     return lines
+
+
+def redact_command(
+    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    channel: Annotated[list[str], typer.Option("--channel", "-c", help="monitor/hr; repeat it.")],
+    between: Annotated[tuple[str, str], typer.Option(help=f"From and to (exclusive): {HOW}.")],
+    by: Annotated[str, typer.Option(help="Who erases it; stays in the ledger.")],
+    reason: Annotated[str, typer.Option(help="Why; stays in the ledger, so name no patient.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> int:
+    """Erase samples for good; what is left is still proven, and the ledger says who did it."""
+    opened = open_recording(recording)
+    addresses = [opened.resolve(name) for name in channel]
+    from_ns, to_ns = (instant(text, opened.first_ns) for text in between)
+    opened.close()
+    if from_ns >= to_ns:
+        raise RecordingError(f"{between[0]} is not before {between[1]}; nothing was changed")
+    signer = keys.ensure()
+    stretch = f"{', '.join(addresses)}, {iso_utc(from_ns)} to {iso_utc(to_ns)}"
+    if not yes:
+        typer.confirm(f"Erase {stretch} from {recording}? Nothing brings it back.", abort=True)
+    asked = Asked(
+        addresses=addresses,
+        between=(from_ns, to_ns),
+        by=by,
+        reason=reason,
+        utc_ns=machine.utc_ns(),
+    )
+    done = redact(recording, asked, signer)
+    if json:
+        typer.echo(msgspec.json.encode(done))
+    else:
+        typer.echo(f"{recording}: {done.records} records erased in {', '.join(done.files)}")
+        typer.echo("  copies, clips and exports made before are not changed; erase those, too")
+    return 0

@@ -12,6 +12,7 @@ from mcap.reader import make_reader
 
 from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.errors import RecordingError, ScotError
+from scot.note import Signer
 from scot_replay.layout import journal_path, segment_path
 from scot_replay.ledger.compare import compare
 from scot_replay.ledger.entry import Block, Opened, Opening, Sealed, Stretch
@@ -31,7 +32,7 @@ class _Chunk(NamedTuple):
     addresses: list[str]
 
 
-def enter(directory: Path, number: int) -> None:
+def enter(directory: Path, number: int, signer: Signer | None = None) -> None:
     """Enter segment `number` in the recording's ledger; nothing happens without a ledger.
 
     Its records are compared with the blocks: those of the journal, which is still there, or the
@@ -42,17 +43,16 @@ def enter(directory: Path, number: int) -> None:
     if not path.exists():
         return
     try:
-        _enter(directory, number, Log(path))
+        _enter(directory, number, Log(path), signer or find())
     except (OSError, ScotError) as error:
         sys.stderr.write(f"segment {number} is not in {path}: {error}\n")
 
 
-def _enter(directory: Path, number: int, log: Log) -> None:
+def _enter(directory: Path, number: int, log: Log, signer: Signer | None) -> None:
     segment = segment_path(directory, number)
     size, pieces = segment.stat().st_size, stretches(segment)
     with log.turn():
         records, beyond = _compared(directory, number, blocks(log.path, number))
-        signer = find()
         if signer is not None and log.begin is not None:
             signer = signer if signer.verifier.text() == log.begin.key else None
         entry = Sealed(number, size, records, beyond, pieces)

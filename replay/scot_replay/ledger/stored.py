@@ -101,6 +101,8 @@ class JournalSource:
         for record in reader.records():
             if record.kind == RecordKind.FRAME:
                 self._frame(record.body, record.start)
+            elif record.kind == RecordKind.ERASED:
+                place += record.body[:1] != bytes((RecordKind.FRAME,))
             elif record.kind != RecordKind.END:
                 key = (record.kind, place, 0)
                 self._add(OTHER, Stored(key, record.kind, record.body, record.start))

@@ -18,7 +18,7 @@ import msgspec
 
 from scot.errors import RecordingError
 from scot.note import Verifier
-from scot_replay.layout import MANIFEST, Layout, list_parts, parse_manifest
+from scot_replay.layout import MANIFEST, Layout, list_parts, parse_manifest, read_manifest
 from scot_replay.ledger import keys, site
 from scot_replay.ledger.checkpoint import cosigned
 from scot_replay.ledger.compare import Fault, compare
@@ -149,6 +149,7 @@ class _Proof:
         self._blocks: dict[int, list[tuple[Block, Opening]]] = {}
         self._sealed: dict[int, Sealed] = {}
         self._end: End | None = None
+        self._before = _given_up(layout)
         for place, one in enumerate(ledger.entries[: ledger.covered]):
             self._sort(place, one)
 
@@ -180,7 +181,8 @@ class _Proof:
             segment, sealed = layout.segments.get(number), self._sealed.get(number)
             file = segment or layout.journals.get(number)
             if file is None:
-                self._gone(number)
+                if number > self._before:
+                    self._gone(number)
                 continue
             part.file = file.name
             if segment and sealed and sealed.records >= 0 and not records:
@@ -298,6 +300,15 @@ class _Proof:
                         f"{self._report.covered} are here as they were",
                     )
                 )  # fmt: skip
+
+
+def _given_up(layout: Layout) -> int:
+    """Return up to which part the recorder itself may have removed parts: before a trigger."""
+    try:
+        manifest = read_manifest(layout.path)
+    except RecordingError:
+        return 0
+    return layout.numbers[0] - 1 if manifest is not None and manifest.keep_last_s else 0
 
 
 def _witnessed(ledger: Ledger, witnesses: Sequence[Verifier], report: Report) -> None:
