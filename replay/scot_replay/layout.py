@@ -165,7 +165,7 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordingError(
             f"{name} cannot be read: {error}; remove it to open the recording without it"
         ) from None
