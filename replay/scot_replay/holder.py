@@ -111,8 +111,10 @@ class Holder:
         """Return one channel's samples of [from_ns, to_ns) in order."""
         return self.window(from_ns, to_ns, [address])
 
-    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int, brief: bool = False) -> Rows:
         """Return one channel's samples of [from_ns, to_ns) as arrays, each once.
+
+        `brief` as in `scot_replay.parts.Part.rows`.
 
         Raises:
             RecordingError: the kind has no columns, or a payload is not of it.
@@ -121,7 +123,7 @@ class Holder:
         for part in self.parts:
             reach = part.reach(address)
             if reach is not None and reach[0] < to_ns and reach[1] >= from_ns:
-                parts.append(part.rows(address, kind, from_ns, to_ns))
+                parts.append(part.rows(address, kind, from_ns, to_ns, brief))
         return reading.join(kind, parts)
 
     def envelope(
@@ -142,7 +144,7 @@ class Holder:
                 continue
             level = next((found for w in kept if (found := part.level(address, w))), None)
             if level is None:
-                rows = part.rows(address, channel.kind, *span)
+                rows = part.rows(address, channel.kind, *span, brief=True)
                 level = envelope(rows, channel, width_ns)
             made.append(level.within(*span).coarser(width_ns))
         return join_levels(made, width_ns)

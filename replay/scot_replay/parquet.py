@@ -50,6 +50,7 @@ _LEVELS = {
 _WORDS = ["channel", "epoch", "state", "flags", "validity", "visible", "json"]
 _DELTA = ("utc", "source_ns", "seq", "bound_ns", "err_ns", "size", "count")
 _SPLIT = ("value", *POSE, "low", "high", "values.list.element")
+_ERRORS = frozenset({"bound_ns", "err_ns", "state"})
 Unreadable = (OSError, pa.ArrowException, ValueError, KeyError, IndexError)
 """What a damaged file raises."""
 
@@ -198,21 +199,25 @@ class ColumnFile:
     Args:
         path: of the file.
         segment: that it must have been made from.
-
-    Raises:
-        OSError, pyarrow.ArrowException, ValueError: it cannot be read, or is of another segment.
     """
 
     def __init__(self, path: Path, segment: Identity) -> None:
         self._path = path
-        self._meta = pq.read_metadata(path, memory_map=True)
-        if (self._meta.metadata or {}).get(SEGMENT_KEY) != segment.hex.encode():
-            raise ValueError(f"{path.name} was not made from this segment")
+        self._segment = segment.hex.encode()
+        self._meta: Any = None
 
-    def rows(self, place: Place, kind: Kind) -> Rows:
-        """Return one channel's rows; raises what is in `Unreadable` when the file is damaged."""
-        table = self._read(place, [*_HEADER, *_VALUES[file_of(kind)]])
-        source, bound, err = (table[name] for name in ("source_ns", "bound_ns", "err_ns"))
+    def rows(self, place: Place, kind: Kind, brief: bool = False) -> Rows:
+        """Return one channel's rows; raises what is in `Unreadable` when the file is damaged.
+
+        Args:
+            place: of its rows.
+            kind: of the channel.
+            brief: leave out how well times are known, see `scot_replay.parts.Part.rows`.
+        """
+        header = [name for name in _HEADER if not brief or name not in _ERRORS]
+        table = self._read(place, [*header, *_VALUES[file_of(kind)]])
+        source = table["source_ns"]
+        nothing = np.full(len(table), NONE, np.int64) if brief else None
         return Rows(
             kind,
             bus_ns=_bus_ns(table["utc"]),
@@ -220,9 +225,9 @@ class ColumnFile:
             seq=_numpy(table["seq"]),
             source_ns=_numpy(source, 0),
             no_source=_none(source),
-            bound_ns=_numpy(bound, NONE),
-            err_ns=_numpy(err, NONE),
-            state=_numpy(table["state"]),
+            bound_ns=_numpy(table["bound_ns"], NONE) if nothing is None else nothing,
+            err_ns=_numpy(table["err_ns"], NONE) if nothing is None else nothing,
+            state=_numpy(table["state"]) if nothing is None else np.zeros(len(table), np.uint8),
             flags=_numpy(table["flags"]),
             values=_read_values(table, kind),
         )
@@ -241,6 +246,10 @@ class ColumnFile:
             read_dictionary=["validity"] if "validity" in columns else None,
             page_checksum_verification=True,
         ) as file:
+            if self._meta is None:
+                if (file.metadata.metadata or {}).get(SEGMENT_KEY) != self._segment:
+                    raise ValueError(f"{self._path.name} was not made from this segment")
+                self._meta = file.metadata
             table = file.read_row_group(place.group, columns, use_threads=False)
         if place.first + place.count > len(table):
             raise ValueError(f"{self._path.name} holds fewer rows than its index says")

@@ -79,8 +79,11 @@ class Part(Protocol):
     def keyframes(self, address: str) -> Int64s:
         """Bus times at which decoding of a video can start, ascending."""
 
-    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int, brief: bool = False) -> Rows:
         """Return a channel's samples of [from_ns, to_ns) as arrays.
+
+        With `brief` how well their times are known may be left out, which is quicker: errors are
+        then `scot_replay.rows.NONE`, and states mean nothing.
 
         Raises:
             RecordingError: the kind has no columns, or a payload is not of it.
@@ -261,7 +264,7 @@ class JournalPart:
         times: Int64s = entries["bus_ns"][entries["key"]]
         return times
 
-    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int, brief: bool = False) -> Rows:
         """Return a channel's samples of [from_ns, to_ns) as arrays; raises as `Part.rows`."""
         return rows_of(self, address, kind, from_ns, to_ns)
 

@@ -1,4 +1,4 @@
-"""``scot columns`` (entry points ``scot.commands``)."""
+"""``scot columns`` and ``scot pack`` (entry points ``scot.commands``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scot.errors import RecordingError
 from scot_replay import sidecar
 from scot_replay.beside import make
 from scot_replay.layout import list_parts
-from scot_replay.progress import progress
+from scot_replay.progress import progress, share
 from scot_replay.segment import SegmentPart
 
 RecordingPath = Annotated[Path, typer.Argument(help="Directory of a recording.")]
@@ -46,6 +46,30 @@ def columns(
         )
         for line in done["skipped"]:
             typer.echo(f"skipped: {line}")
+    return 0
+
+
+def pack(
+    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    out: Annotated[Path, typer.Argument(help="File to make; .mcap.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    json: Json = False,
+) -> int:
+    """Write a recording as one MCAP file, which viewers and scot open."""
+    from scot_replay.pack import pack as write
+    from scot_replay.recording import open_recording
+
+    with open_recording(recording) as opened, share(f"pack {recording}") as progress:
+        packed = write(opened, out, force=force, progress=progress)
+    if json:
+        typer.echo(msgspec.json.encode(packed).decode())
+        return 0
+    typer.echo(
+        f"{out}: {packed.messages} messages of {packed.channels} channels, "
+        f"{packed.bytes / 1e6:.1f} MB"
+    )
+    for line in packed.damage:
+        typer.echo(f"damage: {line}")
     return 0
 
 

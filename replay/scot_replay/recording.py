@@ -37,10 +37,10 @@ from scot_replay.when import Instant
 
 
 def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryRecording:
-    """Open a recording's directory.
+    """Open a recording.
 
     Args:
-        path: of the directory.
+        path: of its directory, or of a file that `scot pack` made of it.
         sync: ``as-recorded``, ``recomputed`` or ``refined``; see `scot.open`.
 
     Raises:
@@ -60,15 +60,19 @@ def open_parts(
 ) -> tuple[Manifest | None, list[Part], list[str]]:
     """Open every part of a directory; a segment goes before the journal it was made from.
 
+    A file is what `scot pack` made: one long segment.
+
     Returns:
         The manifest if one was found, the parts in order, and lines that name what is damaged.
 
     Raises:
         RecordingError: nothing was recorded there, or a part is of a newer version.
     """
+    cache = cache or ChunkCache()
+    if path.is_file():
+        return _open_file(path, cache)
     layout = list_parts(path)
     manifest, damage = _manifest(path)
-    cache = cache or ChunkCache()
     parts: list[Part] = []
     newer: NewerVersionError | None = None
     for double in layout.doubles:
@@ -111,6 +115,19 @@ def _manifest(path: Path) -> tuple[Manifest | None, list[str]]:
     except RecordingError as error:
         return None, [f"{str(error).partition(';')[0]}; {taken}"]
     return manifest, [] if manifest is not None else [f"manifest.json is missing; {taken}"]
+
+
+def _open_file(path: Path, cache: ChunkCache) -> tuple[Manifest | None, list[Part], list[str]]:
+    try:
+        packed = SegmentPart(path, 1, cache)
+    except NewerVersionError:
+        raise
+    except RecordingError as error:
+        raise RecordingError(
+            f"{path} is a file, and none that scot pack made ({error}); name the directory of a "
+            "recording"
+        ) from None
+    return packed.manifest, [packed], []
 
 
 def _open_part(
@@ -309,7 +326,12 @@ class DirectoryRecording(ReadTimeline):
         return self._holder.at(bus_ns, address, None)
 
     def rows(
-        self, address: str, between: tuple[int, int] | None = None, before: bool = False
+        self,
+        address: str,
+        between: tuple[int, int] | None = None,
+        *,
+        before: bool = False,
+        brief: bool = False,
     ) -> Rows:
         """Return one channel's samples as arrays.
 
@@ -317,6 +339,7 @@ class DirectoryRecording(ReadTimeline):
             address: whole.
             between: from inclusive, to exclusive, bus ns; all when None.
             before: with the last one before them, which was true when they begin.
+            brief: how well times are known may be left out, see `scot_replay.parts.Part.rows`.
 
         Raises:
             RecordingError: its kind has no columns, or a payload is not of its kind.
@@ -327,7 +350,7 @@ class DirectoryRecording(ReadTimeline):
             held = self._holder.channel(address, from_ns, to_ns)
             found = of([one for one in held if _kind(was, one) in {kind, None}], kind).in_order()
         else:
-            found = self._holder.rows(address, kind, from_ns, to_ns)
+            found = self._holder.rows(address, kind, from_ns, to_ns, brief)
         last = self.found_at(address, from_ns - 1) if before else []
         return join(kind, [of(last, kind), found]) if last else found
 

@@ -95,11 +95,11 @@ class ResyncedHolder(Holder):
         found = self._raw(wanted, from_ns - most, to_ns + most)
         return [one for one in found if from_ns <= one.bus_ns < to_ns] if most else found
 
-    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int, brief: bool = False) -> Rows:
         """Return one channel's samples of [from_ns, to_ns) as arrays; raises as `Holder.rows`."""
         maps = self.maps_of(_device(address))
         if maps is None:
-            return super().rows(address, kind, from_ns, to_ns)
+            return super().rows(address, kind, from_ns, to_ns, brief)
         most = self._reach_ns([address])
         found = super().rows(address, kind, from_ns - most, to_ns + most)
         return maps.moved_rows(found).within(from_ns, to_ns)

@@ -39,8 +39,8 @@ _ORDER = (Kind.NUMERIC, Kind.POSE, Kind.WAVEFORM, Kind.IMAGE, Kind.VIDEO)
 _TOGETHER = {Kind.TEXT, Kind.EVENT, Kind.ALARM, Kind.ANNOTATION, Kind.NUMERIC}
 
 
-class Sealable(Protocol):
-    """What a segment is written from: a journal, or a segment without what was erased."""
+class Head(Protocol):
+    """What a segment says of itself; see `scot_replay.parts.Part`."""
 
     number: int
     manifest: Manifest | None
@@ -50,13 +50,21 @@ class Sealable(Protocol):
     losses: list[dict[str, Any]]
     came: list[Came]
 
-    def addresses(self) -> list[str]:
-        """See `scot_replay.parts.Part`."""
+
+class Framed(Protocol):
+    """Frames by channel, in order of bus time."""
 
     def times(self, address: str) -> Int64s:
         """See `scot_replay.parts.Part`."""
 
     def read(self, address: str, first: int, last: int) -> list[Frame]:
+        """See `scot_replay.parts.Part`."""
+
+
+class Sealable(Head, Framed, Protocol):
+    """What a segment is written from: a journal, or a segment without what was erased."""
+
+    def addresses(self) -> list[str]:
         """See `scot_replay.parts.Part`."""
 
     def span(self, address: str) -> Span | None:
@@ -126,22 +134,21 @@ def verify(journal: JournalPart, segment: names.SegmentPart) -> None:
 
 def write_segment(journal: Sealable, out: Any) -> None:
     """Write a journal's samples as one MCAP file to an open binary file."""
-    writer: Any = Writer(out, chunk_size=2 * MAX_CHUNK, compression=CompressionType.ZSTD)
-    writer.start(profile="scot", library=f"scot-bus {__version__}; {LIBRARY_IDENTIFIER}")
-    _write_head(writer, journal)
+    writer = begin(out)
+    write_head(writer, journal)
     catalogue = newest_catalogue([journal])
     channels = {
-        address: catalogue.channel(address) or _undescribed(address)
+        address: catalogue.channel(address) or undescribed(address)
         for address in journal.addresses()
     }
     ids: dict[str, tuple[int, Carrier]] = {}
     schemas: dict[Kind, int] = {}
     for address, channel in channels.items():
-        ids[address] = _register(writer, address, channel, schemas)
-    for group in _groups(channels):
+        ids[address] = register(writer, address, channel, schemas)
+    for group in groups(channels):
         video = channels[group[0]].kind is Kind.VIDEO
-        _set_compression(writer, CompressionType.NONE if video else CompressionType.ZSTD)
-        _write_group(writer, journal, {address: ids[address] for address in group}, video)
+        set_compression(writer, CompressionType.NONE if video else CompressionType.ZSTD)
+        write_group(writer, journal, {address: ids[address] for address in group}, video)
     spans = {address: journal.span(address) for address in journal.addresses()}
     for address, channel in channels.items():
         found = spans[address]
@@ -151,20 +158,27 @@ def write_segment(journal: Sealable, out: Any) -> None:
     writer.finish()
 
 
-def _write_head(writer: Writer, journal: Sealable) -> None:
+def begin(out: Any) -> Any:
+    """Return a writer of MCAP to an open binary file, which says that it is ours."""
+    writer = Writer(out, chunk_size=2 * MAX_CHUNK, compression=CompressionType.ZSTD)
+    writer.start(profile="scot", library=f"scot-bus {__version__}; {LIBRARY_IDENTIFIER}")
+    return writer
+
+
+def write_head(writer: Writer, head: Head) -> None:
     """Say whose segment this is, what the catalogue was, and what was true when it began."""
-    manifest = journal.manifest or Manifest()
+    manifest = head.manifest or Manifest()
     fields = {k: v for k, v in msgspec.to_builtins(manifest).items() if v is not None}
     writer.add_metadata(
         names.SEGMENT,
         {
             **{key: str(value) for key, value in fields.items()},
-            "number": str(journal.number),
+            "number": str(head.number),
             "log_time": "UTC, ns: the sample's bus time minus 37 s",
             "exact": "scot_header, and scot_payload where present, restore each sample's bytes",
         },
     )
-    for bus_ns, catalogue in journal.catalogues:
+    for bus_ns, catalogue in head.catalogues:
         writer.add_metadata(
             names.CATALOGUE,
             {
@@ -173,28 +187,29 @@ def _write_head(writer: Writer, journal: Sealable) -> None:
                 "catalogue": msgspec.json.encode(catalogue).decode(),
             },
         )
-    for losses in journal.losses:
+    for losses in head.losses:
         said = {address: msgspec.json.encode(loss).decode() for address, loss in losses.items()}
         writer.add_metadata(names.LOSS, said)
-    if journal.damage:
-        lines = {str(number): line for number, line in enumerate(journal.damage)}
+    if head.damage:
+        lines = {str(number): line for number, line in enumerate(head.damage)}
         writer.add_metadata(names.DAMAGE, lines)
-    if came := gather(journal.came):
+    if came := gather(head.came):
         writer.add_attachment(0, 0, names.CAME, "application/json", encode_came(came))
-    catalogues = msgspec.msgpack.encode(journal.catalogues)
+    catalogues = msgspec.msgpack.encode(head.catalogues)
     writer.add_attachment(0, 0, names.CATALOGUES, "application/msgpack", catalogues)
-    state = msgspec.msgpack.encode(list(journal.state.values()))
+    state = msgspec.msgpack.encode(list(head.state.values()))
     writer.add_attachment(0, 0, names.STATE, "application/msgpack", state)
 
 
-def _undescribed(address: str) -> Channel:
+def undescribed(address: str) -> Channel:
     """Return a description for samples whose channel no catalogue knew; their bytes are kept."""
     return Channel(name=address.rsplit("/", 1)[-1], kind=Kind.EVENT)
 
 
-def _register(
+def register(
     writer: Writer, address: str, channel: Channel, schemas: dict[Kind, int]
 ) -> tuple[int, Carrier]:
+    """Describe a channel in the file; return its id there, and what writes its messages."""
     carry = carrier(address, channel)
     if channel.kind not in schemas:
         schema = carry.schema
@@ -212,7 +227,7 @@ def _register(
     return channel_id, carry
 
 
-def _groups(channels: dict[str, Channel]) -> list[list[str]]:
+def groups(channels: dict[str, Channel]) -> list[list[str]]:
     """Return addresses that share chunks: vitals and events, navigation, then each for itself."""
     groups: dict[tuple[int, str], list[str]] = {}
     for address, channel in channels.items():
@@ -222,7 +237,7 @@ def _groups(channels: dict[str, Channel]) -> list[list[str]]:
     return [groups[key] for key in sorted(groups)]
 
 
-def _set_compression(writer: Any, compression: CompressionType) -> None:
+def set_compression(writer: Any, compression: CompressionType) -> None:
     """Choose how the next chunks are packed; the library offers one choice a file only."""
     attribute = "_Writer__compression"
     if hasattr(writer, attribute):
@@ -230,11 +245,12 @@ def _set_compression(writer: Any, compression: CompressionType) -> None:
         setattr(writer, attribute, compression)
 
 
-def _write_group(
-    writer: Any, journal: Sealable, group: dict[str, tuple[int, Carrier]], video: bool
+def write_group(
+    writer: Any, part: Framed, group: dict[str, tuple[int, Carrier]], video: bool
 ) -> None:
+    """Write the frames of channels that share chunks, in order of bus time."""
     pending = 0
-    for address, frame in _in_order(journal, list(group)):
+    for address, frame in _in_order(part, list(group)):
         header = read_header(frame)
         opens = video and bool(header.flags & Flags.KEYFRAME)
         if (
@@ -252,21 +268,21 @@ def _write_group(
     writer.flush()
 
 
-def _in_order(journal: Sealable, addresses: Sequence[str]) -> Iterator[tuple[str, Frame]]:
+def _in_order(part: Framed, addresses: Sequence[str]) -> Iterator[tuple[str, Frame]]:
     """Yield a group's frames in order of bus time."""
     if len(addresses) == 1:
-        total = len(journal.times(addresses[0]))
+        total = len(part.times(addresses[0]))
         for first in range(0, total, BATCH):
-            for frame in journal.read(addresses[0], first, min(first + BATCH, total)):
+            for frame in part.read(addresses[0], first, min(first + BATCH, total)):
                 yield addresses[0], frame
         return
     places = sorted(
         (bus_ns, address, place)
         for address in addresses
-        for place, bus_ns in enumerate(journal.times(address).tolist())
+        for place, bus_ns in enumerate(part.times(address).tolist())
     )
     for _, address, place in places:
-        yield address, journal.read(address, place, place + 1)[0]
+        yield address, part.read(address, place, place + 1)[0]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -49,6 +49,7 @@ CAME = "scot.came"  # attachment
 CACHE_BYTES = 96 << 20
 
 _RECORD = struct.Struct("<BQ")
+_MESSAGE_START = struct.Struct("<BQH")  # record head, channel id
 _MESSAGE_HEAD = 9 + 22  # record head, channel id, sequence, log time, publish time
 _CHUNK_FIXED = struct.Struct("<QQQII")
 _MESSAGE, _CHANNEL = 0x05, 0x04
@@ -127,7 +128,7 @@ class SegmentPart:
         self._spans: dict[str, Span] | None = None
         self._chunks: list[_Chunk] = []
         self._ids: dict[str, list[int]] = {}
-        self._carriers: dict[str, Carrier] = {}
+        self._carriers: dict[int, Carrier] = {}
         self._kinds: dict[str, Kind] = {}
         self._places: dict[str, _Places] = {}
         self._bad: set[int] = set()
@@ -216,7 +217,7 @@ class SegmentPart:
     def _take_channel(self, channel: records.Channel) -> None:
         self._ids.setdefault(channel.topic, []).append(channel.id)
         described = msgspec.json.decode(channel.metadata[CHANNEL_KEY], type=Channel)
-        self._carriers[channel.topic] = carrier(channel.topic, described)
+        self._carriers[channel.id] = carrier(channel.topic, described)
         self._kinds[channel.topic] = described.kind
 
     def _take_metadata(self, metadata: records.Metadata) -> None:
@@ -279,8 +280,6 @@ class SegmentPart:
         What could not be read is named in `damage`.
         """
         places = self._find(address)
-        carry = self._carriers.get(address)
-        unpack = carry.unpack if carry is not None and first < last else None
         frames: list[Frame] = []
         chunk, data = -1, b""
         for number, offset in zip(
@@ -288,10 +287,11 @@ class SegmentPart:
         ):
             if number != chunk:
                 chunk, data = number, self._chunk(number)
-            if unpack is None or not data:
+            if not data:
                 continue
-            length = _RECORD.unpack_from(data, offset)[1]
-            frames.append(unpack(data[offset + _MESSAGE_HEAD : offset + _RECORD.size + length]))
+            _, length, channel_id = _MESSAGE_START.unpack_from(data, offset)
+            body = data[offset + _MESSAGE_HEAD : offset + _RECORD.size + length]
+            frames.append(self._carriers[channel_id].unpack(body))
         return frames
 
     def reach(self, address: str) -> tuple[int, int] | None:
@@ -301,6 +301,15 @@ class SegmentPart:
             return None if found is None else (found.first_ns, found.last_ns)
         times = self.times(address)
         return (int(times[0]), int(times[-1])) if len(times) else None
+
+    def complete(self) -> bool:
+        """Open the file and say whether it is whole."""
+        self._opened()
+        return self.whole
+
+    def chunk(self, number: int) -> bytes:
+        """Return a chunk's records, unpacked and checked; empty when it is broken."""
+        return self._chunk(number)
 
     def span(self, address: str) -> Span | None:
         """Which samples of a channel this part holds."""
@@ -313,10 +322,10 @@ class SegmentPart:
         found = self.span(address)
         return np.array([] if found is None else found.keys, dtype=np.int64)
 
-    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int) -> Rows:
+    def rows(self, address: str, kind: Kind, from_ns: int, to_ns: int, brief: bool = False) -> Rows:
         """Return a channel's samples of [from_ns, to_ns) as arrays; raises as `Part.rows`."""
         if self.beside is not None and self._kinds.get(address) is kind:
-            rows = self.beside.rows(address, kind)
+            rows = self.beside.rows(address, kind, brief)
             if rows is not None:
                 return rows.within(from_ns, to_ns)
         return rows_of(self, address, kind, from_ns, to_ns)
@@ -416,6 +425,11 @@ def _unpack(compression: str, data: bytes, size: int) -> bytes:
     if len(data) != size:
         raise ValueError(f"{len(data)} of {size} B")
     return data
+
+
+def inside_chunk(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield place and body length of the messages in a chunk."""
+    return ((at, length) for opcode, at, length in _inside(data) if opcode == _MESSAGE)
 
 
 def _inside(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -111,12 +111,12 @@ class Beside:
         index = read_index(segment, number)
         return None if index is None else cls(segment.parent, number, index)
 
-    def rows(self, address: str, kind: Kind) -> Rows | None:
+    def rows(self, address: str, kind: Kind, brief: bool = False) -> Rows | None:
         """Return all samples of a channel; None when its columns are not there or damaged."""
         place = self.index.places.get(address)
         if place is None:
             return None
-        rows: Rows | None = self._read(file_of(kind), lambda file: file.rows(place, kind))
+        rows: Rows | None = self._read(file_of(kind), lambda file: file.rows(place, kind, brief))
         return rows
 
     def level(self, address: str, width_ns: int) -> Envelope | None:

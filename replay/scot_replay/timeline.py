@@ -67,7 +67,12 @@ class ReadTimeline(ABC):
 
     @abstractmethod
     def rows(
-        self, address: str, between: tuple[int, int] | None = None, before: bool = False
+        self,
+        address: str,
+        between: tuple[int, int] | None = None,
+        *,
+        before: bool = False,
+        brief: bool = False,
     ) -> Rows:
         """Return one channel's samples as arrays.
 
@@ -75,6 +80,7 @@ class ReadTimeline(ABC):
             address: whole.
             between: from inclusive, to exclusive, bus ns; all when None.
             before: with the last one before them, which was true when they begin.
+            brief: how well times are known may be left out, see `scot_replay.parts.Part.rows`.
 
         Raises:
             RecordingError: its kind has no columns, or a payload is not of its kind.

@@ -13,29 +13,27 @@ import pytest
 
 import scot
 from scot.channel import Kind
-from scot.codec import Frame
+from scot.codec import read_header
 from scot.errors import RecordingError
-from scot.sample import AlarmValue, Flags, NumericValue
-from scot_devices.video.encoder import Encoder
+from scot.sample import AlarmValue, NumericValue
 from scot_replay.recording import DirectoryRecording, open_recording
 from scot_replay.when import since_start
-from tests.golden.recording_frames import START_NS, S, case, frame
+from tests.golden.recording_frames import START_NS, S, frame
+from tests.golden.recording_video import PIXELS, grey, with_video
 from tests.golden.recording_writing import write_recording
 
 LOST = frozenset({("or1/monitor/hr", 4), ("or1/monitor/hr", 5)})
 UTC_START = pd.Timestamp(START_NS - 37 * S, tz="UTC")
-PIXELS = (64, 48)
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short case in a segment and a journal, with a video that can be decoded."""
     path = tmp_path_factory.mktemp("notebook") / "rec"
-    frames = [f for f in case(30.0, LOST) if f.address != "or1/scope/video"]
-    frames += list(video())
+    frames = with_video(30.0, LOST, silent=(12.0, 18.0))
     off = AlarmValue(id="hr-high", kind="Phy", priority="Me", present=False, channel="hr")
     frames.append(frame("or1/monitor/alarms", Kind.ALARM, 1, 20.0, off))
-    frames.sort(key=_time)
+    frames.sort(key=lambda one: read_header(one).bus_ns)
     write_recording(path, [frames[:600], frames[600:]], sealed=1)
     return path
 
@@ -44,27 +42,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rec(path: Path) -> Iterator[DirectoryRecording]:
     with open_recording(path) as opened:
         yield opened
-
-
-def video() -> Iterator[Frame]:
-    """Thirty seconds at 5 Hz, each second of another grey; silent from 12 s to 18 s."""
-    encoder = Encoder(*PIXELS, 5, 200)
-    for n in range(150):
-        shade = np.full((PIXELS[1], PIXELS[0], 3), grey(n // 5), np.uint8)
-        unit = encoder.encode(shade, n * S // 5)
-        if not 60 <= n < 90:
-            flags = Flags.KEYFRAME if unit.keyframe else Flags(0)
-            yield frame("or1/scope/video", Kind.VIDEO, n, n / 5, unit.data, flags=flags)
-
-
-def grey(second: int) -> int:
-    return 40 + 6 * second
-
-
-def _time(one: Frame) -> tuple[int, str]:
-    from scot.codec import read_header
-
-    return read_header(one).bus_ns, one.address
 
 
 @pytest.mark.parametrize(
