@@ -38,6 +38,7 @@ ELSEWHERE = {
     "info": "Say what a recording holds: channels, counts, gaps.",
     "recover": "Make a valid recording of a broken directory.",
     "redact": "Erase samples from a recording for good; the rest is still proven.",
+    "witness": "Let a second machine remember how far recordings are.",
     "verify": "Say whether a recording is as it was recorded, and who signed that.",
     "export": "Write channels as Parquet, CSV, MP4, EDF+, .vital, WFDB or XDF.",
     "import": "Make a recording of a .vital, WFDB, XDF, EDF or MCAP file.",

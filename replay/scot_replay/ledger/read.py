@@ -40,7 +40,6 @@ class Ledger:
         faults: as (what, file, detail).
         torn: bytes at the end that are no record, as a crash leaves them.
         tokens: RFC 3161 tokens by size.
-        last: the last note that is right; empty without one.
 
     Raises:
         RecordingError: there is nothing in it.
@@ -53,7 +52,6 @@ class Ledger:
         self.covered = self.checkpoints = 0
         self.faults: list[tuple[str, str, str]] = []
         self.tokens: list[dict[str, object]] = []
-        self.last = b""
         self._keys = list(keys)
         self._tree = Frontier()
         self._roots: dict[int, bytes] = {}
@@ -76,6 +74,11 @@ class Ledger:
     def signer(self) -> Verifier:
         """Whose signature was looked for, or the first of them."""
         return self._keys[0]
+
+    @property
+    def last(self) -> bytes:
+        """The last checkpoint as it was signed, cosignatures too; empty without one."""
+        return self.notes.get(self.covered, b"")
 
     @property
     def leaves(self) -> list[bytes]:
@@ -145,6 +148,9 @@ class Ledger:
             detail = f"the checkpoint at byte {start} is not signed by a key that is believed"
             self.faults.append(("signature", self.path.name, detail))
             return
+        if self._roots.get(found.size) == found.root and found.origin == self.origin:
+            self.notes[found.size] = note  # the same once more, cosigned
+            return
         same = found.size == self._tree.size and found.root == self._tree.root()
         if not same or found.origin != self.origin:
             detail = (
@@ -156,7 +162,7 @@ class Ledger:
             return
         self.checkpoints += 1
         self.covered = found.size
-        self.last = self.notes[found.size] = note
+        self.notes[found.size] = note
         self._roots[found.size] = found.root
 
 
