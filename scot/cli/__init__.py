@@ -36,6 +36,7 @@ ELSEWHERE = {
     "calibrate": "Find a device's latency from what its picture and the tracker both show.",
     "sim": "Simulate whole rooms with faults, and check every promise.",
     "info": "Say what a recording holds: channels, counts, gaps.",
+    "report": "Write a case report: completeness, clocks, alarms, notes, pictures.",
     "recover": "Make a valid recording of a broken directory.",
     "redact": "Erase samples from a recording for good; the rest is still proven.",
     "witness": "Let a second machine remember how far recordings are.",
