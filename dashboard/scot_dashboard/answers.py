@@ -40,16 +40,19 @@ class Answers:
                 try:
                     await self._answer(viewer, asked)
                 except ScotError as error:
-                    what = "lanes" if isinstance(asked, wire.Lanes) else "history"
+                    what = str(asked.__struct_config__.tag)
                     log.info("%s of %s: %s", what, viewer.person.id, error)
                     viewer.say("refused", what, asked.id, _for_people(error))
                 viewer.asks.popleft()
 
-    async def _answer(self, viewer: Viewer, asked: wire.History | wire.Lanes) -> None:
+    async def _answer(self, viewer: Viewer, asked: wire.Question) -> None:
         egress = self.fanout.audiences[viewer.person.role].egress
         if isinstance(asked, wire.Lanes):
             lanes = self.lanes.answer(asked.ask, egress)
             await viewer.answer(wire.message("lanes", asked.id, lanes))
+        elif isinstance(asked, wire.Trends):
+            trends = self.lanes.trends.answer(asked.ask, egress)
+            await viewer.answer(wire.message("trends", asked.id, trends))
         elif asked.ask.at is not None and asked.ask.between is None:
             found = await self.state(asked.ask.addresses, asked.ask.at, egress)
             await self._send(viewer, asked.id, found, None, last=True)

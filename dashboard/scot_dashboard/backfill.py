@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 HEALTH = "health"
 HEALTH_NS = 1_000_000_000
 CLOCKS_NS = 3_600_000_000_000
+TRENDS_NS = 3_600_000_000_000
 FOREVER_NS = 2**62
 LIMIT_BYTES = 128 << 20
 TRIES = 3
@@ -109,9 +110,24 @@ class Backfill:
             for delivery in page.deliveries:
                 self._log(device.name, delivery, hosted)
             await asyncio.sleep(0)  # live samples go first
+        await self._trends([prefix + c.name for c in channels if c.kind is Kind.NUMERIC], now_ns)
         conditions = [prefix + c.name for c in channels if c.kind in LOGGED]
         self._take(self.lanes.alarms_at(now_ns, conditions))
         self._take(self.lanes.notes_at(now_ns, conditions))
+
+    async def _trends(self, numerics: list[str], now_ns: int) -> None:
+        """Fill the last hour of the trend lines.
+
+        Raises:
+            BusError: nobody answered.
+        """
+        async for page in self.archive.between(numerics, now_ns - TRENDS_NS, now_ns, LIMIT_BYTES):
+            for delivery in page.deliveries:
+                try:
+                    self.lanes.trends.add(delivery)
+                except CodecError as error:
+                    log.info("%s", error)
+            await asyncio.sleep(0)  # live samples go first
 
     def _take(self, found: list[Delivery]) -> None:
         """Hand over what nothing newer has come for."""

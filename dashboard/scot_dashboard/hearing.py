@@ -84,7 +84,7 @@ class Hearing:
                 raise RefusedError(503, "the room takes no notes now; tell its staff")
         elif isinstance(said, wire.Play):
             self._play(viewer, said)
-        elif isinstance(said, wire.History | wire.Lanes):
+        elif isinstance(said, wire.Question):
             if not viewer.ask(said):
                 raise RefusedError(429, "too many questions wait; ask again when one is answered")
         elif isinstance(said, wire.Admit | wire.Refuse):
@@ -126,6 +126,6 @@ def _about(said: wire.Inbound) -> int | str:
     """Return what a page will know its message by."""
     if isinstance(said, wire.Annotate):
         return said.stroke.id
-    if isinstance(said, wire.History | wire.Lanes | wire.Play):
+    if isinstance(said, wire.Question | wire.Play):
         return said.id
     return getattr(said, "person", "")

@@ -23,6 +23,7 @@ from scot_dashboard import alarms
 from scot_dashboard.band import HOUR_S, MAX_HOURS, SECOND_NS, Errors, worst_of
 from scot_dashboard.egress import Egress
 from scot_dashboard.roles import identified
+from scot_dashboard.trends import Trends
 from scot_dashboard.wire import LanesAsk
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Lanes:
         self._activity: dict[str, Activity] = {}
         self._errors: dict[str, Errors] = {}
         self.clocks = ClockWatch()
+        self.trends = Trends()
         self._alarms: dict[tuple[str, str], list[_Change]] = {}
         self._changes = 0
         self._notes: OrderedDict[tuple[str, str], tuple[AnnotationValue, Delivery]] = OrderedDict()
@@ -129,6 +131,7 @@ class Lanes:
             device = delivery.frame.address.split("/")[1]
             self.speaks(device, bus_ns, bus_ns + _hold_ns(channel))
             self.doubts(device, bus_ns, delivery.header.err_ns)
+            self.trends.add(delivery)
         elif channel.kind is Kind.ALARM:
             self._add_alarm(delivery, cast(AlarmValue, delivery.sample().value))
         elif channel.kind is Kind.ANNOTATION:

@@ -11,7 +11,7 @@ from scot.clock import machine
 from scot_dashboard.door import Person
 from scot_dashboard.limits import Limiter
 from scot_dashboard.outbox import Outbox
-from scot_dashboard.wire import History, Lanes, message
+from scot_dashboard.wire import Question, message
 
 CUT_S = 0.5  # a page that was shut out and does not close is cut then
 STUCK_NS = 15_000_000_000
@@ -58,7 +58,7 @@ class Viewer:
         self.outbox = Outbox()
         self.admitted = False
         self.ending: tuple[int, str] | None = None
-        self.asks: deque[History | Lanes] = deque()
+        self.asks: deque[Question] = deque()
         self.asked = asyncio.Event()
         self.rate = Limiter(burst=400, every_ns=5_000_000)
         self._wake = asyncio.Event()
@@ -85,7 +85,7 @@ class Viewer:
         self.outbox.say(message(*parts), replaces)
         self.wake()
 
-    def ask(self, asked: History | Lanes) -> bool:
+    def ask(self, asked: Question) -> bool:
         """Queue a question; False when too many wait."""
         if len(self.asks) >= MAX_ASKS:
             return False

@@ -46,6 +46,15 @@ class LanesAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bins: Annotated[int, Meta(ge=1, le=4000)]
 
 
+class TrendsAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Trend lines of numerics over a stretch, in so many bins."""
+
+    addresses: Annotated[list[Address], Meta(min_length=1, max_length=64)]
+    from_ns: _Ns
+    to_ns: _Ns
+    bins: Annotated[int, Meta(ge=1, le=1000)]
+
+
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which picture is on a viewer's screen, and how late."""
 
@@ -72,6 +81,13 @@ class Lanes(msgspec.Struct, frozen=True, array_like=True, tag="lanes"):
 
     id: _RequestId
     ask: LanesAsk
+
+
+class Trends(msgspec.Struct, frozen=True, array_like=True, tag="trends"):
+    """The page draws trend lines."""
+
+    id: _RequestId
+    ask: TrendsAsk
 
 
 class Annotate(msgspec.Struct, frozen=True, array_like=True, tag="annotate"):
@@ -126,9 +142,8 @@ class AlarmAct(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
     wish: AlarmWish
 
 
-Inbound = (
-    Clock | History | Lanes | Annotate | Play | SeenReport | Admit | Refuse | Revoke | AlarmAct
-)
+Question = History | Lanes | Trends
+Inbound = Clock | Question | Annotate | Play | SeenReport | Admit | Refuse | Revoke | AlarmAct
 
 _inbound = msgspec.msgpack.Decoder(Inbound)
 _encode = msgspec.msgpack.Encoder().encode

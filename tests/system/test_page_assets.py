@@ -44,6 +44,33 @@ def test_the_first_load_stays_within_its_budget(page: str) -> None:
     assert size <= BUDGET_B, f"{page} loads {size} B compressed, {BUDGET_B} are allowed"
 
 
+WORD = re.compile(r"^  (\w+): \[\"(.*?)\", \"(.*?)\"\],$", re.MULTILINE)
+JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+SAME_IN_BOTH = {"OFF", "?"}
+
+
+def test_every_word_is_there_in_english_and_in_japanese_and_is_used() -> None:
+    source = (STATIC / "js" / "text.js").read_text("utf-8")
+    block = source.split("const WORDS = {")[1].split("\n};")[0]
+    words = {key: (en, ja) for key, en, ja in WORD.findall(block)}
+    assert len(words) == len(block.strip().splitlines()), "each word on a line of its own, once"
+    for key, (en, ja) in words.items():
+        assert en, key
+        assert not JAPANESE.search(en), key
+        assert JAPANESE.search(ja) or en in SAME_IN_BOTH, f"{key} is not in Japanese: {ja}"
+        assert en.count("{}") == ja.count("{}"), key
+    text = "".join(path.read_text("utf-8") for path in SCRIPTS if path.name != "text.js") + source
+    asked = set(re.findall(r"word\(\"(\w+)\"\)", text))
+    assert not asked - set(words), "asked for and not there"
+    unused = {key for key in words if f'"{key}"' not in text and not _composed(key)}
+    assert not unused, "there and asked for by nobody"
+
+
+def _composed(key: str) -> bool:
+    """Whether a key is put together where it is used: say_live, filterHi, a note's tool."""
+    return key == "chapter" or key.startswith(("say_", "state_", "filter", "signals"))
+
+
 def test_every_import_is_a_file_of_ours() -> None:
     for script in SCRIPTS:
         for name in IMPORT.findall(script.read_text("utf-8")):

@@ -8,7 +8,8 @@
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { name } from "./header.js";
 import { icon, setIcon } from "./icons.js";
-import { ageText, lang, numberText, sinceText, spanText, word } from "./text.js";
+import { ageText, lang, sinceText, spanText, word } from "./text.js";
+import { valueText } from "./units.js";
 
 export const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
 const SHOWN_ALARMS = 2;
@@ -89,7 +90,7 @@ export class AlarmLine {
   /** @param {AlarmNow} alarm @param {Catalogue} catalogue @param {Layout} layout @returns {Line} */
   line(alarm, catalogue, layout) {
     const channel = layout.byAddress[`${catalogue.workspace}/${alarm.device}/${alarm.channel}`]?.channel;
-    const number = (/** @type {number|null} */ v) => (v === null ? "" : channel ? numberText(v, channel) : String(v));
+    const number = (/** @type {number|null} */ v) => (v === null ? "" : channel ? valueText(v, channel) : String(v));
     const text = alarm.text[lang] || alarm.text.en || Object.values(alarm.text)[0] || alarm.id;
     const said = text.includes(number(alarm.value)) ? text : `${text} ${number(alarm.value)}`;
     const lost = alarm.own && alarm.id.startsWith("room/lost/") && this.reporters(layout).includes(alarm.device);

@@ -8,7 +8,8 @@ import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { clockText } from "./feed/ink.js";
 import { name } from "./header.js";
-import { lang, numberText, word } from "./text.js";
+import { lang, word } from "./text.js";
+import { valueText } from "./units.js";
 
 const MOST = 300;
 const FILTERS = ["all", "Hi", "Me", "Lo", "Tec", "acts"];
@@ -47,6 +48,13 @@ export class AlarmLog {
       this.draw();
     } });
     this.choose("all");
+  }
+
+  /** Say whether it was open. */
+  close() {
+    const open = !this.element.hidden;
+    if (open) this.toggle(false);
+    return open;
   }
 
   /** @param {boolean} [open] */
@@ -115,7 +123,7 @@ export class AlarmLog {
     if (!line.id) return word("signals");
     const said = line.text[lang] || line.text.en || line.id;
     const channel = this.layout?.byAddress[`${this.catalogue?.workspace}/${line.device}/${line.channel}`]?.channel;
-    const number = (/** @type {number|null} */ v) => (v === null ? "" : channel ? numberText(v, channel) : String(v));
+    const number = (/** @type {number|null} */ v) => (v === null ? "" : channel ? valueText(v, channel) : String(v));
     const value = number(line.value);
     const limit = line.limit === null ? "" : `${word("limit")} ${number(line.limit)}`;
     return [said.includes(value) ? said : `${said} ${value}`, line.value === null ? "" : limit].filter(Boolean).join(" · ");

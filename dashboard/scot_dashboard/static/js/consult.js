@@ -3,19 +3,22 @@
 import { AlarmLine } from "./alarmline.js";
 import { AlarmLog } from "./alarmlog.js";
 import { usesUtc } from "./clock.js";
-import { h, setClass, setHidden, setText } from "./dom.js";
+import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { DrawingTools } from "./draw.js";
 import { showClocks } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
 import { placeOf } from "./palette.js";
+import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
 import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
+import { StandingBar } from "./standing.js";
 import { delayText, lang, label, spanText, word } from "./text.js";
 import { Thread } from "./thread.js";
 import { Toasts } from "./toasts.js";
+import { Trends } from "./trends.js";
 import { Tile } from "./tiles.js";
 
 const NUMBERS = 4;
@@ -26,8 +29,11 @@ const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
 const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
 const alarmLog = new AlarmLog(session);
 const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
+const standing = new StandingBar();
 const lanes = new Lanes(session);
-lanes.side.append(alarmLog.button);
+const panel = new Panel({ staff: false });
+const trends = new Trends(session);
+lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, panel.button]));
 const banner = new BehindBanner();
 const toasts = new Toasts();
 const thread = new Thread(session, { write: true });
@@ -53,6 +59,7 @@ function build(described) {
     .sort((a, b) => placeOf(a.group.members[0].channel) - placeOf(b.group.members[0].channel) || a.i - b.i);
   const tiles = firstOfEach(groups.map((g) => g.group)).slice(0, NUMBERS).map((group) => new Tile(group));
   const picture = layout.video ? new Picture(session, "main", layout.video, { still: false }) : null;
+  trends.build(layout);
   const tools = picture && !described.replay ? new DrawingTools(session, picture) : null;
   tools?.setAuthor(author);
   const navigation = layout.navigation ? new NavigationPane(session, layout.navigation, { slices: false }) : null;
@@ -71,7 +78,7 @@ function build(described) {
         h("div.numbers", {}, tiles.map((t) => t.element)), navigation?.element, thread.element,
       ]),
     ]),
-    alarmLine.element, lanes.element, banner.element, alarmLog.element,
+    alarmLine.element, lanes.element, banner.element, standing.element, alarmLog.element, trends.element, panel.element,
   );
   setText(title, /^\d+$/.test(described.case) ? `Case ${described.case}` : described.case || label(described.title, described.workspace));
   document.title = `SCOT · ${title.textContent}`;
@@ -98,7 +105,8 @@ function action(key, act) {
 /** @param {View} view */
 function show(view) {
   if (!board || !catalogue || ended) return;
-  setClass(document.body, "disconnected", !view.connected);
+  standing.update(view, catalogue);
+  lanes.blind = standing.blind.all();
   setHidden(lost, view.connected);
   setText(lost, word("lost"));
   showBehind(view);
@@ -111,6 +119,7 @@ function show(view) {
   lanes.update(view, catalogue);
   banner.update(view, catalogue.replay);
   toasts.update(view);
+  trends.update(view);
 }
 
 session.listen({
@@ -173,20 +182,26 @@ function showBehind(view) {
   setClass(behind, "warn", !live || (lag ?? 0) > 400);
 }
 
-/** @param {string} text */
-function say(text) {
+/** @param {string} text @param {boolean} [waiting] for what comes by itself */
+function say(text, waiting = false) {
   setText(message, text);
+  setClass(message, "waiting", waiting);
   setHidden(message, false);
 }
 
 session.do({ do: "clock", utc: usesUtc() });
-timeKeys(session, { o: () => alarmLog.toggle() });
+timeKeys(session, {
+  o: () => alarmLog.toggle(),
+  t: () => trends.toggle(),
+  s: () => panel.toggle("display"),
+  "?": () => panel.toggle("keys"),
+}, () => closeOne([panel, alarmLog, trends]));
 expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
   navigation: board?.navigation?.state() ?? null,
   message: message.hidden ? "" : message.textContent,
   alarmLine: alarmLine.shown ?? [],
 }));
-say(word("opening"));
+say(word("opening"), true);
 const { error } = await enter(/^#(.+)$/);
 if (error) say(error);
 else session.open("consultant");

@@ -65,3 +65,8 @@ export function onResize(element, call) {
 export function offscreen(canvas) {
   return canvas.transferControlToOffscreen();
 }
+
+/** Close the first of these that is open; say whether one was. @param {{close(): boolean}[]} panes */
+export function closeOne(panes) {
+  return panes.some((pane) => pane.close());
+}

@@ -6,8 +6,9 @@
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { wordsOf } from "./extras.js";
 import { ClockChip, needOf } from "./needs.js";
-import { ageText, label, unitText, word } from "./text.js";
+import { ageText, label, word } from "./text.js";
 import { DASH, readingOf } from "./tiles.js";
+import { unitOf } from "./units.js";
 
 const EVERY_MS = 500;
 
@@ -31,6 +32,13 @@ export class Drawer {
     this.updated = 0;
   }
 
+  /** Say whether it was open. */
+  close() {
+    const open = !this.element.hidden;
+    if (open) this.toggle(false);
+    return open;
+  }
+
   /** @param {boolean} [open] */
   toggle(open = this.element.hidden) {
     setHidden(this.element, !open);
@@ -48,7 +56,7 @@ export class Drawer {
       const row = h("tr", {}, [
         h("th", { scope: "row", text: `${place.device}/${place.channel.name}`, title: device }),
         h("td", { text: label(place.channel.label, "") }), value,
-        h("td.drawer-unit", { text: unitText(place.channel.unit) }), age,
+        h("td.drawer-unit", { text: unitOf(place.channel) }), age,
       ]);
       return { place, row, value, age };
     });

@@ -50,6 +50,7 @@ export class Chips {
   /** @param {Catalogue} catalogue @param {View} view @param {{recording: {text: string, fine: boolean}|null}} facts */
   update(catalogue, view, { recording }) {
     setText(this.room, bothTitles(catalogue.title));
+    setClass(this.room, "tight", this.room.clientWidth < 90);
     setHidden(this.lost, view.connected);
     setText(this.lost, `${word("lost")} ${ageText(view.lost_ms)}`);
     showClocks(this.clocks, view, catalogue);

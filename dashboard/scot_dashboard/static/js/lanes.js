@@ -9,6 +9,7 @@ import { clockText } from "./feed/ink.js";
 import { usesUtc } from "./clock.js";
 import { NEEDS_MS } from "./needs.js";
 import { laneColor } from "./palette.js";
+import { settings } from "./settings.js";
 import { label, spanText, word } from "./text.js";
 
 const BINS = 600;
@@ -38,7 +39,8 @@ export class Lanes {
     this.catalogue = null;
     this.asked = -Infinity;
     this.drawn = -Infinity;
-    this.stamp = "";
+    /** @type {{from: number, to: number}[]} when this screen saw nothing, ms of UTC */
+    this.blind = [];
     onResize(this.canvas, () => this.draw());
     this.drag();
     session.listen({ lanes: (lanes) => {
@@ -144,10 +146,10 @@ export class Lanes {
     pen.textBaseline = "middle";
     lanes.forEach((lane, i) => {
       const y = i * step + step / 2;
-      pen.fillStyle = "#8fa0b2";
+      pen.fillStyle = settings.theme === "bright" ? "#46566a" : "#8fa0b2";
       pen.textAlign = "left";
       pen.fillText(this.laneName(lane, catalogue), 0.3 * rem, y, left - 0.6 * rem);
-      pen.fillStyle = "#111820";
+      pen.fillStyle = settings.theme === "bright" ? "#d9e0e8" : "#111820";
       pen.fillRect(left, y - bar / 2, right - left, bar);
       if (lane === "alarms") this.alarms(pen, x, y, bar, view.now_t);
       else if (lane === "notes") this.notes(pen, x, y, bar);
@@ -155,6 +157,7 @@ export class Lanes {
       else this.feed(pen, lane, x, y, bar, view.now_t);
     });
     this.epochs(pen, x, height - axis, step, rem);
+    this.blinds(pen, x, view, height - axis, rem, left, right);
     this.axis(pen, x, from, to, view, height, axis, rem);
     this.cursor(pen, x, view, height - axis, rem);
   }
@@ -250,6 +253,29 @@ export class Lanes {
     }
   }
 
+  /** Where this very screen had no view: hatched, so that nobody takes it for the room's gap. @param {CanvasRenderingContext2D} pen @param {ToX} x @param {View} view @param {number} height @param {number} rem @param {number} left @param {number} right */
+  blinds(pen, x, view, height, rem, left, right) {
+    const shift = view.now_unix_ms - view.now_t;
+    for (const { from, to } of this.blind) {
+      const a = Math.max(left, x(from - shift));
+      const b = Math.min(right, Math.max(x(to - shift), a + 0.25 * rem));
+      if (b <= left || a >= right) continue;
+      pen.save();
+      pen.beginPath();
+      pen.rect(a, 0, b - a, height);
+      pen.clip();
+      pen.strokeStyle = "#ffb020";
+      pen.lineWidth = Math.max(1, 0.08 * rem);
+      for (let at = a - height; at < b; at += 0.5 * rem) {
+        pen.beginPath();
+        pen.moveTo(at, height);
+        pen.lineTo(at + height, 0);
+        pen.stroke();
+      }
+      pen.restore();
+    }
+  }
+
   /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} from @param {number} to @param {View} view @param {number} height @param {number} axis @param {number} rem */
   axis(pen, x, from, to, view, height, axis, rem) {
     const most = Math.max(2, Math.floor((x(to) - x(from)) / (5.5 * rem)));
@@ -258,7 +284,7 @@ export class Lanes {
     const shift = view.now_unix_ms - view.now_t;
     const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
     const first = Math.ceil((from + shift - zone) / (step_s * 1000)) * step_s * 1000 + zone;
-    pen.fillStyle = "#8fa0b2";
+    pen.fillStyle = settings.theme === "bright" ? "#46566a" : "#8fa0b2";
     pen.textAlign = "center";
     pen.font = `500 ${0.82 * rem}px Inter, system-ui, sans-serif`;
     for (let unix = first; unix - shift < to; unix += step_s * 1000) {
@@ -291,8 +317,9 @@ export class Lanes {
  *
  * @param {Session} session
  * @param {Record<string, () => void>} [more] what other keys do, by letter
+ * @param {() => boolean} [close] Escape first closes what is open over the room
  */
-export function timeKeys(session, more = {}) {
+export function timeKeys(session, more = {}, close = () => false) {
   window.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
     if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -301,6 +328,7 @@ export function timeKeys(session, more = {}) {
     if (event.key === "ArrowLeft") session.do({ do: "step", ms: -far });
     else if (event.key === "ArrowRight") session.do({ do: "step", ms: far });
     else if (event.key === " " && !button) session.do({ do: "freeze" });
+    else if (event.key === "Escape" && close()) return;
     else if (event.key === "l" || event.key === "L" || event.key === "Escape") session.do({ do: "live" });
     else if (more[event.key.toLowerCase()]) more[event.key.toLowerCase()]();
     else return;

@@ -11,6 +11,7 @@
  * @property {(people: Person[]) => void} [people]
  * @property {(notes: Note[]) => void} [notes]
  * @property {(lanes: any) => void} [lanes]
+ * @property {(trends: any) => void} [trends]
  * @property {(lines: import("./types.js").LogLine[]) => void} [alarmLog]
  * @property {(state: "open"|"closed"|"final", code: number) => void} [link]
  * @property {(code: number, text: string) => void} [bye]
@@ -115,6 +116,7 @@ export class Session {
       else if (data.is === "people") l.people?.(data.people);
       else if (data.is === "notes") l.notes?.(data.notes);
       else if (data.is === "lanes") l.lanes?.(data.lanes);
+      else if (data.is === "trends") l.trends?.(data.trends);
       else if (data.is === "alarmLog") l.alarmLog?.(data.lines);
       else if (data.is === "link") l.link?.(data.state, data.code);
       else if (data.is === "refused") l.refused?.(data.text);

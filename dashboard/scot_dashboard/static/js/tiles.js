@@ -6,7 +6,10 @@
 
 import { h, setClass, setText } from "./dom.js";
 import { MARKS } from "./alarmline.js";
-import { ageText, numberText, unitText, word } from "./text.js";
+import { usesUtc } from "./clock.js";
+import { clockText } from "./feed/ink.js";
+import { ageText, word } from "./text.js";
+import { limitText, unitOf, valueText } from "./units.js";
 
 export const DASH = "– –";
 const INVALID = 16;
@@ -20,21 +23,32 @@ const BAD = new Set(["Inv", "NA", "Oflw", "Udflw", "Uflw", "Calib"]);
  * @property {boolean} doubtful
  * @property {number|null} age_ms
  * @property {string} last
+ * @property {number} t_unix_ms when it was measured, 0 never
+ * @property {string} why of an invalid one
  */
 
 /** @param {Place} place @param {Cell|undefined} cell @returns {Reading} */
 export function readingOf(place, cell) {
-  if (!cell) return { text: DASH, state: "never", doubtful: false, age_ms: null, last: "" };
+  const nothing = { text: DASH, doubtful: false, age_ms: null, last: "", t_unix_ms: 0, why: "" };
+  if (!cell) return { ...nothing, state: "never" };
   const { value, validity } = cell.value;
   const known = typeof value === "number" && Number.isFinite(value);
-  const last = known ? numberText(value, place.channel) : "";
+  const last = known ? valueText(value, place.channel) : "";
   const doubtful = (cell.flags & DOUBTFUL) !== 0 || validity === "Qst" || validity === "Ong";
+  const facts = { ...nothing, doubtful, age_ms: cell.age_ms, t_unix_ms: cell.t_unix_ms };
   const tooOld = cell.age_ms > (place.channel.stale_after_s ?? 5) * 1000;
-  if (tooOld) return { text: DASH, state: "stale", doubtful, age_ms: cell.age_ms, last };
+  if (tooOld) return { ...facts, state: "stale", last };
   if (!known || (cell.flags & INVALID) !== 0 || BAD.has(validity)) {
-    return { text: DASH, state: "invalid", doubtful, age_ms: cell.age_ms, last: "" };
+    return { ...facts, state: "invalid", why: whyOf(cell.flags, validity) };
   }
-  return { text: last, state: "ok", doubtful, age_ms: cell.age_ms, last };
+  return { ...facts, text: last, state: "ok", last };
+}
+
+/** Why a value must not be used, in words. @param {number} flags @param {string} validity as in IEEE 11073-10207 */
+function whyOf(flags, validity) {
+  const known = { Oflw: "overflow", Uflw: "underflow", Udflw: "underflow", Calib: "calibrating", NA: "notAvailable" };
+  const key = known[/** @type {"NA"} */ (validity)];
+  return word(key ?? (flags & INVALID || validity === "Inv" ? "invalid" : "noValue"));
 }
 
 /** How a tile shows the alarm of its channel: filled while nobody has seen it. @param {AlarmNow|undefined} alarm */
@@ -96,10 +110,10 @@ export class Tile {
   limits() {
     const { members } = this.group;
     const { channel } = members[0];
-    const parts = [unitText(channel.unit)];
+    const parts = [unitOf(channel)];
     if (members.length > 2) parts.push(`${word("mean")} ${this.readings[2].text}`);
     const of = members.length > 2 && members[2].channel.lower != null ? members[2].channel : channel;
-    const range = limitText(of.lower, of.upper);
+    const range = limitText(of.lower, of.upper, channel);
     if (range) parts.push(range);
     return parts.filter(Boolean).join(" · ");
   }
@@ -107,15 +121,18 @@ export class Tile {
   /** @param {Reading} reading */
   silence(reading) {
     if (reading.state === "never") return word("never");
-    if (reading.state === "invalid") return word("invalid");
+    if (reading.state === "invalid") return reading.why;
     const last = this.readings.map((r) => r.last).filter(Boolean).slice(0, 2).join("/");
     return `${word("noData")} ${ageText(reading.age_ms ?? 0)}${last ? ` · ${word("last")} ${last}` : ""}`;
   }
 
   /** @param {Reading} reading */
-  showAge({ age_ms, state }) {
-    const limit = (this.group.members[0].channel.stale_after_s ?? 5) * 1000;
-    setText(this.age, age_ms === null || state === "stale" ? "" : ageText(age_ms));
+  showAge({ age_ms, state, t_unix_ms }) {
+    const { channel } = this.group.members[0];
+    const limit = (channel.stale_after_s ?? 5) * 1000;
+    // What is measured now and then has its time: an age alone would have to be reckoned back.
+    const at = channel.rate_hz ? "" : `${clockText(t_unix_ms, usesUtc()).slice(0, 5)} · `;
+    setText(this.age, age_ms === null || state === "stale" ? "" : `${at}${ageText(age_ms)}`);
     // Old but not yet stale, or a value that comes rarely: say so louder.
     setClass(this.age, "old", age_ms !== null && (age_ms > limit * 0.6 || age_ms > 30_000));
   }
@@ -129,11 +146,4 @@ export class Tile {
       stale: this.readings[i]?.state !== "ok",
     }));
   }
-}
-
-/** @param {number|null|undefined} lower @param {number|null|undefined} upper */
-export function limitText(lower, upper) {
-  if (lower != null && upper != null) return `${lower}–${upper}`;
-  if (lower != null) return `≥ ${lower}`;
-  return upper != null ? `≤ ${upper}` : "";
 }

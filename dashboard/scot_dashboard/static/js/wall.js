@@ -1,7 +1,7 @@
 /** The wall: picture and numbers for three metres, and one scrubber. @import {Catalogue, Note, Person, View} from "./types.js" */
 
 import { usesUtc } from "./clock.js";
-import { h, setClass, setHidden, setText } from "./dom.js";
+import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Extras } from "./extras.js";
 import { AlarmLine } from "./alarmline.js";
@@ -11,12 +11,15 @@ import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
 import { Door } from "./people.js";
+import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
 import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
+import { StandingBar } from "./standing.js";
 import { lang, spanText, word } from "./text.js";
 import { Tile } from "./tiles.js";
 import { Toasts } from "./toasts.js";
+import { Trends } from "./trends.js";
 import { Waves } from "./waves.js";
 
 const UTC_OFFSET_MS = 37_000;
@@ -28,12 +31,15 @@ const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
 const alarmLog = new AlarmLog(session);
 const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
 const chips = new Chips();
+const standing = new StandingBar();
 const lanes = new Lanes(session);
 const banner = new BehindBanner();
 const door = new Door(session);
 const toasts = new Toasts();
 const drawer = new Drawer();
-lanes.side.append(alarmLog.button, drawer.button);
+const panel = new Panel();
+const trends = new Trends(session);
+lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, drawer.button, panel.button]));
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -60,9 +66,10 @@ function build(described) {
   setHidden(vitals, !waves && !foot.length);
   root.replaceChildren(
     h("header.top", {}, [alarmLine.element, chips.element]),
-    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, door.knocks, door.viewers, drawer.element, alarmLog.element,
+    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, standing.element, door.knocks, door.viewers, drawer.element, alarmLog.element, trends.element, panel.element,
   );
   drawer.build(layout, described);
+  trends.build(layout);
   setClass(root, "no-vitals", !waves && !foot.length);
   return { layout, waves, foot, picture, navigation, extras };
 }
@@ -90,7 +97,8 @@ function recording() {
 /** @param {View} view */
 function show(view) {
   if (!board || !catalogue) return;
-  setClass(document.body, "disconnected", !view.connected);
+  standing.update(view, catalogue);
+  lanes.blind = standing.blind.all();
   alarmLine.update(view, catalogue, board.layout, true);
   alarmLog.update(view, catalogue, board.layout);
   chips.update(catalogue, view, { recording: recording() });
@@ -102,6 +110,7 @@ function show(view) {
   lanes.update(view, catalogue);
   banner.update(view, catalogue.replay);
   toasts.update(view);
+  trends.update(view);
   drawer.update(view);
   board.picture?.pin(pinned);
   if (pinned && view.now_t > pinnedUntil) pinned = null;
@@ -139,7 +148,7 @@ session.listen({
   link(state, code) {
     if (goodbye) return; // it said more than a code does
     if (state === "final") say(word(code === 4401 || code === 1008 ? "needKey" : "ended"));
-    else if (state === "closed" && !board) say(word("noAnswer"));
+    else if (state === "closed" && !board) say(word("noAnswer"), true);
   },
   refused(text) {
     toasts.warn(text);
@@ -154,9 +163,10 @@ let pinned = null;
 let pinnedUntil = 0;
 let author = "";
 
-/** @param {string} text */
-function say(text) {
+/** @param {string} text @param {boolean} [waiting] for what comes by itself */
+function say(text, waiting = false) {
   setText(message, text);
+  setClass(message, "waiting", waiting);
   setHidden(message, false);
 }
 
@@ -167,13 +177,16 @@ timeKeys(session, {
   a: () => alarmLine.acknowledge(),
   p: () => alarmLine.togglePause(),
   o: () => alarmLog.toggle(),
-});
+  t: () => trends.toggle(),
+  s: () => panel.toggle("display"),
+  "?": () => panel.toggle("keys"),
+}, () => closeOne([panel, alarmLog, trends, drawer]));
 expose(
   session,
   () => (board ? [...(board.waves?.rows.flatMap((r) => r.tiles) ?? []), ...board.foot, ...board.extras.tiles].flatMap((t) => t.state()) : []),
-  () => ({ navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, ...lanes.state() }),
+  () => ({ standing: document.body.dataset.state ?? "", blind: standing.blind.spans, navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, ...lanes.state() }),
 );
-say(word("opening"));
+say(word("opening"), true);
 const { error } = await enter(/^#wall=(.+)$/);
 if (error) say(error);
 else session.open();

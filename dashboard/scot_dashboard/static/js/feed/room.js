@@ -72,6 +72,7 @@ export class Room {
     else if (type === "catalogue") this.describe(first);
     else if (type === "people") this.tell("people", { people: first });
     else if (type === "lanes") this.tell("lanes", { lanes: this.lanes(second) });
+    else if (type === "trends") this.tell("trends", { trends: this.trends(second) });
     else if (type === "conflated") this.conflate(first);
     else if (type === "refused") this.refused(String(first), second, String(third));
     else if (type === "bye") this.bye(Number(first), String(second));
@@ -236,16 +237,28 @@ export class Room {
     };
   }
 
+  /** @param {any} found */
+  trends(found) {
+    const t = (/** @type {any} */ ns) => this.time.fromNs(BigInt(ns));
+    return { ...found, from_t: t(found.from_ns), to_t: t(found.to_ns) };
+  }
+
   /** @param {number} from_t @param {number} to_t @param {number} bins */
   askLanes(from_t, to_t, bins) {
     const request = { from_ns: this.time.toNs(from_t), to_ns: this.time.toNs(to_t), bins };
     this.link?.send(["lanes", ++this.number, request]);
   }
 
+  /** @param {number} from_t @param {number} to_t @param {number} bins @param {string[]} addresses */
+  askTrends(from_t, to_t, bins, addresses) {
+    const request = { from_ns: this.time.toNs(from_t), to_ns: this.time.toNs(to_t), bins, addresses };
+    this.link?.send(["trends", ++this.number, request]);
+  }
+
   /** @param {string} what @param {any} about @param {string} text */
   refused(what, about, text) {
     if (what === "history") this.asked.delete(Number(about));
-    else if (what !== "lanes") this.tell("refused", { text });
+    else if (what !== "lanes" && what !== "trends") this.tell("refused", { text });
   }
 
   /** @param {Record<string, number>} counts */

@@ -101,14 +101,14 @@ export class Stage {
   }
 
   /** @param {any} wish */
-  sheet({ id, canvas, width, height, rows, px_mm, line }) {
+  sheet({ id, canvas, width, height, rows, px_mm, line, speed }) {
     const sheet = this.sheets.get(id) ?? { canvas, sweeps: [] };
     if (!sheet.canvas) return;
     this.sheets.set(id, sheet);
     sheet.canvas.width = width;
     sheet.canvas.height = height;
     const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (sheet.canvas.getContext("2d"));
-    sheet.sweeps = rows.map((/** @type {any} */ row) => new Sweep(pen, row, px_mm, line));
+    sheet.sweeps = rows.map((/** @type {any} */ row) => new Sweep(pen, row, px_mm, line, speed));
   }
 
   /** @param {any} wish */

@@ -1,10 +1,11 @@
 /**
- * Waveforms as a monitor draws them: a head that sweeps to the right at 25 mm/s, an erase bar in
+ * Waveforms as a monitor draws them: a head that sweeps to the right at 25 mm/s or as set, an erase bar in
  * front of it, the sweep before it dimmed, a dot at the head. Each frame touches only the strip
  * around the head. @import {Sample} from "../types.js"  @import {Track} from "./store.js"
  */
 
 const SPEED_MM_S = 25;
+const MM_A_MV = 10; // gain 1 of an ECG
 const BAR_MM = 6;
 const DIM = 0.58;
 const LEAST_SHARE = 0.3;
@@ -21,6 +22,8 @@ const LEAST_SHARE = 0.3;
  * @property {number|null} low
  * @property {number|null} high
  * @property {number} stale_ms
+ * @property {number} [gain] 0 or none fits itself; 1 is 10 mm/mV of an ECG, else the declared range
+ * @property {number} [mv] values of one millivolt; 0 for what is no ECG
  */
 
 /** One waveform on a canvas that may hold several. */
@@ -30,12 +33,14 @@ export class Sweep {
    * @param {RowSpec} row
    * @param {number} px_mm device pixels a millimetre of screen
    * @param {number} line width, device px
+   * @param {number} [speed] mm/s
    */
-  constructor(pen, row, px_mm, line) {
+  constructor(pen, row, px_mm, line, speed = SPEED_MM_S) {
     this.pen = pen;
     this.row = row;
     this.line = line;
-    this.px_ms = (SPEED_MM_S * px_mm) / 1000;
+    this.px_mm = px_mm;
+    this.px_ms = (speed * px_mm) / 1000;
     this.bar = Math.max(BAR_MM * px_mm, 4 * line);
     this.span_ms = row.w / this.px_ms;
     this.dot = line * 2;
@@ -81,7 +86,7 @@ export class Sweep {
 
   /** Draw all anew when the trace has left the range, at most once a second. */
   leaves(/** @type {Sample} */ newest, /** @type {number} */ t) {
-    if (t < this.checked) return;
+    if (t < this.checked || this.row.gain) return;
     this.checked = t + 1000;
     const slack = (this.high - this.low) * 0.06;
     for (const value of newest.value) {
@@ -196,7 +201,7 @@ export class Sweep {
       for (let k = start; k < values.length; k++) {
         const t = block.t + k * step;
         if (t > to) break;
-        if (Number.isNaN(values[k])) {
+        if (!Number.isFinite(values[k])) {
           drawing = false;
           continue;
         }
@@ -227,7 +232,7 @@ export class Sweep {
     if (!block || !block.value.length) return null;
     const index = Math.floor(((t - block.t) * this.row.rate_hz) / 1000);
     const value = block.value[Math.min(index, block.value.length - 1)];
-    return Number.isNaN(value) ? null : value;
+    return Number.isFinite(value) ? value : null;
   }
 
   /**
@@ -245,11 +250,13 @@ export class Sweep {
       if (!block) continue;
       if (block.t > t) break;
       for (const value of block.value) {
+        if (!Number.isFinite(value)) continue;
         if (value < low) low = value;
         if (value > high) high = value;
       }
     }
     if (high < low) return;
+    if (this.row.gain) return this.fix(low, high, anew);
     // Never so tall that noise on a flat line could pass for a beat.
     const declared = this.fixed ? Number(this.row.high) - Number(this.row.low) : 0;
     const span = Math.max((high - low) * 1.12, declared * LEAST_SHARE, 1e-6);
@@ -260,6 +267,20 @@ export class Sweep {
     this.low = Math.floor((middle - span / 2) / step + 0.01) * step;
     if (this.fixed && low >= Number(this.row.low)) this.low = Math.max(this.low, Number(this.row.low));
     this.high = Math.max(Math.ceil((middle + span / 2) / step - 0.01) * step, this.low + step);
+  }
+
+  /** A range that a gain fixes: it moves with the baseline, and only with it. @param {number} low @param {number} high @param {boolean} anew */
+  fix(low, high, anew) {
+    const { row } = this;
+    const gain = row.gain || 1;
+    const declared = this.fixed ? Number(row.high) - Number(row.low) : 1;
+    const tall_mm = (row.h - 2 * (this.dot + 1)) / this.px_mm;
+    const span = row.mv ? ((tall_mm / MM_A_MV) * row.mv) / gain : declared / gain;
+    const inside = low >= this.low && high <= this.high && Math.abs(this.high - this.low - span) < span * 1e-6;
+    if (!anew && inside) return;
+    const middle = !row.mv && this.fixed && gain <= 1 ? (Number(row.low) + Number(row.high)) / 2 : (low + high) / 2;
+    this.low = middle - span / 2;
+    this.high = middle + span / 2;
   }
 }
 

@@ -74,6 +74,7 @@ const wishes = {
     const at_ns = stage.shown(id)?.ns ?? time.toNs(playhead.cursor());
     room.link?.send(["annotate", { ...note, at_ns }]);
   },
+  trends: ({ from_t, to_t, bins, addresses }) => room.askTrends(from_t, to_t, bins, addresses),
   alarm: ({ wish }) => room.link?.send(["alarm", wish]),
   alarmLog: () => alarmLog.want(),
   play: ({ wish }) => room.play(wish),
