@@ -67,7 +67,7 @@ class Answers:
         Raises:
             BusError: nobody holds it.
         """
-        at_ns = min(at_ns, self.clock.now())
+        at_ns = min(at_ns, self.clock.horizon())
         allowed = [address for address in addresses if egress.history_passes(address)]
         logged = [a for a in allowed if self._kind(a) in LOGGED]
         plain = [a for a in allowed if a not in logged]
@@ -84,7 +84,7 @@ class Answers:
         role = viewer.person.role
         egress = self.fanout.audiences[role].egress
         allowed = [address for address in addresses if egress.history_passes(address)]
-        until_ns = min(between[1], self.clock.now() + 1)
+        until_ns = min(between[1], self.clock.horizon() + 1)
         next_ns = None
         async for page in self.archive.between(allowed, between[0], until_ns, ANSWER_BYTES):
             next_ns = page.next_ns

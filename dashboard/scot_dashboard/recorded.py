@@ -48,6 +48,10 @@ class Recorded:
         bus_ns = self.connection.clock.now()
         return bus_ns if self._laps is None else self._laps.recorded(bus_ns)
 
+    def horizon(self) -> int:
+        """Return up to when a page may ask: now, or the end of a recording, which is all past."""
+        return self.now() if self._laps is None else LAST_NS
+
     def take(self, batch: Sequence[Delivery]) -> tuple[list[Delivery], bool]:
         """Return what came, in the page's time, and whether a next lap has begun.
 

@@ -58,6 +58,7 @@ class Rest:
         """Add routes and error handlers to an application."""
         app.add_api_route("/", self.wall, methods=["GET"])
         app.add_api_route("/consult", self.consult_page, methods=["GET"])
+        app.add_api_route("/engineer", self.engineer_page, methods=["GET"])
         app.add_api_route("/static/{name:path}", self.static, methods=["GET"])
         app.add_api_route("/enter", self.enter, methods=["POST"])
         app.add_api_route("/invitations", self.invite, methods=["POST"], status_code=201)
@@ -73,6 +74,10 @@ class Rest:
     async def consult_page(self, request: Request) -> Response:
         """Serve the consultant's page."""
         return self._page(request, "consult.html")
+
+    async def engineer_page(self, request: Request) -> Response:
+        """Serve the engineer's page."""
+        return self._page(request, "engineer.html")
 
     async def static(self, request: Request, name: str) -> Response:
         """Serve a file of the page."""

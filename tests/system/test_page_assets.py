@@ -27,7 +27,7 @@ def _reached(start: Path) -> set[Path]:
     return seen
 
 
-@pytest.mark.parametrize("page", ["wall", "consult"])
+@pytest.mark.parametrize("page", ["wall", "consult", "engineer"])
 def test_the_first_load_stays_within_its_budget(page: str) -> None:
     html = STATIC / f"{page}.html"
     linked = [
@@ -79,7 +79,7 @@ def test_every_import_is_a_file_of_ours() -> None:
 
 
 def test_every_script_is_reached_from_a_page() -> None:
-    entries = ["wall.js", "consult.js", "feed/worker.js", "nav/worker.js"]
+    entries = ["wall.js", "consult.js", "engineer.js", "feed/worker.js", "nav/worker.js"]
     reached = set().union(*(_reached((STATIC / "js" / entry).resolve()) for entry in entries))
     left_over = {path.name for path in SCRIPTS} - {path.name for path in reached}
     assert left_over == {"types.js"}, "types.js holds only types; the others nobody loads"

@@ -138,7 +138,7 @@ export function layoutOf(catalogue) {
   }
   const byAddress = Object.fromEntries(all.map((p) => [p.address, p]));
   const technical = all.filter((p) => p.channel.sensitivity === "technical");
-  const shown = all.filter((p) => p.channel.sensitivity !== "technical");
+  const shown = all.filter((p) => p.channel.sensitivity !== "technical" && p.device !== "player");
   /** @param {string} kind */
   const kind = (kind) => shown.filter((p) => p.channel.kind === kind);
   const waves = kind("waveform").map((p, i) => ({ p, i }));

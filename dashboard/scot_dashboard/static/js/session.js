@@ -12,6 +12,7 @@
  * @property {(notes: Note[]) => void} [notes]
  * @property {(lanes: any) => void} [lanes]
  * @property {(trends: any) => void} [trends]
+ * @property {(series: any) => void} [series] samples that were asked for, see feed/probe.js
  * @property {(lines: import("./types.js").LogLine[]) => void} [alarmLog]
  * @property {(state: "open"|"closed"|"final", code: number) => void} [link]
  * @property {(code: number, text: string) => void} [bye]
@@ -118,6 +119,7 @@ export class Session {
       else if (data.is === "lanes") l.lanes?.(data.lanes);
       else if (data.is === "trends") l.trends?.(data.trends);
       else if (data.is === "alarmLog") l.alarmLog?.(data.lines);
+      else if (data.is === "series") l.series?.(data.series);
       else if (data.is === "link") l.link?.(data.state, data.code);
       else if (data.is === "refused") l.refused?.(data.text);
       else if (data.is === "bye") l.bye?.(data.code, data.text);

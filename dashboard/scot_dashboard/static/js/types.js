@@ -201,6 +201,8 @@
  * @property {number} delay_ms live delay of the waveforms
  * @property {number} seek_ms how long the last rewind took to draw
  * @property {Transport|null} player of a replay
+ * @property {[number, number]|null} span_t of the recording that is replayed
+ * @property {number[]|null} loop_t the stretch that is played again and again
  * @property {number} sync_ms half the shortest round trip: how well this page knows bus time
  */
 

@@ -1,7 +1,7 @@
 /**
  * Where on the timeline this page stands. Live is replay whose cursor follows the head: every pane
  * asks `cursor()`, and a rewind fetches what the panes around it lack through History.
- * @import {Store} from "./store.js"
+ * @import {Store} from "./store.js"  @import {Sample} from "../types.js"
  * @import {BusTime} from "./bustime.js"
  */
 
@@ -16,6 +16,8 @@ const GIVE_UP_MS = 4_000;
  * @property {[number, number]} [between]
  * @property {number} [at]
  * @property {() => void} done
+ * @property {(sample: Sample) => void} [take] gets the samples instead of the page's store
+ * @property {() => void} [failed] no answer came
  */
 
 export class Playhead {

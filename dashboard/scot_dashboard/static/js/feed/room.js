@@ -116,6 +116,7 @@ export class Room {
     if (!turned) return;
     this.forget();
     this.playhead.oldest = this.time.fromNs(BigInt(said.first_ns));
+    for (const { question } of this.asked.values()) question.failed?.();
     this.asked.clear();
     this.store.bulk.add(t, t + 1);
     this.firstQuestions(t, t - FIRST_FILL_MS);
@@ -209,7 +210,11 @@ export class Room {
 
   /** @param {number} number @param {boolean} complete @param {any} next @param {any[]} frames */
   answered(number, complete, next, frames) {
-    for (const [address, header, payload] of frames) this.sample(address, header, payload, false);
+    const take = this.asked.get(number)?.question.take;
+    for (const [address, header, payload] of frames) {
+      if (take) this.hand(take, address, header, payload);
+      else this.sample(address, header, payload, false);
+    }
     if (!complete) return;
     const entry = this.asked.get(number);
     this.asked.delete(number);
@@ -221,7 +226,13 @@ export class Room {
       if (onward > from && onward < to) return this.ask({ ...question, between: [onward, to] });
     }
     question.done();
-    this.onFilled();
+    if (!question.take) this.onFilled();
+  }
+
+  /** Hand a sample to who asked for it, and to nobody else. @param {(sample: Sample) => void} take @param {string} address @param {any[]} header @param {Uint8Array} payload */
+  hand(take, address, header, payload) {
+    const channel = this.channels.get(address)?.channel;
+    if (channel) take(readSample(channel, header, payload, (ns) => this.time.fromNs(ns)));
   }
 
   /** @param {any} found */
@@ -257,8 +268,10 @@ export class Room {
 
   /** @param {string} what @param {any} about @param {string} text */
   refused(what, about, text) {
-    if (what === "history") this.asked.delete(Number(about));
-    else if (what !== "lanes" && what !== "trends") this.tell("refused", { text });
+    if (what === "history") {
+      this.asked.get(Number(about))?.question.failed?.();
+      this.asked.delete(Number(about));
+    } else if (what !== "lanes" && what !== "trends") this.tell("refused", { text });
   }
 
   /** @param {Record<string, number>} counts */
@@ -296,7 +309,9 @@ export class Room {
     this.trimmed = local;
     store.trim(now, playhead.cursor(local));
     for (const [number, { local: since }] of this.asked) {
-      if (local - since > FORGET_MS) this.asked.delete(number);
+      if (local - since <= FORGET_MS) continue;
+      this.asked.get(number)?.question.failed?.();
+      this.asked.delete(number);
     }
   }
 }

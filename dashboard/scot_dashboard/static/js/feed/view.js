@@ -170,6 +170,8 @@ export function viewOf(room, stage, local) {
     seek_ms: playhead.seek_ms,
     sync_ms: time.half_ms,
     player: room.player,
+    span_t: room.player && [time.fromNs(BigInt(room.player.first_ns)), time.fromNs(BigInt(room.player.last_ns))],
+    loop_t: room.player?.loop.length ? room.player.loop.map((ns) => time.fromNs(BigInt(ns))) : null,
   };
 }
 

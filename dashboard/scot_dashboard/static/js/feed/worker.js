@@ -6,6 +6,7 @@
 import { AlarmLog } from "./alarmlog.js";
 import { Link } from "./link.js";
 import { Notes } from "./notes.js";
+import { Probe } from "./probe.js";
 import { Room } from "./room.js";
 import { Stage } from "./stage.js";
 import { viewOf } from "./view.js";
@@ -19,6 +20,7 @@ const room = new Room();
 const notes = new Notes(room);
 const alarmLog = new AlarmLog(room);
 const stage = new Stage(room, notes);
+const probe = new Probe(room);
 const { playhead, time } = room;
 room.tell = (/** @type {string} */ is, /** @type {any} */ body) => outside.postMessage({ is, ...body });
 
@@ -78,6 +80,7 @@ const wishes = {
   alarm: ({ wish }) => room.link?.send(["alarm", wish]),
   alarmLog: () => alarmLog.want(),
   play: ({ wish }) => room.play(wish),
+  probe: ({ wish }) => probe.want(wish),
   person: ({ act, session }) => room.link?.send([act, session]),
   lanes: ({ from_t, to_t, bins }) => room.askLanes(from_t, to_t, bins),
   clock({ utc }) {

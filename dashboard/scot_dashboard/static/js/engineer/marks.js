@@ -1,0 +1,31 @@
+/**
+ * A and B: two moments and what may be said of their order. Two timestamps give before, after, or
+ * cannot tell: only what surely lies apart is said to.
+ * @import {RawRow} from "../feed/probe.js"
+ */
+
+/** @typedef {{t: number, err_ms: number|null, bound_ms: number|null, sample: boolean}} Mark */
+
+/** The sample nearest to a moment; where there is none, the moment, of which no error is known. @param {RawRow[]} rows @param {number} t @param {number} near_ms @returns {Mark} */
+export function markAt(rows, t, near_ms) {
+  let best = null;
+  for (const row of rows) {
+    if (Math.abs(row.t - t) <= near_ms && (!best || Math.abs(row.t - t) < Math.abs(best.t - t))) best = row;
+  }
+  return best ? { t: best.t, err_ms: best.err_ms, bound_ms: best.bound_ms, sample: true }
+    : { t, err_ms: null, bound_ms: null, sample: false };
+}
+
+/**
+ * @param {Mark|null} a
+ * @param {Mark|null} b
+ * @returns {{delta_ms: number, err_ms: number|null, bound_ms: number|null, order: "before"|"after"|"cannotTell"}|null}
+ */
+export function between(a, b) {
+  if (!a || !b) return null;
+  const delta_ms = b.t - a.t;
+  const err_ms = a.err_ms === null || b.err_ms === null ? null : Math.hypot(a.err_ms, b.err_ms);
+  const bound_ms = a.bound_ms === null || b.bound_ms === null ? null : a.bound_ms + b.bound_ms;
+  const apart = bound_ms !== null && Math.abs(delta_ms) > bound_ms;
+  return { delta_ms, err_ms, bound_ms, order: !apart ? "cannotTell" : delta_ms > 0 ? "before" : "after" };
+}
