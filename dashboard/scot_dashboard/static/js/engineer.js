@@ -157,8 +157,8 @@ function sayDelta() {
     return setClass(delta, "doubt", true);
   }
   const likely = found.err_ms === null ? "± ?" : `±${found.err_ms.toFixed(3)} ms ${word("likely")}`;
-  setText(delta, `${size} · ${likely} · ${sure} · ${word(`order_${found.order}`)}`);
-  setClass(delta, "doubt", found.order === "cannotTell");
+  setText(delta, `${size} · ${likely} · ${sure} · ${word(found.order)}`);
+  setClass(delta, "doubt", found.order === "order_cannotTell");
 }
 
 /** @param {"A"|"B"} which @param {number} t */

@@ -19,7 +19,7 @@ export function markAt(rows, t, near_ms) {
 /**
  * @param {Mark|null} a
  * @param {Mark|null} b
- * @returns {{delta_ms: number, err_ms: number|null, bound_ms: number|null, order: "before"|"after"|"cannotTell"}|null}
+ * @returns {{delta_ms: number, err_ms: number|null, bound_ms: number|null, order: "order_before"|"order_after"|"order_cannotTell"}|null}
  */
 export function between(a, b) {
   if (!a || !b) return null;
@@ -27,5 +27,5 @@ export function between(a, b) {
   const err_ms = a.err_ms === null || b.err_ms === null ? null : Math.hypot(a.err_ms, b.err_ms);
   const bound_ms = a.bound_ms === null || b.bound_ms === null ? null : a.bound_ms + b.bound_ms;
   const apart = bound_ms !== null && Math.abs(delta_ms) > bound_ms;
-  return { delta_ms, err_ms, bound_ms, order: !apart ? "cannotTell" : delta_ms > 0 ? "before" : "after" };
+  return { delta_ms, err_ms, bound_ms, order: !apart ? "order_cannotTell" : delta_ms > 0 ? "order_before" : "order_after" };
 }
