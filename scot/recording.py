@@ -6,7 +6,7 @@ through the entry points ``scot.recordings``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -17,7 +17,6 @@ from scot.channel import Catalogue, Channel
 from scot.codec import Frame
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Sample
-from scot.timeline import Moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,8 +85,10 @@ class Recording(Protocol):
     def channels(self) -> dict[str, Recorded]:
         """What there is of each channel, by address."""
 
-    def at(self, at: Any, addresses: Iterable[str] | None = None) -> Mapping[str, Moment]:
+    def at(self, at: Any, addresses: Iterable[str] | None = None) -> Any:
         """Return, for each channel that had one, the last sample at or before an instant.
+
+        It is a dictionary of `Moment` by address, with a table of them as ``.df``.
 
         Times may be bus ns, ``"01:12:30"`` from the start, UTC in ISO 8601, a `datetime`, a pandas
         Timestamp, or a `timedelta` from the start, here and everywhere below.

@@ -112,4 +112,4 @@ def _length(ns: int) -> str:
 
 def _cell(tag: str, place: int, text: str) -> str:
     side = "right" if place in _RIGHT else "left"
-    return f'<{tag} style="text-align:{side}">{escape(text)}</{tag}>'
+    return f'<{tag} style="text-align:{side};white-space:nowrap">{escape(text)}</{tag}>'

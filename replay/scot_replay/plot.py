@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import dates
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from scot.channel import Kind
@@ -24,21 +27,24 @@ MOST = 8
 _INK, _ALARM = "#1f4e79", "#c0392b"
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows, whether or not pyplot was loaded."""
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.savefig(out, format="png", dpi=110)
+        return out.getvalue()
+
+
 def plot(
     timeline: ReadTimeline,
     names: str | Sequence[str] | None,
     between: tuple[Instant | None, Instant | None] | None,
 ) -> Any:
     """Return a matplotlib Figure; see `scot_replay.timeline.ReadTimeline.plot`."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise RecordingError(
-            "plot needs matplotlib; install it with: pip install 'scot-bus[notebook]'"
-        ) from None
     span = timeline.stretch(between)
     addresses = _chosen(timeline, names)
-    figure = Figure(figsize=(10, 1 + 1.5 * len(addresses)), layout="constrained")
+    figure = Drawing(figsize=(10, 1 + 1.5 * len(addresses)), layout="constrained")
     axes = figure.subplots(len(addresses), 1, sharex=True, squeeze=False)[:, 0]
     for axis, address in zip(axes, addresses, strict=True):
         channel = timeline.channel(address)
@@ -52,7 +58,9 @@ def plot(
         _alarms(timeline, axis, address, span)
     first, last = (_utc(np.array([limit]))[0] for limit in span)
     axes[-1].set_xlim(first, last)
-    axes[-1].set_xlabel(f"UTC, {str(first)[:10]}")
+    ticks: Any = axes[-1].xaxis
+    ticks.set_major_formatter(dates.ConciseDateFormatter(ticks.get_major_locator()))  # type: ignore[no-untyped-call]
+    axes[-1].set_xlabel("UTC")
     figure.suptitle(timeline.title, x=0.01, ha="left", fontsize="medium")
     return figure
 
@@ -76,8 +84,10 @@ def _chosen(timeline: ReadTimeline, names: str | Sequence[str] | None) -> list[s
 def _values(timeline: ReadTimeline, axis: Any, address: str, span: tuple[int, int]) -> None:
     found = timeline.envelope(address, *span, POINTS)
     times, low, high = _broken(found.start_ns, found.low, found.high, found.width_ns)
-    axis.fill_between(_utc(times), low, high, color=_INK, alpha=0.35, linewidth=0)
-    axis.plot(_utc(times), (low + high) / 2, color=_INK, linewidth=0.8)
+    several = len(found) > 0 and int(found.count.sum()) > 2 * len(found)
+    axis.fill_between(_utc(times), low, high, color=_INK, alpha=0.6, linewidth=0)
+    if not several:  # of many values there is no one line
+        axis.plot(_utc(times), (low + high) / 2, color=_INK, linewidth=0.9)
 
 
 def _broken(

@@ -311,8 +311,12 @@ class ReadTimeline(ABC):
         Raises:
             RecordingError: one cannot be drawn, or matplotlib is not installed.
         """
-        from scot_replay.plot import plot
-
+        try:
+            from scot_replay.plot import plot
+        except ImportError:
+            raise RecordingError(
+                "plot needs matplotlib; install it with: pip install 'scot-bus[notebook]'"
+            ) from None
         return plot(self, channels, between)
 
     def _envelope(
