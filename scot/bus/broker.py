@@ -45,9 +45,10 @@ log = logging.getLogger(__name__)
 COPY_BYTES = 8 << 10  # up to here a copy costs less than libzmq's own frame
 HEAD_BYTES = MAX_TOPIC + 1  # of a larger one: what is judged
 CTL_BUDGET = 512
-BULK_BUDGET = 4
-PROBE_BUDGET = 64
-SUBSCRIBE_BUDGET = 64
+BULK_BUDGET = 4  # of a turn, after which signals are looked at again, as are the following
+PROBE_BUDGET = 16
+SUBSCRIBE_BUDGET = 16
+QUERY_BUDGET = 8
 TICK_MS = 100
 REPORT_NS = 1_000_000_000
 OUT = {"ctl_in": "ctl_out", "bulk_in": "bulk_out"}
@@ -112,6 +113,7 @@ class Broker:
         self.epoch = clock.now()
         self.faults: Counter[str] = Counter()
         self._context = context()
+        self._context.set(zmq.IO_THREADS, 2)
         audit = Audit(catalogue.workspace, "broker")
         self._gate = Gate(self._context, access, posted, audit, trail)
         self._gate.tick()  # the roster is read before anybody can ask
@@ -161,6 +163,8 @@ class Broker:
         sock = self._context.socket(KIND[name])
         rank(sock, name)
         serve(sock, pair, LIMIT[name], HWM[name])
+        # libzmq's thread that enciphers signals has no pictures, questions or their handshakes
+        sock.setsockopt(zmq.AFFINITY, 1 if name.startswith("ctl") else 2)
         if name in OUT:
             sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a publisher that reconnects keeps its count
         if KIND[name] == zmq.XPUB:
@@ -353,7 +357,7 @@ class Broker:
 
     def _query(self) -> None:
         sock = self._sock["query"]
-        for _ in range(CTL_BUDGET):
+        for _ in range(QUERY_BUDGET):
             try:
                 identity = sock.recv(zmq.NOBLOCK)
             except zmq.Again:

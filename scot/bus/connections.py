@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import zmq
 
+SRCFD = int(zmq.SRCFD)
 LINUX = sys.platform.startswith("linux")
 SO_COOKIE = 57  # <asm-generic/socket.h>; not in Python's socket module
 INTERACTIVE = 6  # TC_PRIO_INTERACTIVE of <linux/pkt_sched.h>
@@ -45,10 +46,11 @@ class Connections:
         at worst an honest peer has to connect again, and loses nothing.
         """
         try:
-            descriptor = int(frame.get(zmq.SRCFD))
-            with duplicate(descriptor) as sock:
-                mark, seen = _mark_of(sock), self._seen.get(descriptor)
-                if seen is None or seen.mark != mark:
+            descriptor = int(frame.get(SRCFD))
+            mark, seen = _mark_at(descriptor), self._seen.get(descriptor)
+            if seen is None or seen.mark != mark:
+                with duplicate(descriptor) as sock:
+                    mark = _mark_of(sock)
                     self._seen[descriptor] = seen = _Seen(mark, frozenset())
                     _hurry(sock)
         except (zmq.ZMQError, OSError):
@@ -113,6 +115,22 @@ def _shut_down(descriptor: int, mark: bytes) -> bool:
             return True
     except OSError:
         return False
+
+
+def _mark_at(descriptor: int) -> bytes:
+    """Return the mark of what a descriptor is open to now, for one call of the system.
+
+    Raises:
+        OSError: nothing, or no socket.
+    """
+    if not LINUX:
+        with duplicate(descriptor) as sock:
+            return _mark_of(sock)
+    borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
+    try:
+        return _mark_of(borrowed)
+    finally:
+        borrowed.detach()  # libzmq closes it, we never
 
 
 def _mark_of(sock: socket.socket) -> bytes:

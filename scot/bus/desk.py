@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from scot.access import Grant, Rate
 from scot.bus.routes import Routes
 from scot.bus.turntable import Turn, Turntable, check_wish
 from scot.channel import Catalogue, Channel, Device, Lifecycle
 from scot.clock.sealed import ProbeKey, ProbeKeys
-from scot.codec import Frame, bundle, check_bounds, check_plain, write
+from scot.codec import MAX_TOPIC, Frame, bundle, check_bounds, check_plain, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
 from scot.meter import Meter
@@ -29,12 +30,14 @@ ANSWER_WITHIN_NS = 15_000_000_000
 MAX_PENDING = 1_000
 MAX_PENDING_OF_KEY = 64
 MAX_ADDRESSES = 4_096  # of one question
+MAX_ASK_BYTES = MAX_ADDRESSES * (MAX_TOPIC + 3) + 256  # as many as may be asked for, and the rest
 MAX_ANSWER_BYTES = 32 << 20
 MAX_DEVICE_BYTES = 256 << 10
 MAX_CATALOGUE_BYTES = 3 << 20  # every client must be able to take it in one message
 CHANGES_AT_ONCE = 200  # of the catalogue, by one key
 CHANGE_EVERY_NS = 50_000_000
 OWN_BYTES = 8 << 20
+OWN_ANSWER_BYTES = 64 << 10  # longer ones would hold up live samples while they are made
 VERBS = frozenset((b"announce", b"history", b"serve", b"answer", b"command"))
 MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
 
@@ -70,9 +73,15 @@ class _Pending(NamedTuple):
     meter: Meter | None
 
 
+class _Bounded(HistoryRequest, frozen=True, kw_only=True, omit_defaults=True):
+    """A question as it is read: an array too long is refused before anything is made of it."""
+
+    addresses: Annotated[list[str], Meta(max_length=2 * MAX_ADDRESSES)]
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _device = msgspec.msgpack.Decoder(Device)
-_ask = msgspec.msgpack.Decoder(HistoryRequest)
+_ask = msgspec.msgpack.Decoder(_Bounded)
 _instance = msgspec.msgpack.Decoder(bytes)
 
 
@@ -135,7 +144,8 @@ class Desk:
         if verb == b"answer":
             return self._route_answer(user, request_id, body, frames)
         try:
-            check_bounds(body, MAX_ITEMS)
+            if verb != b"history":  # which is read as what it must be, and nothing else
+                check_bounds(body, MAX_ITEMS)
             return self._request(identity, user, request_id, verb, body, now_ns)
         except (ScotError, *UNREADABLE) as error:
             self._refuse(user, verb, str(error))
@@ -289,6 +299,8 @@ class Desk:
                     f"({grant.quota.history_bytes_hz:g} bytes a second); ask again in "
                     f"{meter.wait_s:.1f} s"
                 )
+        if len(body) > MAX_ASK_BYTES:
+            raise CodecError(f"a question of {len(body)} bytes (limit {MAX_ASK_BYTES})")
         ask = _ask.decode(body)
         if len(ask.addresses) > MAX_ADDRESSES:
             raise CodecError(f"{len(ask.addresses)} addresses in one question, of {MAX_ADDRESSES}")
@@ -305,7 +317,8 @@ class Desk:
         server = self._server(now_ns)
         numbered = ask.seqs is not None and ask.holder != "recorder"
         if ours and (ask.holder == "publisher" or numbered or server is None):
-            reply = self._own.answer(ask)
+            few = min(ask.max_bytes, OWN_ANSWER_BYTES)  # whoever wants more asks again
+            reply = self._own.answer(msgspec.structs.replace(ask, max_bytes=few))
             head = msgspec.structs.replace(reply, frames=[])
             frames = bundle(reply.frames)
             if meter is not None:

@@ -26,6 +26,7 @@ from scot.clock import machine
 log = logging.getLogger(__name__)
 
 LOOK_NS = 200_000_000
+BUDGET = 8  # questions about handshakes a turn
 
 
 class _Question(NamedTuple):
@@ -74,6 +75,7 @@ class Gate:
         self._utc_ns = utc_ns
         self._look_ns = 0
         self._changed = False
+        self._unasked = False
         self._handshakes: list[Handshakes] = []
         self.sock = context.socket(zmq.ROUTER)
         self.sock.setsockopt(zmq.LINGER, 0)
@@ -103,16 +105,18 @@ class Gate:
     @property
     def unheard(self) -> bool:
         """Whether more waits than was heard of in one turn."""
-        return any(handshakes.more for handshakes in self._handshakes)
+        return self._unasked or any(handshakes.more for handshakes in self._handshakes)
 
     def answer(self) -> None:
-        """Answer every waiting question, and hear of handshakes that failed."""
+        """Answer waiting questions, and hear of handshakes that failed, as many as a turn may."""
         for handshakes in self._handshakes:
             self._hear(handshakes)
-        while True:
+        self._unasked = True
+        for _ in range(BUDGET):
             try:
                 parts = self.sock.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
+                self._unasked = False
                 return
             cut = parts.index(b"") + 1 if b"" in parts else len(parts)
             envelope, question = parts[:cut], parts[cut:]
@@ -219,11 +223,12 @@ class Gate:
         self.trail.close()
 
     def _hear(self, handshakes: Handshakes) -> None:
-        for failed in handshakes.failures():
-            self.refusals[failed.why] += 1
+        for failed, count in Counter(handshakes.failures()).items():
+            self.refusals[failed.why] += count
             rows = self.audit.refused(
                 "handshake",
                 self._utc_ns(),
+                count=count,
                 came=failed.came,
                 entity=failed.name,
                 detail=failed.why,
