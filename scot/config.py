@@ -54,6 +54,9 @@ class RecorderTable(_Table):
     enabled: bool = True
     directory: Annotated[Path, Field(description="parent of each recording")] = Path("recordings")
     segment_s: Annotated[float, Field(ge=5, le=3600, description="length of a segment, s")] = 300.0
+    encrypt: Annotated[
+        bool, Field(description="with a key of its own for each recording, kept outside it")
+    ] = False
 
 
 class DashboardTable(_Table):

@@ -38,6 +38,8 @@ def make(part: Part, segment: Path, manifest: Manifest) -> None:
         OSError: the disk does not take them; what was there before is gone, and the segment is
             read without.
     """
+    if manifest.encrypted:  # columns of what nobody may read would be read
+        return
     from scot_replay import parquet  # a sealer without columns need not load it
 
     directory, number = segment.parent, part.number

@@ -48,6 +48,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         recovered: when and how `scot recover` made it; empty when it did not.
         keep_last_s: only so much of what was before the trigger was kept; 0 keeps all. The first
             parts are then missing, and that is no damage.
+        encrypted: id of the key that payloads are encrypted with; empty when they are not.
         triggered: since when all is kept, as UTC; empty until then.
     """
 
@@ -64,6 +65,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     origin_head: str = ""
     recovered: str = ""
     keep_last_s: float = 0.0
+    encrypted: str = ""
     triggered: str = ""
 
 

@@ -216,7 +216,7 @@ def _head(recording: DirectoryRecording) -> Whole:
             catalogues.append((at_ns, known))
     return Whole(
         number=1,
-        manifest=recording.manifest,
+        manifest=msgspec.structs.replace(recording.manifest, encrypted=""),
         state=recording.parts[0].state,
         catalogues=catalogues,
         losses=[loss for part in recording.parts for loss in part.losses],

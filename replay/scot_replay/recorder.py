@@ -35,6 +35,7 @@ from scot_replay.layout import (
     read_manifest,
     write_manifest,
 )
+from scot_replay.ledger.casekey import CaseKey, Opened
 from scot_replay.ledger.notary import Notary
 from scot_replay.parts import JournalPart, Part
 from scot_replay.recording import open_parts
@@ -93,6 +94,7 @@ class Recorder:
         self._held: int | None = None
         self._writer: JournalWriter | None = None
         self._notary: Notary | None = None
+        self._key: CaseKey | None = None
 
     # -- beginning
 
@@ -120,6 +122,7 @@ class Recorder:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._held = hold(self.directory)
+            self._take_key()
             write_manifest(self.directory, self.manifest)
             self._notary = Notary(self.directory, self.manifest, self.service.state.parent)
             loop = asyncio.get_running_loop()
@@ -138,6 +141,15 @@ class Recorder:
                 f"cannot record into {self.directory}: {error.strerror}; choose another directory "
                 "with --record or [recorder] directory"
             ) from None
+
+    def _take_key(self) -> None:
+        """Take the key that samples are encrypted with, if they are; make a new recording's."""
+        folder, room = self.service.state.parent, self.service.room.recorder
+        if self.manifest.encrypted:
+            self._key = CaseKey.load(self.manifest.encrypted, folder)
+        elif room.encrypt and not self._earlier:
+            self._key = CaseKey.new(folder, self.directory)
+            self.manifest = msgspec.structs.replace(self.manifest, encrypted=self._key.id)
 
     def _seal_earlier(self) -> None:
         """Seal what our earlier life left: it stays readable meanwhile."""
@@ -225,6 +237,9 @@ class Recorder:
             self._last_ns = machine.monotonic_ns()
         now_ns = self.connection.clock.now()
         arrivals = [Arrival(d.frame, d.header, d.channel.kind, _how(d, now_ns)) for d in batch]
+        if self._key is not None:
+            encrypt = self._key.encrypt
+            arrivals = [a._replace(frame=encrypt(a.frame)) for a in arrivals]
         if self._seen:
             seen = self._seen.has
             arrivals = [
@@ -252,7 +267,9 @@ class Recorder:
             writer.flush()
             parts += [part for part in (writer.part,) if part not in parts]
         parts.sort(key=lambda part: part.number)
-        return Holder(parts).answer(ask, self.connection.catalogue)
+        key = self._key
+        holder = Holder(parts if key is None else [Opened(part, key) for part in parts])
+        return holder.answer(ask, self.connection.catalogue)
 
     async def watch(self) -> None:
         """Show health and raise alarms until cancelled."""

@@ -174,6 +174,8 @@ class DirectoryRecording(ReadTimeline):
         self.sync = sync
         self.title = f"recording {path}"
         manifest, parts, self._opened_with = open_parts(path)
+        if manifest is not None and manifest.encrypted:
+            parts = decrypted(path, parts, manifest.encrypted)
         self._holder = Holder(parts)
         if sync is not Sync.AS_RECORDED:
             self._holder = ResyncedHolder(parts, self._holder.catalogue().workspace, sync)
@@ -433,6 +435,21 @@ class DirectoryRecording(ReadTimeline):
 def _kind(was: list[Version], one: Found) -> Kind | None:
     channel = as_of(was, one.header)
     return None if channel is None else channel.kind
+
+
+def decrypted(path: Path, parts: Sequence[Part], key_id: str) -> list[Part]:
+    """Return parts whose samples are decrypted as they are read.
+
+    Raises:
+        RecordingError: the key is not here.
+    """
+    from scot_replay.ledger.casekey import CaseKey, Opened
+
+    try:
+        key = CaseKey.load(key_id)
+    except RecordingError as error:
+        raise RecordingError(f"{path} cannot be read: {error}") from None
+    return [Opened(part, key) for part in parts]
 
 
 def _losses(part: Part) -> list[str]:

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "report": "Write a case report: completeness, clocks, alarms, notes, pictures.",
     "recover": "Make a valid recording of a broken directory.",
     "redact": "Erase samples from a recording for good; the rest is still proven.",
+    "shred": "Destroy the key of an encrypted recording; it is still proven, and unreadable.",
     "witness": "Let a second machine remember how far recordings are.",
     "verify": "Say whether a recording is as it was recorded, and who signed that.",
     "export": "Write channels as Parquet, CSV, MP4, EDF+, .vital, WFDB or XDF.",

@@ -101,10 +101,16 @@ def record(
     into: Annotated[Path, typer.Argument(help="Directory of the recording.")],
     seconds: Seconds = None,
     values: Set = None,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="With a key of its own, which scot shred destroys.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Run a room without its page, to record it."""
     room = settle(load_room(room_file, read_values(values)), None, True)
+    if encrypt:
+        recorder = room.recorder.model_copy(update={"encrypt": True})
+        room = room.model_copy(update={"recorder": recorder})
     return run_room(room, room_file, into, seconds, as_json, show=False)
 
 

@@ -57,10 +57,11 @@ class Bus:
         session: Clock | None = None,
         replay: bool = False,
         segment_s: float = 300.0,
+        encrypt: bool = False,
     ) -> None:
         self.state = state
         recorder = RecorderTable.model_construct(
-            enabled=True, directory=state / "recordings", segment_s=segment_s
+            enabled=True, directory=state / "recordings", segment_s=segment_s, encrypt=encrypt
         )
         self.room = RoomFile.model_validate({"room": {"workspace": "or1"}}).model_copy(
             update={"recorder": recorder}

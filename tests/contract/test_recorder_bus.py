@@ -112,6 +112,32 @@ async def test_what_was_on_the_bus_is_in_the_recording_byte_for_byte(
     assert opened.channels["or1/recorder/health"].count > 0
 
 
+async def test_encrypted_it_answers_live_and_nothing_is_readable_on_the_disk(
+    make_bus: Callable[..., Bus],
+    start: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCOT_STATE", str(tmp_path))
+    bus = make_bus(encrypt=True)
+    running = await start(bus, directory=str(tmp_path / "rec"))
+    case_ = await bus.join("case")
+    await announce(case_)
+    await publish(case_, FRAMES)
+    await recorded(running.connection, case_, FRAMES)
+    await case_.close()
+    await running.stop()
+    opened = open_recording(tmp_path / "rec")
+    assert [f for f in opened.frames() if f.address.split("/")[1] in MINE] == FRAMES
+    stored = b"".join(f.read_bytes() for f in (tmp_path / "rec").rglob("*") if f.is_file())
+    assert not any(f.payload in stored for f in FRAMES if len(f.payload) > 16)
+    assert verify(tmp_path / "rec", folder=tmp_path).intact
+    (key,) = (tmp_path / "case-keys").iterdir()
+    key.unlink()
+    with pytest.raises(RecordingError, match="cannot be read: its samples are encrypted"):
+        open_recording(tmp_path / "rec")
+
+
 async def test_samples_of_before_it_came_are_asked_for(
     make_bus: Callable[..., Bus], start: Callable[..., Any], tmp_path: Path
 ) -> None:

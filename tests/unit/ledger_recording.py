@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from scot.codec import Frame, read_header
 from scot_replay.disk import Directory
-from scot_replay.layout import write_manifest
+from scot_replay.layout import Manifest, write_manifest
 from scot_replay.ledger.notary import EVERY_NS, Notary
 from scot_replay.ledger.verify import Report, verify
 from scot_replay.open_journal import Arrival, OpenJournal
@@ -36,17 +38,19 @@ class Desk:
         path: of the recording.
         site: folder of the key.
         number: of the first journal.
+        encrypted: id of the key of what is written.
     """
 
-    def __init__(self, path: Path, site: Path, number: int = 1) -> None:
+    def __init__(self, path: Path, site: Path, number: int = 1, encrypted: str = "") -> None:
         self.path, self.site = path, site
+        self._encrypted = encrypted
         path.mkdir(parents=True, exist_ok=True)
-        write_manifest(path, manifest(False))
-        self.notary = Notary(path, manifest(False), site)
+        write_manifest(path, self._manifest(False))
+        self.notary = Notary(path, self._manifest(False), site)
         self.now_ns = 0
         self.journal = OpenJournal(
-            Directory(path), manifest(False), (START_NS, KNOWN), 5.0, self._rotated, number, 0,
-            tally=self.notary.tally,
+            Directory(path), self._manifest(False), (START_NS, KNOWN), 5.0, self._rotated,
+            number, 0, tally=self.notary.tally,
         )  # fmt: skip
 
     def write(self, frames: Sequence[Frame], *, checkpoint: bool = True) -> None:
@@ -73,8 +77,11 @@ class Desk:
         self.journal.finish(self.now_ns)
         self.notary.freeze(self.now_ns, at_once=True)
         self._sign()
-        write_manifest(self.path, manifest(True))
+        write_manifest(self.path, self._manifest(True))
         self.notary.finish()
+
+    def _manifest(self, finished: bool) -> Manifest:
+        return msgspec.structs.replace(manifest(finished), encrypted=self._encrypted)
 
     def verify(self, *, records: bool = False) -> Report:
         """Verify it as the site does."""
