@@ -45,6 +45,7 @@ ELSEWHERE = {
     "export": "Write channels as Parquet, CSV, MP4, EDF+, .vital, WFDB or XDF.",
     "import": "Make a recording of a .vital, WFDB, XDF, EDF or MCAP file.",
     "clip": "Write a stretch of a recording as a recording of its own, de-identified if asked.",
+    "catalog": "Many recordings as one catalogue, asked by SQL.",
     "invite": "Print a link that lets a remote professor ask to come in.",
     "revoke": "Withdraw an invitation; whoever used it is cut off.",
     "people": "List who is invited, waiting and watching.",
