@@ -57,6 +57,16 @@ class RecorderTable(_Table):
     encrypt: Annotated[
         bool, Field(description="with a key of its own for each recording, kept outside it")
     ] = False
+    keep_last_s: Annotated[
+        float, Field(ge=0, le=86_400, description="keep only so much until a trigger; 0: all")
+    ] = 0.0
+    trigger: Annotated[
+        str,
+        Field(
+            pattern=rf"^$|{NAME.pattern[:-1]}/[a-z0-9_]{{1,63}}$",
+            description="DEVICE/CHANNEL of which any sample triggers; else a pin or a chapter",
+        ),
+    ] = ""
 
 
 class DashboardTable(_Table):

@@ -129,6 +129,7 @@ class OpenJournal:
 
     Attributes:
         max_waiting: bytes.
+        segment_ns: length of a journal.
         part: the open journal, readable while it grows.
         safe: what of it a power cut cannot take.
 
@@ -152,7 +153,7 @@ class OpenJournal:
         self._disk = disk
         self._manifest = msgspec.json.encode(manifest)
         self._catalogue = catalogue
-        self._segment_ns = round(segment_s * 1e9)
+        self.segment_ns = round(segment_s * 1e9)
         self._finished = finished
         self._hand = nullcontext() if hand is None else hand
         self._tally = tally
@@ -252,7 +253,7 @@ class OpenJournal:
 
         When that fails, or this one is not safe yet, go on in it and try again later.
         """
-        if now_ns - self._begun_ns <= self._segment_ns or self._backlog or self._syncing:
+        if now_ns - self._begun_ns <= self.segment_ns or self._backlog or self._syncing:
             return
         ended, file, end = self.part, self._file, self._end
         try:

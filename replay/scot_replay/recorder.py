@@ -38,6 +38,7 @@ from scot_replay.layout import (
 from scot_replay.ledger.casekey import CaseKey, Opened
 from scot_replay.ledger.notary import Notary
 from scot_replay.parts import JournalPart, Part
+from scot_replay.pretrigger import FILE, PreTrigger
 from scot_replay.recording import open_parts
 from scot_replay.sealing import Sealing, seal_left
 from scot_replay.segment import ChunkCache
@@ -90,7 +91,9 @@ class Recorder:
         self._earlier: tuple[Part, ...] = ()
         self._seen = Seen({})
         self._last_ns = 0
+        self._written = ""
         self._sealing: Sealing
+        self._pretrigger = PreTrigger(0)
         self._held: int | None = None
         self._writer: JournalWriter | None = None
         self._notary: Notary | None = None
@@ -117,8 +120,14 @@ class Recorder:
                 started_ns=now_ns,
                 started=iso_utc(now_ns),
                 session=session,
+                keep_last_s=self.service.room.recorder.keep_last_s,
             )
+        table = self.service.room.recorder
+        keeps_all = bool(number) and not (self.manifest.keep_last_s and not self.manifest.triggered)
+        self._pretrigger = PreTrigger(0 if keeps_all else table.keep_last_s, table.trigger)
         self._sealing = Sealing(self.directory, self.cache)
+        self._sealing.paused = self._pretrigger.armed
+        (self.service.state / FILE).unlink(missing_ok=True)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._held = hold(self.directory)
@@ -130,7 +139,7 @@ class Recorder:
                 self.directory,
                 self.manifest,
                 (now_ns, self.connection.catalogue),
-                self.service.room.recorder.segment_s,
+                self._pretrigger.segment_s(table.segment_s),
                 lambda part: _tell(loop, self._sealing, part),
                 number + 1,
                 self._notary,
@@ -246,6 +255,8 @@ class Recorder:
                 a for a in arrivals if not seen(a.frame.address, a.header.epoch, a.header.seq)
             ]
         self._writer.put(arrivals)
+        if self._pretrigger.triggers(batch):
+            self._trigger()
 
     def close(self) -> None:
         """Nothing more will come; `end` writes what did."""
@@ -253,6 +264,33 @@ class Recorder:
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         if self._writer is not None:
             self._writer.note(self.connection.clock.now(), catalogue)
+
+    # -- what is kept before something happens
+
+    def _trigger(self) -> None:
+        """Keep everything from now on."""
+        self._pretrigger.armed = False
+        now = iso_utc(self.connection.clock.now())
+        self.manifest = msgspec.structs.replace(self.manifest, triggered=now)
+        if self._writer is not None:
+            self._writer.lengthen(self.service.room.recorder.segment_s)
+        self._sealing.resume()
+        log.warning("triggered: everything is kept, and the %g s before", self._pretrigger.keep_s)
+
+    async def _trim(self) -> None:
+        """Until it is triggered remove what is too old."""
+        if self._pretrigger.armed and (self.service.state / FILE).exists():
+            self._trigger()
+        if self._written != self.manifest.triggered:
+            self._written = self.manifest.triggered
+            await asyncio.to_thread(write_manifest, self.directory, self.manifest)
+        parts = [*self._earlier, *self._sealing.parts]
+        old = self._pretrigger.outdated(parts, self.connection.clock.now())
+        if old:
+            self._sealing.forget(old)
+            self._earlier = tuple(part for part in self._earlier if part not in old)
+            for part in old:  # who reads it now has it open
+                await asyncio.to_thread(part.path.unlink, missing_ok=True)
 
     # -- History
 
@@ -276,7 +314,13 @@ class Recorder:
         while self._writer is not None:
             writer = self._writer
             facts = await asyncio.to_thread(writer.facts)
-            await self.vigil.look(facts, self._sealing.trouble, self._sealing.waiting)
+            try:
+                await self._trim()
+            except OSError as error:
+                log.error("cannot trim %s: %s", self.directory, error.strerror)
+            waiting = 0 if self._sealing.paused else self._sealing.waiting
+            keeps = self._pretrigger.keep_s if self._pretrigger.armed else 0.0
+            await self.vigil.look(facts, self._sealing.trouble, waiting, keeps)
             await asyncio.sleep(LOOK_S)
 
     # -- ending
@@ -301,6 +345,7 @@ class Recorder:
                 log.error("cannot finish %s: %s", self.directory, error.strerror)
             else:
                 await self._signed()
+        self._sealing.resume()
         self._sealing.add(last)
         await self._sealing.finish(SEAL_AT_END_S)
         if self._held is not None:

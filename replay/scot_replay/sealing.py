@@ -36,11 +36,13 @@ class Sealing:
     Attributes:
         parts: journals that wait, and segments made from those that do not any more.
         trouble: why the last one could not be sealed, empty when it could; its journal stays.
+        paused: journals only wait.
     """
 
     def __init__(self, directory: Path, cache: ChunkCache) -> None:
         self.parts: tuple[Part, ...] = ()
         self.trouble = ""
+        self.paused = False
         self._directory = directory
         self._cache = cache
         self._waiting: list[JournalPart] = []
@@ -55,7 +57,20 @@ class Sealing:
         """Take a complete journal; it stays readable all the time."""
         self.parts = (*self.parts, journal)
         self._waiting.append(journal)
-        if self._running is None or self._running.done():
+        self._go()
+
+    def resume(self) -> None:
+        """Seal what waited while it was paused."""
+        self.paused = False
+        self._go()
+
+    def forget(self, parts: Sequence[Part]) -> None:
+        """Leave journals out that are not kept."""
+        self.parts = tuple(part for part in self.parts if part not in parts)
+        self._waiting = [journal for journal in self._waiting if journal not in parts]
+
+    def _go(self) -> None:
+        if not self.paused and self._waiting and (self._running is None or self._running.done()):
             self._running = asyncio.create_task(self._run())
 
     async def finish(self, limit_s: float | None = None) -> None:

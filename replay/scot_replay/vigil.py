@@ -60,12 +60,20 @@ class Vigil:
             channels={ALARMS.name: ALARMS, HEALTH.name: HEALTH},
         )
 
-    async def look(self, facts: Facts, sealing: str, waiting: int) -> None:
-        """Take the writer's facts, why sealing failed (or ""), and how many journals wait."""
+    async def look(self, facts: Facts, sealing: str, waiting: int, keeps_s: float = 0.0) -> None:
+        """Say how the recorder stands.
+
+        Args:
+            facts: of the writer.
+            sealing: why it failed, or empty.
+            waiting: journals to be sealed.
+            keeps_s: only so much is kept until something triggers; 0: all is.
+        """
         lost = sum(loss.count for loss in facts.lost.values())
         spared = "video is not recorded: the disk is nearly full" if facts.sparing else ""
         state = Lifecycle.DEGRADED if facts.trouble or facts.sparing else Lifecycle.RUNNING
-        reason = facts.trouble or spared or sealing
+        keeps = f"keeps only the last {keeps_s:g} s until it is triggered" if keeps_s else ""
+        reason = facts.trouble or spared or sealing or keeps
         self._connection.counters[NAME] = {
             "state": state.value,
             "reason": reason,

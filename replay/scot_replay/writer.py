@@ -82,6 +82,10 @@ class JournalWriter:
         """Hand over a new version of the catalogue."""
         self._journal.note(bus_ns, catalogue)
 
+    def lengthen(self, segment_s: float) -> None:
+        """Let journals from now on be so long."""
+        self._journal.segment_ns = round(segment_s * 1e9)
+
     def facts(self) -> Facts:
         """Return how it stands now; asks the file system."""
         return self._journal.facts()

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "sim": "Simulate whole rooms with faults, and check every promise.",
     "info": "Say what a recording holds: channels, counts, gaps.",
     "report": "Write a case report: completeness, clocks, alarms, notes, pictures.",
+    "keep": "Tell a room that records with --keep-last to keep everything now.",
     "recover": "Make a valid recording of a broken directory.",
     "redact": "Erase samples from a recording for good; the rest is still proven.",
     "shred": "Destroy the key of an encrypted recording; it is still proven, and unreadable.",

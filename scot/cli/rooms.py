@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import webbrowser
@@ -19,10 +20,11 @@ from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
 from scot.clock import machine
-from scot.config import RoomFile, load_room
+from scot.config import RecorderTable, RoomFile, load_room, parse
 from scot.errors import ConfigError
 from scot.room import CONSOLE, Room, free_ports
 
+MIN_KEPT_S, MAX_KEPT_S = 10.0, 86_400.0
 DEMO = Path(scot.__file__).parent / "rooms" / "demo.toml"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -104,14 +106,57 @@ def record(
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="With a key of its own, which scot shred destroys.")
     ] = False,
+    keep_last: Annotated[
+        str | None,
+        typer.Option(
+            "--keep-last", help="Keep only so much (5m) until a pin, a chapter or a trigger."
+        ),
+    ] = None,
+    trigger: Annotated[
+        str, typer.Option("--trigger", help="DEVICE/CHANNEL of which any sample triggers.")
+    ] = "",
     as_json: Json = False,
 ) -> int:
-    """Run a room without its page, to record it."""
+    """Run a room without its page, to record it.
+
+    With --keep-last only the last minutes are on the disk until somebody sets a pin or a chapter,
+    a sample comes in the --trigger channel, or `scot keep` is run; from then on all is kept.
+    """
     room = settle(load_room(room_file, read_values(values)), None, True)
     if encrypt:
         recorder = room.recorder.model_copy(update={"encrypt": True})
         room = room.model_copy(update={"recorder": recorder})
+    if keep_last is not None:
+        room = keeping(room, keep_last, trigger)
+    elif trigger:
+        raise ConfigError("--trigger", "", "is only of use with --keep-last", "add --keep-last 5m")
     return run_room(room, room_file, into, seconds, as_json, show=False)
+
+
+def keeping(room: RoomFile, keep_last: str, trigger: str) -> RoomFile:
+    """Return the room with a recorder that keeps the last minutes until it is triggered.
+
+    Raises:
+        ConfigError: the length or the channel is not allowed.
+    """
+    more = {"keep_last_s": read_length(keep_last), "trigger": trigger}
+    table = {**room.recorder.model_dump(), **more}
+    recorder = parse(RecorderTable, table, "--trigger", "recorder")
+    return room.model_copy(update={"recorder": recorder})
+
+
+def read_length(text: str) -> float:
+    """Return a length of time such as ``90s``, ``5m`` or ``1h`` in seconds.
+
+    Raises:
+        ConfigError: it is none, or none that can be kept.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", text)
+    if found is not None:
+        seconds = float(found[1]) * {"m": 60, "min": 60, "h": 3600}.get(found[2] or "s", 1)
+        if MIN_KEPT_S <= seconds <= MAX_KEPT_S:
+            return seconds
+    raise ConfigError("--keep-last", "", f"{text!r} is not allowed", "10s to 24h, as 90s, 5m, 1h")
 
 
 def read_values(values: list[str] | None) -> dict[str, str]:
