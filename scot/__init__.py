@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 def open(  # noqa: A001 - the one line an engineer types
     path: str | Path, sync: str = "as-recorded"
 ) -> Recording:
-    """Open a recording as a Timeline.
+    """Open a recording, or a room that is up, as a Timeline.
 
     Args:
-        path: directory of the recording.
+        path: directory of a recording, a file that ``scot pack`` made, ``bus:`` for the only room
+            of this machine, or ``bus:or1`` for the one of that name.
         sync: ``as-recorded`` keeps the stamps that were given live. ``recomputed`` makes every
             host's clock maps again from the recorded probes, which gives the same maps and stamps
             unless the estimator has changed since. ``refined`` fits them to the later probes too.
@@ -28,10 +29,12 @@ def open(  # noqa: A001 - the one line an engineer types
     Raises:
         RecordingError: there is none, it is empty, it is of a newer version, or `sync` is not
             known.
+        RoomError, AccessError, BusTimeoutError: of a room, see `connect`.
     """
     from scot.plugin import load
 
-    opener: Any = load("scot.recordings", "directory")
+    live = isinstance(path, str) and path.startswith("bus:")
+    opener: Any = load("scot.recordings", "bus" if live else "directory")
     recording: Recording = opener(path, sync)
     return recording
 

@@ -120,6 +120,9 @@ class Recording(Protocol):
     def clip(self, start: Any, end: Any, out: str | Path, *, deid: bool = False) -> Recording:
         """Write [start, end) as a recording of its own, and open it."""
 
+    def verify(self) -> Any:
+        """Say whether it is as it was recorded, as far as its ledger reaches; true when it is."""
+
     def plot(
         self, channels: str | Sequence[str] | None = None, between: tuple[Any, Any] | None = None
     ) -> Any:

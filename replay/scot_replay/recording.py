@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scot.alignment import Aligned, align
 from scot.channel import Catalogue, Channel, Kind
@@ -34,6 +34,10 @@ from scot_replay.rows import Quality, Rows, join, of
 from scot_replay.segment import ChunkCache, SegmentPart
 from scot_replay.timeline import ReadTimeline
 from scot_replay.when import Instant
+
+if TYPE_CHECKING:
+    from scot.note import Verifier
+    from scot_replay.verified import Verified
 
 
 def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryRecording:
@@ -173,6 +177,7 @@ class DirectoryRecording(ReadTimeline):
         self.path = path
         self.sync = sync
         self.title = f"recording {path}"
+        self._verified: Verified | None = None
         manifest, parts, self._opened_with = open_parts(path)
         if manifest is not None and manifest.encrypted:
             parts = decrypted(path, parts, manifest.encrypted)
@@ -272,7 +277,22 @@ class DirectoryRecording(ReadTimeline):
     def remarks(self) -> list[str]:
         """Return what a reader should know: what is damaged, and whether it was verified."""
         told = [f"read with sync={self.sync}"] if self.sync is not Sync.AS_RECORDED else []
-        return [*told, *self.damage]
+        seen = self._verified.word if self._verified is not None else "not verified yet: .verify()"
+        return [*told, seen, *self.damage]
+
+    def verify(self, believed: Sequence[Verifier] = ()) -> Verified:
+        """Say whether it is as it was recorded, who signed that, and how far it goes.
+
+        Args:
+            believed: whose signature is believed; without any, that of the key it names itself.
+
+        Raises:
+            RecordingError: its ledger cannot be read.
+        """
+        from scot_replay.verified import Verified
+
+        self._verified = Verified(self, believed)
+        return self._verified
 
     def clip(
         self,

@@ -14,12 +14,15 @@ import msgspec
 import pytest
 
 from scot.bus.connection import Connection
+from scot.bus.keys import Link
+from scot.bus.sync import Connection as SyncConnection
 from scot.channel import Kind
 from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot.history import HistoryRequest
 from scot_replay.digest import Digest, in_digest
 from scot_replay.ledger.verify import verify
+from scot_replay.live import LiveTimeline
 from scot_replay.recorder import serve
 from scot_replay.recording import open_recording
 from tests.contract.recorder_bus import Bus, Collector, Running, announce, publish, until
@@ -102,6 +105,8 @@ async def test_what_was_on_the_bus_is_in_the_recording_byte_for_byte(
     report = verify(opened.path, folder=tmp_path)
     assert report.intact, report.faults
     assert report.known
+    assert opened.verify()
+    assert ": verified" in repr(opened.verify())
     probe = opened.channels["or1/tracker/probe"]
     assert [(gap.first, gap.last) for gap in probe.gaps] == [(100, 100)]
     expected = Digest()
@@ -293,4 +298,41 @@ async def test_killed_and_started_again_it_goes_on_in_the_same_recording(
     assert opened.manifest.finished is not None
     assert opened.channels["or1/monitor/hr"].count == 7
     await console.close()
+    await case_.close()
+
+
+@pytest.mark.parametrize("with_recorder", [True, False])
+async def test_a_live_room_is_a_timeline_like_a_recording(
+    make_bus: Callable[..., Bus], start: Callable[..., Any], tmp_path: Path, with_recorder: bool
+) -> None:
+    bus = make_bus()
+    case_ = await bus.join("case")
+    await announce(case_)
+    if with_recorder:
+        running = await start(bus, directory=str(tmp_path / "rec"))
+    await publish(case_, FRAMES)
+    if with_recorder:
+        await recorded(running.connection, case_, FRAMES)
+
+    def look() -> None:
+        with LiveTimeline(SyncConnection.join(Link.load(bus.state, "console"))) as room:
+            assert room.span[0] == START_NS
+            heart = room["monitor/hr"].df
+            assert heart["monitor/hr"].dropna().tolist() == [70, 71, 72, 73, 75, 76, 77]
+            state = room.at(START_NS + 5 * S + S // 2)
+            assert state["tracker/probe"].sample.seq == 110
+            assert state["monitor/hr"].age_ns == S // 2
+            assert state["scope/video"].sample.seq == 137
+            group = room.pictures("or1/scope/video", START_NS + 5 * S + S // 2)
+            assert [one.seq for one in group] == list(range(125, 138))
+            table = room.to_pandas(
+                ["monitor/hr", "monitor/art"], "1s", between=(START_NS, START_NS + 8 * S)
+            )
+            assert len(table) == 8
+            assert room.alarms["id"].tolist() == ["hr-high"]
+            assert ">monitor/art<" in room._repr_html_()
+            with pytest.raises(RecordingError, match=r"did you mean monitor/hr\?"):
+                room["monitor/hrr"]
+
+    await asyncio.to_thread(look)
     await case_.close()

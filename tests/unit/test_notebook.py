@@ -14,7 +14,7 @@ import pytest
 import scot
 from scot.channel import Kind
 from scot.codec import read_header
-from scot.errors import RecordingError
+from scot.errors import RecordingError, RoomError
 from scot.sample import AlarmValue, NumericValue
 from scot_replay.recording import DirectoryRecording, open_recording
 from scot_replay.when import since_start
@@ -244,3 +244,26 @@ def test_a_plot_draws_the_channels_and_leaves_holes_open(rec: DirectoryRecording
 def test_scot_open_gives_all_of_it(path: Path) -> None:
     with scot.open(path) as rec:
         assert rec["monitor/hr"].df.shape == (30, 3)
+
+
+def test_a_recording_without_a_ledger_says_that_nothing_proves_it(
+    rec: DirectoryRecording, path: Path
+) -> None:
+    assert "not verified yet" in rec._repr_html_()
+    found = rec.verify()
+    assert found.intact is None
+    assert not found
+    assert "cannot be verified" in repr(found)
+    assert "every record can be read" in repr(found)
+    assert "cannot be verified" in rec._repr_html_()
+
+
+def test_a_live_room_that_is_not_up_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOT_STATE", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(RoomError):
+        scot.open("bus:nowhere")
+    with pytest.raises(RecordingError, match="needs a recording"):
+        scot.open("bus:nowhere", sync="refined")
