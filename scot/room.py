@@ -35,6 +35,7 @@ STOP_S = 12.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S = 30.0
 CONSOLE = "console"
+SPARING = {"OPENBLAS_NUM_THREADS": "1"}  # nobody uses its threads; each start spun 0.1 s in one
 QUOTA = Quota(  # of one device: far above the busiest we know, far below what harms the others
     ctl=Rate(messages_hz=20_000, bytes_hz=32 << 20),
     bulk=Rate(messages_hz=1_000, bytes_hz=128 << 20),
@@ -167,7 +168,7 @@ class Process:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
-                env={**os.environ, RESTARTS: str(self.restarts)},
+                env={**SPARING, **os.environ, RESTARTS: str(self.restarts)},
                 preexec_fn=_die_with_parent,
             )
         self.pid = process.pid

@@ -12,15 +12,20 @@ from typing import Any
 
 import msgspec
 
+from scot.access import Grant, Key, Roster
 from scot.channel import Alarm, Catalogue, Device, Kind, Lifecycle, Numeric
 from scot.clock.probe import Probe, Request, encode
-from scot.codec import Frame
+from scot.clock.sealed import ANSWER, ASK, seal
+from scot.codec import Frame, bundle
+from scot.codec import pack as frame_pack
+from scot.command import Ask, Confirm, Look, Offer, Release, Take, Withdraw
+from scot.command import Request as CommandRequest
 from scot.history import HistoryRequest
 from scot_devices.simulators.monitor_mdib import MSG, PM, mdib_xml
 from scot_replay import journal
 from tests.attacks.bombs import BOMBS
 from tests.fuzz.__main__ import CORPUS, ROOT
-from tests.fuzz.targets import KINDS, VERBS
+from tests.fuzz.targets import KINDS, NOTE, NOTE_TEXT, PROBE_KEY, VERBS
 
 pack = msgspec.msgpack.Encoder().encode
 SMALL = 2_048
@@ -89,6 +94,31 @@ def of_hex(path: Path) -> bytes:
     return bytes.fromhex("".join(line.partition("#")[0] for line in lines))
 
 
+def rosters() -> list[bytes]:
+    """Return rosters with a key that ends and one that was revoked."""
+    grant = Grant(name="pump", publish=["or1/pump/"], devices=["pump"])
+    keys = {
+        "0" * 40: Key(holder="pump", until_ns=2**62),
+        "1" * 40: Key(holder="pump", revoked_ns=1, reason="lost"),
+    }
+    return [Roster(workspace="or1", serial=4, holders={"pump": grant}, keys=keys).text()]
+
+
+def calls() -> list[Any]:
+    """Return one of each command call."""
+    address, times = "or1/device/nibp", {"issued_ns": 1, "expires_ns": 2}
+    return [
+        Take(address="or1/device", id="a", for_ns=10**9, expires_ns=2),
+        Release(address="or1/device", term=1),
+        Offer(address="or1/device", term=1, to="console"),
+        CommandRequest(address=address, key="k", arguments={"a": [1.5, "mm[Hg]"]}, term=1, **times),
+        Confirm(address=address, key="k", arguments={}),
+        Withdraw(address=address, key="k"),
+        Ask(address=address, key="k"),
+        Look(address="or1/device"),
+    ]
+
+
 def seeds() -> dict[str, list[bytes]]:
     """Return the first inputs of every target."""
     probe = Probe(1_000, 2_000, 2_100, 3_200)
@@ -107,7 +137,16 @@ def seeds() -> dict[str, list[bytes]]:
     said = [["clock", 1], ["history", 1, between], ["annotate", stroke], ["admit", "x"]]
     said += [["lanes", 1, {"from_ns": 0, "to_ns": 9, "bins": 4}]]
     frames = golden().values()
+    signed = NOTE.sign(NOTE_TEXT)
+    keys = [NOTE.text().encode(), NOTE.verifier.text().encode()]
+    question = encode(Request(1, probe))
     return {
+        "packed": [frame_pack(frame) for _, frame in frames],
+        "bundles": [*bundle(frame for _, frame in frames), *bundle(encode_some())],
+        "note": [signed, signed[:-9] + b"AAAAAAAA\n", signed.replace(b"or1", b"or2"), *keys],
+        "roster": [Roster(workspace="or1", serial=3).text(), *rosters()],
+        "call": [pack(one) for one in calls()] + small(BOMBS),
+        "sealed": [seal(PROBE_KEY, side, 1, question) for side in (ASK, ANSWER)] + [question],
         "header": [frame.header for _, frame in frames] + small(BOMBS),
         "topic": [frame.topic for _, frame in frames] + [b"\0", b"//\0", bytes(201)],
         "payload": [bytes([KINDS.index(Kind(k))]) + frame.payload for k, frame in frames],

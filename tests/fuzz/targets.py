@@ -17,15 +17,32 @@ import msgspec
 import numpy as np
 from lxml import etree
 
-from scot.access import Grant
+from scot.access import Grant, Roster
 from scot.bus.desk import Desk
+from scot.bus.routes import may_call, read_call
 from scot.channel import Catalogue, Channel, Kind
 from scot.clock import probe as probes
+from scot.clock.sealed import ANSWER, ASK, ID, ROOM, ProbeKey, ProbeKeys, seal, unseal
 from scot.clock.service import ClockService
-from scot.codec import MAX_DEPTH, MAX_ITEMS, Frame, check_bounds, decode, encode, read_header
+from scot.codec import (
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_TOPIC,
+    Frame,
+    bundle,
+    check_bounds,
+    decode,
+    encode,
+    measure,
+    pack,
+    read_header,
+    unbundle,
+    unpack,
+)
 from scot.config import RoomFile, load_room
 from scot.errors import (
     UNREADABLE,
+    AccessError,
     CodecError,
     ConfigError,
     DeviceError,
@@ -33,6 +50,7 @@ from scot.errors import (
     RemoteProtocolError,
 )
 from scot.names import Names
+from scot.note import Signer, Verifier
 from scot.testing import ManualClock
 from scot_dashboard import wire
 from scot_devices.archive.record import open_record
@@ -43,6 +61,7 @@ from scot_devices.video import h264
 from scot_replay import journal
 
 Target = Callable[[bytes], None]
+NOTE_TEXT = b"workspace or1\n"
 KINDS = list(Kind)
 
 
@@ -101,6 +120,76 @@ def _items(value: Any, depth: int) -> int:
     if isinstance(value, tuple):
         return sum(_items(item, depth) for item in value)
     return 1 + sum(_items(item, depth - 1) for item in value)
+
+
+def packed(data: bytes) -> None:
+    """A frame as it travels: what the broker judges of its head is what a receiver reads."""
+    topic, size = measure(data[: MAX_TOPIC + 1], len(data))
+    try:
+        frame = unpack(data)
+    except CodecError:
+        assert size < 0
+        return
+    assert (frame.topic, len(frame.payload)) == (topic, size)
+    assert pack(frame) == data
+
+
+def bundles(data: bytes) -> None:
+    """A bundle that is read is written again as it was."""
+    with contextlib.suppress(CodecError):
+        frames = unbundle([data])
+        assert b"".join(bundle(frames)) == data
+
+
+NOTE = Signer("scot/or1", bytes(32))
+
+
+def note(data: bytes) -> None:
+    """No text is believed that was not signed; keys are read or refused."""
+    text = data.decode("utf-8", "replace")
+    with contextlib.suppress(AccessError):
+        assert NOTE.verifier.open(data) == NOTE_TEXT
+    with contextlib.suppress(AccessError):
+        assert Verifier.parse(text).text() == text.strip()
+    with contextlib.suppress(AccessError):
+        assert Signer.parse(text).text() == text.strip()
+
+
+def roster(data: bytes) -> None:
+    """A roster is one, or an error that names its file."""
+    with contextlib.suppress(AccessError):
+        again = Roster.parse(data, Path("roster.note")).text()
+        assert Roster.parse(again, Path("roster.note")).text() == again
+
+
+def call(data: bytes) -> None:
+    """A command call is read within bounds and means the same when it is written again."""
+    with contextlib.suppress(CodecError, *UNREADABLE):
+        read = read_call(data)
+        again = msgspec.msgpack.encode(read)
+        assert repr(read_call(again)) == repr(read)
+        assert isinstance(may_call(GRANTS["device"], read.address), bool)
+
+
+PROBE_KEY = ProbeKey(id=bytes(16), key=bytes(32))
+
+
+def sealed(data: bytes) -> None:
+    """A datagram is believed only when it is what the key's holder would have sealed."""
+    for side in (ASK, ANSWER):
+        with contextlib.suppress(RemoteProtocolError):
+            count, message = unseal(PROBE_KEY, side, data)
+            assert len(message) <= ROOM
+            assert data[:ID] == PROBE_KEY.id
+            seal(PROBE_KEY, side, count, message)
+    keys = ProbeKeys(bytes)
+    keys.issue("key", b"1", 0)
+    for datagram in (data, seal(PROBE_KEY, ASK, 1, data[:ROOM])):
+        question = keys.open(datagram, 10**9)
+        service = ClockService(ManualClock(10**12), lambda row: None)
+        if question is not None:
+            with contextlib.suppress(RemoteProtocolError):
+                probes.read_reply(service.on_request("key", "1", question.message, 10**12))
 
 
 GRANTS = {
@@ -260,6 +349,12 @@ def room_file(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
+    "packed": packed,
+    "bundles": bundles,
+    "note": note,
+    "roster": roster,
+    "call": call,
+    "sealed": sealed,
     "header": header,
     "topic": topic,
     "payload": payload,
