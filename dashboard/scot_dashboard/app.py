@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ from starlette.types import ASGIApp
 
 from scot.access import write_private
 from scot.clock import machine
-from scot.errors import BusError, ScotError
+from scot.errors import BusError, RoomError, ScotError
 from scot.host import Service
 from scot_dashboard.audit import Audit
 from scot_dashboard.door import SECRET_BYTES, Door, RefusedError
@@ -44,11 +46,13 @@ class Kept(msgspec.Struct):
         room: the broker's public key, made anew at each start of the room: a new room forgets.
         wall: the wall's secret; staff who can read this file may enter anyway.
         door: as `Door.save`.
+        port: where it listened: pages that are open come back to it.
     """
 
     room: str
     wall: str
     door: bytes
+    port: int = 0
 
 
 def build(
@@ -102,13 +106,14 @@ async def serve(service: Service) -> None:
         RoomError: the port is taken.
     """
     settings = Settings.of(service.room.dashboard, service.options)
-    sock = settings.bind()
-    port = sock.getsockname()[1]
+    kept, door = restore(service.state, service.connection.link.endpoints.server, service)
+    sock = again(settings, kept.port)
+    port = kept.port = sock.getsockname()[1]
     try:
-        kept, door = restore(service.state, service.connection.link.endpoints.server, service)
         audit = Audit(service.state / "audit.jsonl", service.connection.workspace)
         gateway = Gateway(service.connection, door, audit, settings.playout_ms)
         gateway.remember = Memory(service.state / STATE_FILE, kept, door).write
+        gateway.remember()
         await gateway.start()
         token = token_of(service.state)
         server = Server(config_of(build(gateway, settings, port, Files(), token)))
@@ -126,6 +131,18 @@ async def serve(service: Service) -> None:
             await gateway.settle()
     finally:
         sock.close()
+
+
+def again(settings: Settings, port: int) -> socket.socket:
+    """Return a socket for the page; with port 0 on the one that an earlier process had, if free.
+
+    Raises:
+        RoomError: the port is taken or not allowed.
+    """
+    if settings.port == 0 and port:
+        with contextlib.suppress(RoomError):
+            return replace(settings, port=port).bind()
+    return settings.bind()
 
 
 def config_of(app: ASGIApp) -> uvicorn.Config:
@@ -173,17 +190,17 @@ class Memory:
         self.path = path
         self.kept = kept
         self.door = door
+        self._written = b""
 
     def write(self) -> None:
         """Write what changed; a disk that is full costs a restart's sessions, not the room."""
-        saved = self.door.save()
-        if saved == self.kept.door:
+        self.kept.door = self.door.save()
+        data = msgspec.json.encode(self.kept)
+        if data == self._written:
             return
         try:
-            write_private(
-                self.path, msgspec.json.encode(Kept(self.kept.room, self.kept.wall, saved))
-            )
+            write_private(self.path, data)
         except OSError as error:
             log.warning("%s: sessions will not outlive a restart: %s", self.path, error)
         else:
-            self.kept.door = saved
+            self._written = data

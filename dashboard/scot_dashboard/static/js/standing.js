@@ -14,6 +14,7 @@ const MOST_SILENT_MS = 10_000;
 const TOLD_MS = 90_000;
 const MOST_SPANS = 50;
 const AGAIN_MS = 1_000;
+const SAID_MS = 15_000;
 const KEY = "scot.blind";
 
 /** @typedef {"lost"|"silent"|"behind"|"replay"|"stale"|"unsynced"|"simulated"|"live"} Standing */
@@ -155,7 +156,8 @@ export class StandingBar {
     this.words = words;
     const said = fresh.map((w) => (w === "stale" ? staleWords(view, catalogue) : word(`say_${w}`)));
     if (gone.length && !fresh.length) said.push(word(words[0] === "live" ? "say_live" : `say_${words[0]}`));
-    if (this.blind.over && (gone.includes("lost") || gone.includes("silent"))) said.unshift(spanWords(this.blind.over));
+    const { over } = this.blind;
+    if (over && view.now_unix_ms - over.to < SAID_MS) said.unshift(spanWords(over));
     setText(this.voice, said.join(". "));
   }
 }
