@@ -8,6 +8,29 @@ from typing import Any
 from benchmarks.table import Limit, Row
 
 
+def _compared(
+    what: str,
+    unit: str,
+    figures: tuple[float, float],
+    row: dict[str, Any],
+    beside: str,
+    **more: Any,
+) -> Row:
+    """Return a row of ours and the peer's, with the ratio and the spread that a script printed."""
+    low, high = row["spread"]
+    return Row(
+        what=what,
+        unit=unit,
+        ours=figures[0],
+        peer=figures[1],
+        beside=beside,
+        ratio=row["ratio"],
+        low=low,
+        high=high,
+        **more,
+    )
+
+
 def latency(found: dict[str, Any]) -> Iterator[Row]:
     """Read `benchmarks.latency`."""
     beside = " beside video" if found["video"] else ""
@@ -15,15 +38,12 @@ def latency(found: dict[str, Any]) -> Iterator[Row]:
         for name in ("p50", "p99"):
             row = table[name]
             target = None if found["video"] else row["target"]
-            yield Row(
-                what=f"all signals, {table['subscribers']} subscribers{beside}, {name}",
-                unit="µs",
-                ours=row["ours_us"],
-                peer=row["peer_us"],
-                beside="C proxy",
-                ratio=row["ratio"],
-                low=row["spread"][0],
-                high=row["spread"][1],
+            yield _compared(
+                f"all signals, {table['subscribers']} subscribers{beside}, {name}",
+                "µs",
+                (row["ours_us"], row["peer_us"]),
+                row,
+                "C proxy",
                 limit=None if target is None else Limit(target),
                 runs=len(table["runs"]),
             )
@@ -35,15 +55,12 @@ def throughput(found: dict[str, Any]) -> Iterator[Row]:
         each = table["each_hz"]
         for row in table["ratios"]:
             target = row["target"]
-            yield Row(
-                what=f"flat out, {table['subscribers']} subscribers, {row['ours']}",
-                unit="/s",
-                ours=each[row["ours"]],
-                peer=each[row["peer"]],
-                beside=row["peer"],
-                ratio=row["ratio"],
-                low=row["spread"][0],
-                high=row["spread"][1],
+            yield _compared(
+                f"flat out, {table['subscribers']} subscribers, {row['ours']}",
+                "/s",
+                (each[row["ours"]], each[row["peer"]]),
+                row,
+                row["peer"],
                 limit=None if target is None else Limit(target, at_least=True),
             )
         what = f"flat out, {table['subscribers']} subscribers: never came"
@@ -58,15 +75,12 @@ def frames(found: dict[str, Any]) -> Iterator[Row]:
     for table in found["tables"]:
         for name in ("p50", "p99"):
             row = table[name]
-            yield Row(
-                what=f"raw 1080p30, {table['consumers']} consumers, {name}",
-                unit="ms",
-                ours=row["ours_ms"],
-                peer=row["peer_ms"],
-                beside="C proxy",
-                ratio=row["ratio"],
-                low=row["spread"][0],
-                high=row["spread"][1],
+            yield _compared(
+                f"raw 1080p30, {table['consumers']} consumers, {name}",
+                "ms",
+                (row["ours_ms"], row["peer_ms"]),
+                row,
+                "C proxy",
                 limit=Limit(row["target_ms"], of="ours"),
                 runs=len(table["runs"]),
                 note="the spread is the ratio's",
@@ -80,15 +94,12 @@ def attacks(found: dict[str, Any]) -> Iterator[Row]:
     """Read `benchmarks.attacks`."""
     for row in found["attacks"]:
         lost = "" if row["whole"] else ", samples lost"
-        yield Row(
-            what=f"honest peers' p99 under {row['attack']}",
-            unit="ms",
-            ours=row["with_ms"],
-            peer=row["without_ms"],
-            beside="a process that only burns as much",
-            ratio=row["ratio"],
-            low=row["spread"][0],
-            high=row["spread"][1],
+        yield _compared(
+            f"honest peers' p99 under {row['attack']}",
+            "ms",
+            (row["with_ms"], row["without_ms"]),
+            row,
+            "a process that only burns as much",
             limit=Limit(found["target"]),
             note=f"broker +{row['grown_mb']:.0f} MB{lost}",
         )

@@ -233,10 +233,10 @@ def load() -> list[Result]:
 
 
 def number(value: float | None) -> str:
-    """Return a figure with three digits that count."""
+    """Return a figure with two or three digits that count; a whole one as it is."""
     if value is None:
         return "–"
-    if abs(value) >= 100:
+    if abs(value) >= 100 or value == round(value):
         return f"{value:,.0f}"
     return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3}f}"
 

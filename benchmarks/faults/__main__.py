@@ -26,8 +26,10 @@ import numpy as np
 
 import scot
 from benchmarks.bed.bent import Bent, build
+from benchmarks.faults.report import Report
 from benchmarks.faults.site import SETTLE_S, Pair, Site
-from benchmarks.faults.tally import Tally, ages_ms, read_log
+from benchmarks.faults.tally import ages_ms, read_log
+from benchmarks.table import Limit, compare, here
 from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
@@ -40,38 +42,6 @@ CAUGHT_UP_S = 10.0
 FILL_S = 12.0
 CLOCK = "or1/room/clock"
 ALL = ("broker", "recorder", "listener", "source0")
-
-
-class Report:
-    """Collects what the faults showed, and whether a promise was broken."""
-
-    def __init__(self) -> None:
-        self.broken: list[str] = []
-
-    def take(self, fault: str, site: Site, *, may_lose: bool = False) -> None:
-        """Print one fault's tallies."""
-        for tally in site.tallies():
-            print(line(fault, tally), flush=True)
-            if tally.lost and not may_lose:
-                self.broken.append(f"{fault}: {tally.receiver} lost {tally.lost}")
-            if not tally.honest:
-                self.broken.append(f"{fault}: {tally.receiver} is not honest: {tally}")
-
-    def claim(self, fault: str, text: str, kept: bool) -> None:
-        """Print one more figure with its limit."""
-        print(f"  {fault:18} {text}{'' if kept else '   MISSED'}", flush=True)
-        if not kept:
-            self.broken.append(f"{fault}: {text}")
-
-
-def line(fault: str, t: Tally) -> str:
-    """Return one row of the table."""
-    tail = f", {t.tail} died with their device" if t.tail else ""
-    wrong = f", misstated {t.misstated}" if t.misstated else ""
-    return (
-        f"  {fault:18} {t.receiver:9} sent {t.sent:7}  received {t.received:7}  lost {t.lost:5}  "
-        f"duplicated {t.duplicated}  stated {t.stated}{wrong}{tail}"
-    )
 
 
 @contextmanager
@@ -99,7 +69,7 @@ def kill(report: Report, seed: int) -> None:
             made.start(victim)
         machine.sleep(FILL_S)
         made.end()
-        report.take("kill -9, 16 times", made)
+        report.take(made)
 
 
 def cut(report: Report, seconds: float) -> None:
@@ -114,11 +84,10 @@ def cut(report: Report, seconds: float) -> None:
         mended_ns = machine.monotonic_ns()
         until_caught_up(made, 60.0)
         after_s = (machine.monotonic_ns() - mended_ns) / 1e9
-        text = f"caught up {after_s:.1f} s after the cable was back (limit {CAUGHT_UP_S:g})"
-        report.claim(f"cut {seconds:g} s", text, after_s <= CAUGHT_UP_S)
+        report.claim("caught up after the cable was back", "s", after_s, CAUGHT_UP_S)
         machine.sleep(FILL_S)
         made.end()
-        report.take(f"cut {seconds:g} s", made, may_lose=seconds > 60)
+        report.take(made, may_lose=seconds > 60)
 
 
 def until_caught_up(made: Site, limit_s: float) -> None:
@@ -148,7 +117,7 @@ def stop(report: Report) -> None:
             made.signal(victim, signal.SIGCONT)
         machine.sleep(FILL_S)
         made.end()
-        report.take("SIGSTOP 30/20/10 s", made)
+        report.take(made)
 
 
 def crowd(report: Report, minutes: float) -> None:
@@ -177,14 +146,13 @@ def crowd(report: Report, minutes: float) -> None:
             made.kill(name)
         machine.sleep(SETTLE_S)
         made.end()
-        title = f"20 stopped, {minutes:g} min"
-        report.claim(title, f"broker +{grown:.0f} MB at most (limit 64)", grown <= 64)
-        text = f"the others' p99 {held:.2f} ms, with all reading {free:.2f} (limit 1.5x)"
-        report.claim(title, text, held <= 1.5 * free)
-        report.take(title, made)
+        report.claim(f"broker's growth in {minutes:g} min", "MB", grown, 64)
+        what, beside = "the others' p99", "with all reading"
+        report.add(compare(what, "ms", [held], [free], beside, Limit(1.5)))
+        report.take(made)
 
 
-def share(report: Report, fault: str, mbit_s: float, video_bytes: int, limit_ms: float) -> None:
+def share(report: Report, mbit_s: float, video_bytes: int, limit_ms: float) -> None:
     """A link that signals and video share, to a consumer of both: video goes first."""
     with (
         Pair() as pair,
@@ -209,9 +177,8 @@ def share(report: Report, fault: str, mbit_s: float, video_bytes: int, limit_ms:
             sum(len(seqs) for key, seqs in read_log(made.log(name)).items() if "/video" in key[0])
             for name in ("source0", "listener")
         )
-        text = f"signals p99 {p99:.1f} ms (limit {limit_ms:g}); video {got} of {sent} came"
-        report.claim(fault, text, p99 <= limit_ms)
-        report.take(fault, made)
+        report.claim("signals' p99", "ms", p99, limit_ms, f"video {got} of {sent} came")
+        report.take(made)
 
 
 def rss_bytes(pid: int) -> int:
@@ -236,15 +203,11 @@ def orders(report: Report) -> None:
             slowest = max(slowest, (machine.monotonic_ns() - last_ns) / 1e9)
             machine.sleep(2)
             made.end()
-            quiet = [t for t in made.tallies() if t.lost or not t.honest]
-            for tally in quiet:
-                print(line(" ".join(order), tally))
-                report.broken.append(f"order {' '.join(order)}: {tally}")
-    report.claim(
-        "24 start orders",
-        f"slowest {slowest:.1f} s from the last start to data (limit {READY_LIMIT_S:g})",
-        slowest <= READY_LIMIT_S,
-    )
+            for tally in made.tallies():
+                if tally.lost or not tally.honest:
+                    report.add(report.counted(tally, f"{' '.join(order)}: "))
+    what = "24 start orders, the slowest from the last start to data"
+    report.claim(what, "s", slowest, READY_LIMIT_S)
 
 
 class Alarms:
@@ -308,10 +271,9 @@ def disk(report: Report) -> None:
                 machine.sleep(FILL_S)
                 made.end()
                 # What was written before the disk was full and before the kernel said so counts.
-                text = f"alarm {came_s:.2f} s after it was full (limit {ALARM_LIMIT_S:g}), "
-                text += f"gone {went_s:.2f} s after there was room"
-                report.claim("disk full", text, came_s <= ALARM_LIMIT_S and went_s < 5)
-                report.take("disk full", made)
+                report.claim("alarm after it was full", "s", came_s, ALARM_LIMIT_S)
+                report.claim("alarm gone after there was room", "s", went_s, 5)
+                report.take(made)
         finally:
             subprocess.run(["umount", folder], check=True)
 
@@ -328,9 +290,9 @@ def clock(report: Report) -> None:
         machine.sleep(45)
         made.end()
         found = [epoch_after(made, "source0", at_ns) for at_ns, _ in steps]
-        text = "found " + " and ".join(f"{after_s:.2f} s" for after_s in found) + " after it"
-        report.claim("clock +50, −30 ms", text + " (limit 1)", max(found) <= 1.0)
-        report.take("clock +50, −30 ms", made)
+        for (_, by_ns), after_s in zip(steps, found, strict=True):
+            report.claim(f"step of {by_ns / 1e6:+g} ms found after", "s", after_s, 1.0)
+        report.take(made)
 
 
 def epoch_after(made: Site, source: str, step_ns: int) -> float:
@@ -356,8 +318,8 @@ FAULTS: dict[str, Callable[[Report], None]] = {
     "disk": disk,
     "clock": clock,
     "crowd": lambda report: crowd(report, 10.0),
-    "shared": lambda report: share(report, "100 Mbit/s, 72 video", 100, 150_000, 5),
-    "half": lambda report: share(report, "half a link", 25, 100_000, 100),
+    "shared": lambda report: share(report, 100, 150_000, 5),
+    "half": lambda report: share(report, 25, 100_000, 100),
 }
 NEED_ROOT = ("cut60", "cut180", "disk", "shared", "half")
 
@@ -376,15 +338,18 @@ def main() -> int:
         parser.error(f"unknown fault {', '.join(sorted(unknown))}: use {', '.join(FAULTS)}")
     if os.getuid() and (need := [name for name in wanted if name in NEED_ROOT]):
         parser.error(f"{', '.join(need)} need root (namespaces, mount); run with sudo")
-    report = Report()
+    broken = []
     for name in wanted:
+        report = Report(name, here())
         if name == "crowd":
             crowd(report, arguments.minutes)
         else:
             FAULTS[name](report)
-    for text in report.broken:
-        print(f"BROKEN {text}", file=sys.stderr)
-    return int(bool(report.broken))
+        if not report.end():
+            broken.append(name)
+    if broken:
+        print(f"BROKEN {', '.join(broken)}", file=sys.stderr)
+    return int(bool(broken))
 
 
 if __name__ == "__main__":
