@@ -47,21 +47,28 @@ SCRIPTS: dict[str, Script] = {
         "An operating room's signals, end to end", ["benchmarks.latency", "--runs", "5"], 3
     ),
     "latency-video": Script(
-        "The same beside packets of video", ["benchmarks.latency", "--video", "--runs", "3"], 2
+        "The same beside packets of video",
+        ["benchmarks.latency", "--video", "--runs", "5"],
+        3,
+        long=True,
     ),
     "throughput": Script("Flat out and lossless, 128 B", ["benchmarks.throughput"], 4),
     "frames": Script("Raw 1080p pictures to programs on the host", ["benchmarks.frames"], 3),
     "peers-latency": Script("", ["benchmarks.peers", "latency"], 13),
     "peers-flat": Script("", ["benchmarks.peers", "flat"], 6),
     "slow-viewer": Script("", ["benchmarks.slow_viewer"], 4),
+    "recording": Script("", ["benchmarks.recording"], 11),
     "attacks": Script("What an attack costs honest peers", ["benchmarks.attacks"], 5),
     "revocation": Script("A key that is revoked", ["benchmarks.revocation"], 1),
     "clocks": Script("Simulated clocks on simulated links", ["benchmarks.clocks"], 3),
     "streams": Script("The time of a stream's samples", ["benchmarks.streams"], 1),
+    "faults": Script("", ["benchmarks.faults"], 36, long=True, root=True),
+    "crowd": Script("", ["benchmarks.faults", "crowd"], 11, long=True),
     "content": Script(
         "A scope's latency from its picture",
-        ["benchmarks.latency_from_content", "--seeds", "10", "--held-out", "40"],
-        5,
+        ["benchmarks.latency_from_content"],
+        15,
+        long=True,
     ),
 }
 

@@ -29,7 +29,9 @@ from scot.timestamp import TAI_MINUS_UTC_NS, ClockState, Timestamp
 from scot_devices.video.encoder import Encoder
 from scot_replay.disk import Directory
 from scot_replay.layout import Manifest, iso_utc, write_manifest
+from scot_replay.ledger.notary import Notary
 from scot_replay.open_journal import Arrival, OpenJournal
+from scot_replay.parts import JournalPart
 from scot_replay.seal import seal
 
 S = 1_000_000_000
@@ -150,6 +152,13 @@ class Case:
         found.sort(key=lambda arrival: arrival.header.bus_ns)
         return found
 
+    def picture(self, number: int, data: bytes) -> Arrival:
+        """Return one picture of other content, the first of each second a keyframe."""
+        due_ns = number * S // 30
+        (time,) = self._stamps["scope"].at([due_ns])
+        opens = Flags.KEYFRAME if number % 30 == 0 else PLAIN
+        return self._arrival("scope", VIDEO, time, data, opens)
+
     def _due(self, device: str, number: int, rate_hz: int, late_ns: int) -> list[Timestamp]:
         due = number * S + late_ns + np.arange(rate_hz) * S // rate_hz
         return self._stamps[device].at(due)
@@ -243,8 +252,9 @@ def pictures(seconds: int = 10) -> list[tuple[bytes, bool]]:
 def make(directory: Path, hours: float, workers: int | None = None) -> int:
     """Record a case of so many hours into a new directory and seal it; return how many samples.
 
-    Journals are written and forced down by `OpenJournal` in the case's own time, not the
-    machine's; complete ones are sealed meanwhile by processes of their own.
+    Journals are written, forced down and signed by `OpenJournal` and `Notary` in the case's own
+    time, not the machine's; complete ones are sealed meanwhile by processes of their own. The
+    site's key and log are beside the directory, not this machine's.
 
     Raises:
         FileExistsError: the directory is there.
@@ -263,35 +273,54 @@ def make(directory: Path, hours: float, workers: int | None = None) -> int:
     workers = workers or max(1, (os.cpu_count() or 2) - 1)
     with ProcessPoolExecutor(workers) as pool:
         sealing: list[Future[Path]] = []
-        offered = (START_NS, catalogue())
+        notary = Notary(directory, manifest, site_of(directory))
+
+        def ended(part: JournalPart) -> None:
+            sign(notary, journal, part.number * SEGMENT_S * S, at_once=True)
+            sealing.append(pool.submit(seal, directory, part.number))
+
         journal = OpenJournal(
             Directory(directory),
             manifest,
-            offered,
+            (START_NS, catalogue()),
             SEGMENT_S,
-            lambda part: sealing.append(pool.submit(seal, directory, part.number)),
+            ended,
             1,
             0,
+            tally=notary.tally,
         )
         case = Case()
         for number in range(seconds):
             journal.put(case.second(number))
-            _write(journal, (number + 1) * S)
+            _write(journal, notary, (number + 1) * S)
             while sum(not one.done() for one in sealing) > workers + 1:  # the disk stays small
                 next(one for one in sealing if not one.done()).result()
             if (number + 1) % 60 == 0:
                 said = f"\r{(number + 1) // 60} of {seconds // 60} min"
                 print(said, end="", file=sys.stderr, flush=True)
         journal.finish(seconds * S)
-        sealing.append(pool.submit(seal, directory, journal.part.number))
+        ended(journal.part)
         for one in sealing:
             one.result()
     print(file=sys.stderr)
     _finish(directory, manifest, START_NS + seconds * S)
+    notary.finish()
     return sum(case.made.values())
 
 
-def _write(journal: OpenJournal, now_ns: int) -> None:
+def site_of(directory: Path) -> Path:
+    """Return where the key and the log of the site lie that signs a made recording."""
+    return directory.with_name(f"{directory.name}-site")
+
+
+def sign(notary: Notary, journal: OpenJournal, now_ns: int, *, at_once: bool = False) -> None:
+    """Let the ledger have what is on the disk for sure, when a checkpoint is due."""
+    notary.freeze(now_ns, at_once=at_once)
+    notary.take(*journal.safe)
+    notary.sign()
+
+
+def _write(journal: OpenJournal, notary: Notary, now_ns: int) -> None:
     journal.flush(now_ns)
     if now_ns // S % SYNC_EVERY_S == 0:
         file = journal.begin_sync()
@@ -299,6 +328,7 @@ def _write(journal: OpenJournal, now_ns: int) -> None:
             file.sync()
             file.close()
             journal.end_sync()
+            sign(notary, journal, now_ns)
     journal.rotate(now_ns)
 
 
