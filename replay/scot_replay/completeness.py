@@ -102,8 +102,8 @@ def account(
     made = Account()
     if span is not None:
         made.received, made.doubled, made.steps = span.count, span.doubled, span.steps
-    lost = [] if span is None else list(_gaps(span, dict(heads or {}), since_ns))
-    lost = _explained(lost, said)
+    runs = Span(0, 0, 0, {}) if span is None else span
+    lost = _explained(list(_gaps(runs, dict(heads or {}), since_ns)), said)
     made.lost = sum(one.count for one in lost)
     made.expected = made.received + made.lost
     made.lost_in = lost[:MAX_INTERVALS]
@@ -167,7 +167,10 @@ def _when(interval: Interval) -> tuple[int, int]:
 
 
 def report(
-    parts: Sequence[Part], catalogue: Catalogue, since_ns: int | None = None
+    parts: Sequence[Part],
+    catalogue: Catalogue,
+    since_ns: int | None = None,
+    known: Mapping[str, Span] | None = None,
 ) -> dict[str, Account]:
     """Return the account of every channel that a recording knows, by address.
 
@@ -175,10 +178,10 @@ def report(
         parts: of the recording, in order.
         catalogue: every device and channel that any part knew.
         since_ns: as in `account`; by default since the first part began.
+        known: of broken parts, which samples they held when they were whole.
     """
     addresses = [*catalogue.addresses()]
-    known = set(addresses)
-    addresses += sorted({a for part in parts for a in part.addresses()} - known)
+    addresses += sorted({a for part in parts for a in part.addresses()} - set(addresses))
     spans: dict[str, list[Span]] = {}
     for part in follow("reading", parts):
         for address in part.addresses():
@@ -186,6 +189,10 @@ def report(
                 spans.setdefault(address, []).append(span)
     came = gather(note for part in parts for note in part.came)
     heads = _heads_of(parts, [a for a in addresses if a.endswith("/health")])
+    for address, whole in (known or {}).items():
+        mine = heads.setdefault(address, {})
+        for epoch, runs in whole.runs.items():
+            mine[int(epoch)] = max(mine.get(int(epoch), 0), runs[-1][1] + 1)
     said = _said(parts)
     if since_ns is None:
         since_ns = min((part.catalogues[0][0] for part in parts if part.catalogues), default=0)

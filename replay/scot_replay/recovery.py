@@ -22,6 +22,7 @@ from scot.codec import Frame
 from scot.errors import RecordingError
 from scot_replay.completeness import NEVER_CAME, Interval, report
 from scot_replay.holder import Holder
+from scot_replay.index import Span, join
 from scot_replay.journal import RecordKind, encode_frame, encode_record
 from scot_replay.layout import (
     MANIFEST,
@@ -47,7 +48,7 @@ from scot_replay.rebuilding import (
     set_aside,
     write_journal,
 )
-from scot_replay.salvage import faults
+from scot_replay.salvage import Salvage, faults
 from scot_replay.seal import seal
 from scot_replay.segment import SegmentPart
 
@@ -114,6 +115,7 @@ class Recovery:
         self._work = source / WORK if self.in_place else self.out
         self._manifest = Manifest()
         self._catalogue: tuple[int, Catalogue] | None = None
+        self._known: dict[str, list[Span]] = {}
         if not self.in_place and self.out.exists():
             raise RecordingError(f"{self.out} exists; name another directory with --out")
 
@@ -252,6 +254,8 @@ class Recovery:
         self._catalogue = catalogue or self._catalogue
         for source in sources:
             made.damage += source.damage
+            for address, span in source.spans.items() if isinstance(source, Salvage) else ():
+                self._known.setdefault(address, []).append(span)
             source.close()
         part = JournalPart.open(path, number)
         self._parts.append(part)
@@ -287,7 +291,8 @@ class Recovery:
         broken = {one.part for one in self.outcome.rebuilt if one.damage}
         from_start = self._parts[0].number in broken and not self._manifest.keep_last_s
         since_ns = 0 if from_start else None  # how far an epoch had come before is not known
-        accounts = report(self._parts, newest_catalogue(self._parts), since_ns)
+        known = {a: span for a, held in self._known.items() if (span := join(held)) is not None}
+        accounts = report(self._parts, newest_catalogue(self._parts), since_ns, known)
         windows = {number: self._window(number) for number in sorted(broken)}
         stated: dict[int, dict[str, Loss]] = {number: {} for number in broken}
         for address, account in accounts.items():

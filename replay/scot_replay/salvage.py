@@ -29,6 +29,7 @@ from scot.errors import RecordingError
 from scot_replay import came
 from scot_replay import segment as names
 from scot_replay.came import Came
+from scot_replay.index import Span
 from scot_replay.layout import FORMAT, Manifest, NewerVersionError
 from scot_replay.messages import Carrier, carrier
 
@@ -124,6 +125,7 @@ class Salvage:
         state, catalogues, losses, came, damage: as of a `scot_replay.parts.Part`.
         manifest: of the recording it belongs to, if it says so.
         chunks: how many are whole.
+        spans: by channel, which samples it held when it was whole; empty when that is not known.
 
     Raises:
         RecordingError: nothing of a segment of SCOT's is in it; or it is of a newer version.
@@ -136,6 +138,7 @@ class Salvage:
         self.losses: list[dict[str, Any]] = []
         self.came: list[Came] = []
         self.damage: list[str] = []
+        self.spans: dict[str, Span] = {}
         self.manifest: Manifest | None = None
         self._carriers: dict[int, Carrier] = {}
         try:
@@ -188,6 +191,8 @@ class Salvage:
             self.state = {frame.address: frame for frame in frames}
         for data in _attachments(self._data, names.CATALOGUES):
             self.catalogues = msgspec.msgpack.decode(data, type=list[tuple[int, Catalogue]])
+        for data in _attachments(self._data, names.SPANS):
+            self.spans = msgspec.json.decode(data, type=dict[str, Span])
         self.came = [came.decode(data) for data in _attachments(self._data, names.CAME)]
 
     def _take_metadata(self, name: str, metadata: records.Metadata) -> None:

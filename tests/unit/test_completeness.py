@@ -64,6 +64,12 @@ def test_a_lost_tail_is_known_from_how_far_the_publisher_said_it_had_come() -> N
     assert (found.expected, found.received, found.lost) == (7, 3, 4)
 
 
+def test_a_channel_of_which_nothing_came_is_lost_when_its_publisher_said_it_was_sent() -> None:
+    found = account(None, heads={7: 5}, since_ns=3)
+    assert (found.expected, found.received, found.lost) == (5, 0, 5)
+    assert account(None, heads={2: 5}, since_ns=3) == Account()
+
+
 def test_a_stated_loss_explains_its_gap_and_counts_where_there_is_none() -> None:
     there = span(entries([0, 1, 5, 6]))
     said = [Said(2, 7 + 2 * S, 7 + 3 * S), Said(9, 7 + 7 * S, 7 + 15 * S, "video-first")]

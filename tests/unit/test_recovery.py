@@ -192,6 +192,19 @@ def test_a_whole_recording_is_left_alone(whole: Path, capsys: pytest.CaptureFixt
     assert not whole.with_name("rec-recovered").exists()
 
 
+def test_a_channel_of_which_nothing_is_left_is_stated_too(tmp_path: Path) -> None:
+    write_recording(tmp_path / "rec", [FRAMES], sealed=1)
+    segment = segment_path(tmp_path / "rec", 1)
+    data = bytearray(segment.read_bytes())
+    first = next(frame for frame in FRAMES if frame.address == VIDEO)
+    data[data.index(first.payload) + 100] ^= 4  # all of the video is one chunk
+    segment.write_bytes(data)
+    outcome = Recovery(tmp_path / "rec", tmp_path / "out").run()
+    assert list(open_recording(tmp_path / "out").frames()) == SIGNALS
+    assert stated(outcome) == {VIDEO: len(FRAMES) - len(SIGNALS)}
+    assert open_recording(tmp_path / "out").completeness()[VIDEO].lost == stated(outcome)[VIDEO]
+
+
 def test_a_journal_and_a_broken_segment_of_the_same_part_complete_each_other(
     broken: Path, tmp_path: Path
 ) -> None:
