@@ -134,10 +134,12 @@ def _refuse_gaps(read: dict[str, tuple[Channel, Columns]], first_ns: int) -> Non
 
 
 def _native(name: str, known: Columns) -> pd.DataFrame:
-    data: dict[str, Any] = {f"{name}{suffix}": v for suffix, v in known.values.items()}
-    data[f"{name}.bus_time"] = _utc(known.times, known.absent)
-    data[f"{name}.source_time"] = pd.arrays.IntegerArray(known.source, known.no_source)
-    return pd.DataFrame(data, index=_utc(known.times))
+    own = [known.source, known.no_source, *known.values.values()]  # what is read may be shared
+    source, none, *values = (a if a.flags.writeable else a.copy() for a in own)
+    data: dict[str, Any] = {f"{name}{s}": v for s, v in zip(known.values, values, strict=True)}
+    data[f"{name}.bus_time"] = _utc(known.times, known.absent if known.missing else None)
+    data[f"{name}.source_time"] = pd.arrays.IntegerArray(source, none)
+    return pd.DataFrame(data, index=_utc(known.times), copy=False)
 
 
 def _grid(
