@@ -75,7 +75,7 @@ def report_lines(found: Report) -> list[str]:
     erased = sum(part.erased for part in found.parts)
     lines = [
         f"{found.path}: {word}",
-        f"  {proven} records proven in {len(found.parts)} parts, {found.checkpoints} checkpoints "
+        f"  {proven} samples proven in {len(found.parts)} parts, {found.checkpoints} checkpoints "
         f"signed by {name}",
     ]
     if not found.known:

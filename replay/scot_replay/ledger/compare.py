@@ -46,7 +46,7 @@ class Compared(NamedTuple):
 
     Attributes:
         faults: at most some of each block.
-        proven: records that a block covers and that are as they were.
+        proven: samples that a block covers and that are as they were.
         erased: records whose leaf only is left, as a redaction wanted.
         beyond: records in no block, by address: they came after the last checkpoint, or were added.
         last_at: where the last record of a block stands.
@@ -75,7 +75,7 @@ def compare(part: int, blocks: Sequence[tuple[Block, Opening]], source: Source) 
         for block, opening in by_address.get(address, []):
             one = _Comparison(part, source.name, block, opening, records)
             faults += one.faults
-            proven += one.proven
+            proven += one.proven if address != OTHER else 0  # they are no samples
             erased += len(opening.kept)
             covered.update(one.keys)
             last_at = max(last_at, one.last_at)
