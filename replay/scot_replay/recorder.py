@@ -320,7 +320,8 @@ class Recorder:
                 log.error("cannot trim %s: %s", self.directory, error.strerror)
             waiting = 0 if self._sealing.paused else self._sealing.waiting
             keeps = self._pretrigger.keep_s if self._pretrigger.armed else 0.0
-            await self.vigil.look(facts, self._sealing.trouble, waiting, keeps)
+            unsigned = self._notary.trouble if self._notary is not None else ""
+            await self.vigil.look(facts, self._sealing.trouble, waiting, keeps, unsigned)
             await asyncio.sleep(LOOK_S)
 
     # -- ending

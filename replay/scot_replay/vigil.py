@@ -29,6 +29,7 @@ TEXTS = {
     "disk-filling": {"en": "Recorder disk nearly full", "ja": "記録装置 残量わずか"},
     "samples-lost": {"en": "Recorder lost samples", "ja": "記録装置 データ欠落"},
     "video-spared": {"en": "Video not recorded: disk full", "ja": "映像記録停止 残量不足"},
+    "not-signed": {"en": "Recording is not signed", "ja": "記録 署名なし"},
     "not-sealed": {"en": "Recorder keeps a journal unsealed", "ja": "記録装置 封緘失敗"},
 }
 
@@ -60,20 +61,23 @@ class Vigil:
             channels={ALARMS.name: ALARMS, HEALTH.name: HEALTH},
         )
 
-    async def look(self, facts: Facts, sealing: str, waiting: int, keeps_s: float = 0.0) -> None:
+    async def look(
+        self, facts: Facts, sealing: str, waiting: int, keeps_s: float = 0.0, unsigned: str = ""
+    ) -> None:
         """Say how the recorder stands.
 
         Args:
             facts: of the writer.
             sealing: why it failed, or empty.
             waiting: journals to be sealed.
+            unsigned: why the last checkpoint is missing, or empty.
             keeps_s: only so much is kept until something triggers; 0: all is.
         """
         lost = sum(loss.count for loss in facts.lost.values())
         spared = "video is not recorded: the disk is nearly full" if facts.sparing else ""
         state = Lifecycle.DEGRADED if facts.trouble or facts.sparing else Lifecycle.RUNNING
         keeps = f"keeps only the last {keeps_s:g} s until it is triggered" if keeps_s else ""
-        reason = facts.trouble or spared or sealing or keeps
+        reason = facts.trouble or spared or sealing or unsigned or keeps
         self._connection.counters[NAME] = {
             "state": state.value,
             "reason": reason,
@@ -94,6 +98,7 @@ class Vigil:
         self._alarm("video-spared", "Me", facts.sparing)
         self._alarm("samples-lost", "Hi", lost > 0, value=float(lost))
         self._alarm("not-sealed", "Lo", bool(sealing))
+        self._alarm("not-signed", "Lo", bool(unsigned))
         if (state, reason) != self._state:
             self._state = state, reason
             try:

@@ -21,6 +21,7 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot.history import HistoryRequest
 from scot_replay.digest import Digest, in_digest
+from scot_replay.ledger.keys import SECRET, ensure
 from scot_replay.ledger.verify import verify
 from scot_replay.live import LiveTimeline
 from scot_replay.recorder import serve
@@ -115,6 +116,24 @@ async def test_what_was_on_the_bus_is_in_the_recording_byte_for_byte(
     assert opened.digests() == expected.result()
     assert opened.channels["or1/room/clock"].count > 0  # the clock map is inside
     assert opened.channels["or1/recorder/health"].count > 0
+
+
+async def test_a_key_that_others_can_read_signs_nothing_and_is_an_alarm(
+    make_bus: Callable[..., Bus], start: Callable[..., Any], tmp_path: Path
+) -> None:
+    ensure(where=tmp_path)
+    (tmp_path / SECRET).chmod(0o644)
+    bus = make_bus()
+    console = await bus.join("console")
+    seen = Collector()
+    console.subscribe(["or1/recorder/alarms"], seen)
+    running = await start(bus, directory=str(tmp_path / "rec"))
+    await seen.until(lambda: any(b"not-signed" in frame.payload for frame in seen.frames))
+    await console.close()
+    await running.stop()
+    assert open_recording(tmp_path / "rec").manifest.finished is not None
+    with pytest.raises(RecordingError, match="has no ledger"):
+        verify(tmp_path / "rec", folder=tmp_path)
 
 
 async def test_encrypted_it_answers_live_and_nothing_is_readable_on_the_disk(
