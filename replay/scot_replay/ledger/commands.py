@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -37,6 +37,10 @@ def verify_command(
         list[str] | None,
         typer.Option("--witness", help="Public key of a witness whose word you want."),
     ] = None,
+    authority: Annotated[
+        Path | None,
+        typer.Option("--authority", help="Roots (PEM) of who may have stamped the time."),
+    ] = None,
     records: Annotated[
         bool, typer.Option("--records", help="Every record again, not the sealed bytes.")
     ] = False,
@@ -51,13 +55,27 @@ def verify_command(
         found = verify_site(recording, believed)
         lines = site_lines(found)
     else:
-        found = verify(recording, believed, witnesses=witnesses, records=records)
+        found = verify(
+            recording,
+            believed,
+            witnesses=witnesses,
+            authorities=_roots(authority),
+            records=records,
+        )
         lines = report_lines(found)
     if json:
         typer.echo(msgspec.json.encode({**msgspec.to_builtins(found), "intact": found.intact}))
     else:
         typer.echo("\n".join(lines))
     return 0 if found.intact else 1
+
+
+def _roots(path: Path | None) -> list[Any]:
+    if path is None:
+        return []
+    from scot_replay.ledger.timestamp import roots
+
+    return roots(path)
 
 
 def _is_folder(path: Path) -> bool:

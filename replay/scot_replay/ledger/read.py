@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -39,7 +38,7 @@ class Ledger:
         origin: of the checkpoints.
         faults: as (what, file, detail).
         torn: bytes at the end that are no record, as a crash leaves them.
-        tokens: RFC 3161 tokens by size.
+        tokens: size, SHA-256 of the checkpoint's text, and RFC 3161 token; not looked at.
 
     Raises:
         RecordingError: there is nothing in it.
@@ -51,7 +50,7 @@ class Ledger:
         self.notes: dict[int, bytes] = {}
         self.covered = self.checkpoints = 0
         self.faults: list[tuple[str, str, str]] = []
-        self.tokens: list[dict[str, object]] = []
+        self.tokens: list[tuple[int, bytes, bytes]] = []
         self._keys = list(keys)
         self._tree = Frontier()
         self._roots: dict[int, bytes] = {}
@@ -111,9 +110,7 @@ class Ledger:
             self._checkpoint(line.body, start)
         elif line.kind == Item.TOKEN and line.whole:
             size, digest, token = _token.decode(line.body)
-            note = self.notes.get(size)
-            over = note is not None and sha256(_text(note)).digest() == digest
-            self.tokens.append({"size": size, "over_checkpoint": over, "token": token})
+            self.tokens.append((size, digest, token))
 
     def _entry(self, line: Line, start: int) -> None:
         try:
@@ -185,7 +182,8 @@ def read_ledger(directory: Path, keys: Sequence[Verifier] = ()) -> Ledger:
     return Ledger(data, path, keys)
 
 
-def _text(note: bytes) -> bytes:
+def text_of(note: bytes) -> bytes:
+    """Return the text of a note, which is what was signed."""
     return note.rpartition(b"\n\n")[0] + b"\n"
 
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+from cryptography.x509 import Certificate
 
 from scot.errors import RecordingError
 from scot.note import Verifier
@@ -24,7 +25,7 @@ from scot_replay.ledger.checkpoint import cosigned
 from scot_replay.ledger.compare import Fault, compare
 from scot_replay.ledger.entry import Begin, Block, End, Opened, Opening, Redaction, Sealed, Shredded
 from scot_replay.ledger.log import LEDGER
-from scot_replay.ledger.read import Ledger, read_ledger
+from scot_replay.ledger.read import Ledger, read_ledger, text_of
 from scot_replay.ledger.stored import (
     DAMAGED,
     JournalSource,
@@ -111,6 +112,7 @@ def verify(
     folder: Path | None = None,
     *,
     witnesses: Sequence[Verifier] = (),
+    authorities: Sequence[Certificate] = (),
     records: bool = False,
 ) -> Report:
     """Verify a recording.
@@ -119,6 +121,7 @@ def verify(
         path: of its directory.
         believed: whose signature is believed; without any, that of the key it names itself.
         folder: of this machine's key and of the site's log.
+        authorities: roots of those whose time stamps are believed; without any, none is checked.
         witnesses: whose cosignatures are looked for; one that says nothing is a fault.
         records: compare sealed segments record by record, too.
 
@@ -131,7 +134,10 @@ def verify(
     report.known = ledger.signer in believed or ledger.signer == keys.own_key(folder)
     report.entries, report.checkpoints = len(ledger.entries), ledger.checkpoints
     report.covered, report.faults = ledger.covered, [fault(*found) for found in ledger.faults]
-    report.tokens = ledger.tokens
+    report.tokens = [_token(ledger, *one, authorities) for one in ledger.tokens]
+    report.faults += [
+        fault("signature", LEDGER, str(one["says"])) for one in report.tokens if one["bad"]
+    ]
     _witnessed(ledger, witnesses, report)
     proof = _Proof(layout, ledger, report)
     proof.parts(records)
@@ -309,6 +315,29 @@ def _given_up(layout: Layout) -> int:
     except RecordingError:
         return 0
     return layout.numbers[0] - 1 if manifest is not None and manifest.keep_last_s else 0
+
+
+def _token(
+    ledger: Ledger, size: int, digest: bytes, token: bytes, authorities: Sequence[Certificate]
+) -> dict[str, object]:
+    """Return what a time stamp says, and whether it is bad."""
+    text = text_of(ledger.notes.get(size, b""))
+    found: dict[str, object] = {"size": size, "at": "", "bad": False}
+    if sha256(text).digest() != digest:
+        return {
+            **found,
+            "bad": True,
+            "says": f"a time stamp ({size}) fits no checkpoint",
+        }
+    if not authorities:
+        return {**found, "says": "not checked; give the authority's root with --authority"}
+    from scot_replay.ledger.timestamp import when
+
+    try:
+        at = when(token, text, authorities)
+    except RecordingError as error:
+        return {**found, "bad": True, "says": str(error)}
+    return {**found, "at": at, "says": at}
 
 
 def _witnessed(ledger: Ledger, witnesses: Sequence[Verifier], report: Report) -> None:

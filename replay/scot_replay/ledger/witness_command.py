@@ -104,6 +104,22 @@ def ask_command(
         machine.sleep(every)
 
 
+@app.command("stamp")
+def stamp_command(
+    url: Annotated[str, typer.Argument(help="Address of a time-stamping authority (RFC 3161).")],
+    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    authority: Annotated[Path, typer.Option("--authority", help="Its root certificates (PEM).")],
+    json: Json = False,
+) -> int:
+    """Have an authority state that the last checkpoint was there at this time."""
+    from scot_replay.ledger.timestamp import roots, stamp
+
+    done = stamp(recording / LEDGER, url, roots(authority))
+    said = f"{done.origin}: {done.size} entries time-stamped at {done.at}"
+    typer.echo(msgspec.json.encode(done._asdict()) if json else said)
+    return 0
+
+
 def _site(url: str, verifier: Verifier) -> Witnessed:
     own = keys.own_key()
     path = keys.folder() / site.SITE

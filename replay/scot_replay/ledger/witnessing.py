@@ -99,7 +99,7 @@ def ask(path: Path, url: str, witness: Verifier, believed: list[Verifier]) -> Wi
     old = 0
     for _ in range(TRIES):
         proof = ledger.proof(old) if old else []
-        status, body = _post(url, encode_request(old, proof, ledger.last))
+        status, body = post(f"{url.rstrip('/')}{PATH}", encode_request(old, proof, ledger.last))
         text = body.decode("utf-8", "replace").strip()
         if status == 200:
             return _kept(path, ledger, body, witness, url)
@@ -127,18 +127,23 @@ def _kept(path: Path, ledger: Ledger, line: bytes, witness: Verifier, url: str) 
     return Witnessed(ledger.origin, ledger.covered, said.at_s)
 
 
-def _post(url: str, body: bytes) -> tuple[int, bytes]:
+def post(url: str, body: bytes, type_: str = "text/plain") -> tuple[int, bytes]:
+    """Send a body and return status and answer, of `MAX_REQUEST` bytes at most.
+
+    Raises:
+        RecordingError: it is no address, or cannot be reached.
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise RecordingError(f"{url} is no address of a witness; write http://HOST:PORT")
+        raise RecordingError(f"{url} is no address; write http://HOST:PORT")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = kind(parts.hostname, parts.port, timeout=PATIENCE_S)
         try:
-            connection.request("POST", parts.path.rstrip("/") + PATH, body)
+            connection.request("POST", parts.path or "/", body, {"Content-Type": type_})
             answer = connection.getresponse()
             return answer.status, answer.read(MAX_REQUEST)
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RecordingError(f"the witness at {url} cannot be reached: {error}") from None
+        raise RecordingError(f"{url} cannot be reached: {error}") from None
