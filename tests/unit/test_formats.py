@@ -228,3 +228,14 @@ def test_an_export_says_what_it_wrote_and_never_writes_over_a_file(
     with pytest.raises(RecordingError, match="cannot be written as EDF"):
         export(recording, tmp_path / "b.edf", "tracker/probe")
     assert not (tmp_path / "b.edf").exists()
+
+
+def test_an_xdf_header_that_is_no_xml_is_refused_in_one_line(
+    recording: DirectoryRecording, tmp_path: Path
+) -> None:
+    export(recording, tmp_path / "a.xdf", "monitor/hr")
+    data = (tmp_path / "a.xdf").read_bytes()
+    (tmp_path / "a.xdf").write_bytes(data.replace(b"</version>", b"<<version>", 1))
+    with pytest.raises(RecordingError, match=r"a\.xdf cannot be read as XDF"):
+        back(tmp_path / "a.xdf", tmp_path / "back")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.xdf"]

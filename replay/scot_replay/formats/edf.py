@@ -26,6 +26,7 @@ from scot.errors import RecordingError
 from scot.timestamp import TAI_MINUS_UTC_NS
 from scot_replay.formats import signals
 from scot_replay.formats.foreign import (
+    UNREADABLE,
     WAVEFORM_HZ,
     Foreign,
     bus_of_utc,
@@ -49,7 +50,6 @@ LOWEST, HIGHEST = -32767, 32767
 MAX_RECORD_S = 60
 OURS = "no-value-is-minus-32768"
 _ONSET = re.compile(rb"^([+-]\d+(?:\.\d+)?)")
-_UNREADABLE = (OSError, ValueError, KeyError, IndexError, ArithmeticError, TypeError)
 
 
 class _Signal(NamedTuple):
@@ -236,7 +236,7 @@ def read(path: Path, workspace: str) -> Foreign:
         for number, signal in enumerate(file.signals):
             _take(foreign, number, signal, (begins, onsets), file.data_record_duration)
         notes = [one for one in file.annotations if not one.text.startswith("no value: ")]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RecordingError(f"{path} cannot be read as EDF: {error}") from None
     if notes:
         channel = declare.Text("annotations", latched=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import heapq
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from scot.channel import Catalogue, Channel, Device, Lifecycle
 from scot.codec import Frame, encode
-from scot.errors import RecordingError
+from scot.errors import CodecError, RecordingError
 from scot.sample import Flags, NumericValue, Sample, Validity, Value
 from scot.timestamp import TAI_MINUS_UTC_NS, ClockState, Timestamp
 from scot_replay.deid import NO_DATE_NS
@@ -32,6 +34,13 @@ WAVEFORM_HZ = 4.0
 """From this rate on an even signal is a waveform; below it each value is a numeric."""
 _ADDRESS = re.compile(r"^[a-z][a-z0-9_]{0,62}(/[a-z][a-z0-9_]{0,62}){1,2}$")
 _PLAIN = Flags(0)
+
+UNREADABLE = (
+    OSError, EOFError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError,
+    SyntaxError, RuntimeError, AssertionError, MemoryError, struct.error, zlib.error,
+    msgspec.MsgspecError,
+)  # fmt: skip
+"""What the libraries raise on files that are not as they expect; found by fuzzing them."""
 
 Stream = Iterator[tuple[int, Frame]]
 
@@ -222,9 +231,7 @@ def record(
     last_ns = foreign.begin_ns
     said = progress or (lambda done: None)
     with NewRecording(out, manifest, _catalogue(foreign, case)) as made:
-        for number, (bus_ns, frame) in enumerate(
-            heapq.merge(*foreign.streams, key=lambda one: one[0])
-        ):
+        for number, (bus_ns, frame) in enumerate(_merged(foreign)):
             made.put([frame])
             last_ns = bus_ns
             counts[frame.address] = counts.get(frame.address, 0) + 1
@@ -242,6 +249,18 @@ def record(
         left_out=foreign.left_out,
         notes=foreign.notes,
     )
+
+
+def _merged(foreign: Foreign) -> Stream:
+    """Yield all frames in order of bus time.
+
+    Raises:
+        RecordingError: a value is none that can be recorded.
+    """
+    try:
+        yield from heapq.merge(*foreign.streams, key=lambda one: one[0])
+    except (*UNREADABLE, CodecError) as error:
+        raise RecordingError(f"{foreign.path} cannot be read to its end: {error}") from None
 
 
 def _catalogue(foreign: Foreign, case: str) -> Catalogue:

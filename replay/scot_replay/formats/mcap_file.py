@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
+import zstandard
+from mcap.exceptions import McapError
 
 from scot import channel as declare
 from scot.channel import Channel, Kind
@@ -23,7 +25,7 @@ from scot.codec import Frame, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags, ImageValue, NumericValue, PoseValue, Sample, Value
 from scot.timestamp import TAI_MINUS_UTC_NS, ClockState, Timestamp
-from scot_replay.formats.foreign import Foreign, Stream, slug
+from scot_replay.formats.foreign import UNREADABLE, Foreign, Stream, slug
 
 NAME = "MCAP"
 MAGIC = b"\x89MCAP0\r\n"
@@ -31,6 +33,7 @@ OURS = "scot.channel"
 MM = 1000.0  # Foxglove's lengths are metres
 _KEY_UNIT = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")  # H.264 NAL type 5, Annex B
 _FIGURES = ("value", "data")
+_BROKEN = (McapError, zstandard.ZstdError, *UNREADABLE)
 
 
 class _Taken(NamedTuple):
@@ -47,8 +50,6 @@ def read(path: Path, workspace: str) -> Foreign:
     Raises:
         RecordingError: it cannot be read.
     """
-    from mcap.exceptions import McapError
-
     foreign = Foreign(path, NAME, workspace, 0)
     try:
         with path.open("rb") as file:
@@ -56,7 +57,7 @@ def read(path: Path, workspace: str) -> Foreign:
                 raise RecordingError(f"{path} is no MCAP file")
             file.seek(0)
             known, foreign.begin_ns = _channels(file, foreign)
-    except (OSError, McapError, ValueError) as error:
+    except _BROKEN as error:
         raise RecordingError(f"{path} cannot be read as MCAP: {error}") from None
     if known:
         foreign.streams.append(_stream(foreign, known))
@@ -73,12 +74,11 @@ def _messages(file: BinaryIO, whole: bool) -> Iterator[tuple[Any, Any, Any]]:
 
 def _summary(file: BinaryIO) -> Any:
     """Return the summary at a file's end, None when it has none that can be read."""
-    from mcap.exceptions import McapError
     from mcap.reader import make_reader
 
     try:
         summary = make_reader(file).get_summary()
-    except (McapError, ValueError, OSError):
+    except _BROKEN:
         return None
     return summary if summary is not None and summary.statistics is not None else None
 
@@ -107,13 +107,11 @@ def _channels(file: BinaryIO, foreign: Foreign) -> tuple[dict[int, _Taken], int]
 
 def _whole(file: BinaryIO, foreign: Foreign) -> Iterator[tuple[Any, Any, Any]]:
     """Yield messages until the file ends or is broken, which is noted."""
-    from mcap.exceptions import McapError
-
     whole = _summary(file) is not None
     file.seek(0)
     try:
         yield from _messages(file, whole)
-    except (McapError, ValueError, OSError) as error:
+    except _BROKEN as error:
         note = f"{foreign.path.name} is cut short or damaged ({error}); what is whole was taken"
         if note not in foreign.notes:
             foreign.notes.append(note)
@@ -132,7 +130,7 @@ def _stream(foreign: Foreign, known: dict[int, _Taken]) -> Stream:
                 frame = (
                     made if isinstance(made, Frame) else _frame(foreign, taken, message, seq, made)
                 )
-            except (CodecError, msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
+            except (CodecError, *UNREADABLE) as error:
                 what = f"{channel.topic}: some messages"
                 foreign.left_out.setdefault(what, f"are no {taken.channel.kind}: {error}")
                 continue

@@ -25,6 +25,7 @@ from scot.errors import RecordingError
 from scot.timestamp import TAI_MINUS_UTC_NS
 from scot_replay.formats import signals
 from scot_replay.formats.foreign import (
+    UNREADABLE,
     Foreign,
     Stream,
     bus_of_utc,
@@ -49,7 +50,6 @@ WHITE = 0xFFFFFFFF
 MAX_VALUES = 100_000  # of one record: a reader gives up beyond 1 MB
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw", "quality", "err_mm")
 _INTEGERS = {3: -128, 4: 255, 5: -32768, 6: 65535, 7: -(1 << 31), 8: (1 << 32) - 1}
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, struct.error)
 
 
 def write(recording: DirectoryRecording, asked: Asked) -> Written:
@@ -225,8 +225,12 @@ def read(path: Path, workspace: str) -> Foreign:
             file = vitaldb.VitalFile(str(path))
         if said.getvalue():
             notes.append(f"{path.name}: {said.getvalue().strip()}; what came before it was taken")
-    except _UNREADABLE as error:
+        return _foreign(path, workspace, file, notes)
+    except UNREADABLE as error:
         raise RecordingError(f"{path} cannot be read as .vital: {error}") from None
+
+
+def _foreign(path: Path, workspace: str, file: Any, notes: list[str]) -> Foreign:
     begins = min(
         (round(one["dt"] * 1e9) for track in file.trks.values() for one in track.recs[:1]),
         default=0,

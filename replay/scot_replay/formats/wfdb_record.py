@@ -23,6 +23,7 @@ from scot.errors import RecordingError
 from scot.timestamp import TAI_MINUS_UTC_NS
 from scot_replay.formats import signals
 from scot_replay.formats.foreign import (
+    UNREADABLE,
     WAVEFORM_HZ,
     Foreign,
     bus_of_utc,
@@ -44,7 +45,6 @@ S = 1_000_000_000
 MAX_PER_FRAME = 10_000
 EXTENSION = "scot"
 _RUNGS = (1 << 16) - 2
-_UNREADABLE = (OSError, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
 
 
 class _Signal(NamedTuple):
@@ -253,7 +253,7 @@ def read(path: Path, workspace: str) -> Foreign:
         raise RecordingError(
             f"{error.filename}: there is no such file; a record's .hea and .dat belong together"
         ) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RecordingError(f"{path} cannot be read as WFDB: {error}") from None
     _take_notes(foreign, stem, float(record.fs), begins)
     return foreign
@@ -296,7 +296,7 @@ def _take_notes(foreign: Foreign, stem: Path, frame_hz: float, begins: int) -> N
             continue
         try:
             found: Any = wfdb.rdann(str(stem), extension)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             foreign.left_out[f"{stem.name}.{extension}"] = f"cannot be read: {error}"
             continue
         rate = float(found.fs or frame_hz)

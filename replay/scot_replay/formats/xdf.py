@@ -29,6 +29,7 @@ from scot.timestamp import TAI_MINUS_UTC_NS
 from scot_replay.formats import signals
 from scot_replay.formats.foreign import (
     BLOCK_S,
+    UNREADABLE,
     Foreign,
     Stream,
     bus_of_utc,
@@ -52,7 +53,6 @@ BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 HEADER, STREAM, SAMPLES, BETWEEN, FOOTER = 1, 2, 3, 5, 6
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw", "quality", "err_mm")
 _OURS = "scot"
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, struct.error)
 
 
 def write(recording: DirectoryRecording, asked: Asked) -> Written:
@@ -235,7 +235,7 @@ def read(path: Path, workspace: str) -> Foreign:
         foreign = Foreign(path, NAME, workspace, bus_of_utc(zero))
         for number, stream in enumerate(streams):
             _take(foreign, number, stream, zero)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RecordingError(f"{path} cannot be read as XDF: {error}") from None
     if not ours:
         foreign.notes.append(
