@@ -58,6 +58,7 @@ SCRIPTS: dict[str, Script] = {
     "peers-flat": Script("", ["benchmarks.peers", "flat"], 6),
     "slow-viewer": Script("", ["benchmarks.slow_viewer"], 4),
     "recording": Script("", ["benchmarks.recording"], 11),
+    "replay": Script("", ["benchmarks.replay"], 7),
     "attacks": Script("What an attack costs honest peers", ["benchmarks.attacks"], 5),
     "revocation": Script("A key that is revoked", ["benchmarks.revocation"], 1),
     "clocks": Script("Simulated clocks on simulated links", ["benchmarks.clocks"], 3),

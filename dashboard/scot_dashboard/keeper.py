@@ -101,4 +101,4 @@ class AlarmKeeper:
         self.tell()
 
     def _now(self) -> int:
-        return self.gateway.connection.clock.now()
+        return self.gateway.time.now()

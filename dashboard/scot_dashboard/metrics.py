@@ -26,6 +26,7 @@ from scot.health import Health, HealthWatch, Lane, Times
 from scot.timestamp import ClockState
 from scot_dashboard.door import RefusedError
 from scot_dashboard.gateway import Gateway
+from scot_dashboard.recorded import Recorded
 
 TOKEN_FILE = "metrics.token"  # noqa: S105 - the file's name
 BEARER = "Bearer "
@@ -80,7 +81,7 @@ class RoomCollector(Collector):
     """
 
     def __init__(
-        self, watch: HealthWatch, catalogue: Callable[[], Catalogue], clock: Clock
+        self, watch: HealthWatch, catalogue: Callable[[], Catalogue], clock: Clock | Recorded
     ) -> None:
         self.watch = watch
         self.catalogue = catalogue
@@ -262,7 +263,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         connection = gateway.connection
         self._registry.register(
-            RoomCollector(gateway.health, lambda: connection.catalogue, connection.clock)
+            RoomCollector(gateway.health, lambda: connection.catalogue, gateway.time)
         )
 
     def add_to(self, app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from msgspec import Meta
 from scot import channel as declare
 from scot.bus.connection import Connection
 from scot.channel import Device, Lifecycle
-from scot.clock import machine
+from scot.clock.deadline import Deadline
 from scot.errors import ClockError, ConfigError, ScotError
 from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
@@ -46,8 +46,9 @@ TRANSPORT = declare.Event(
 
 AHEAD = 512
 MAX_HELD = 512
-EARLY_NS = 500_000
+EARLY_NS = 5_000
 STILL_NS = 50_000_000
+CREDIT_EVERY = 32
 BACK_EVERY_NS = 100_000_000
 """Playing backwards goes in strides of so long, each shown whole."""
 WHOLE_GROUPS = 1.0
@@ -143,6 +144,9 @@ class Player:
         self._standing = Standing(recording, self._addresses)
         self._cast = Cast(recording, lambda one: connection.announce(one, health=False))
         self._wishes: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
+        self._deadline = Deadline()
+        self._channels = {address: recording.channel(address) for address in self._addresses}
+        self._moved_ns = 0
         self._epoch = connection.clock.now()
         self._seq = 0
         connection.on_wish = lambda key, body: self._wishes.put_nowait((key, body))
@@ -229,6 +233,7 @@ class Player:
         finally:
             wished.cancel()
             saying.cancel()
+            self._deadline.close()
 
     async def answer(self, ask: HistoryRequest) -> HistoryReply:
         """Answer History from the file, off the event loop."""
@@ -251,8 +256,9 @@ class Player:
         self.connection.publish(sample, TRANSPORT)
 
     def _publish(self, one: Found) -> None:
-        frame = self.lap.frame(one)
-        self.connection.publish_frame(frame, self.recording.channel(one.address))
+        frame = one.frame if not self.lap.number else self.lap.frame(one)
+        channel = self._channels.get(one.address) or self.recording.channel(one.address)
+        self.connection.publish_frame(frame, channel)
 
     # -- wishes
 
@@ -341,9 +347,10 @@ class Player:
         if self.loop or self.again:
             await self._begin(first_ns if self.rate > 0 else last_ns)
             return
+        flat_out = self.rate >= FLAT_OUT
         self._at_ns = last_ns if self.rate > 0 else first_ns
         self.playing, self._ended = False, True
-        await self._flow(None)
+        await self._flow(self.lap.out(last_ns) if flat_out else None)
 
     async def _flow(self, bus_ns: int | None) -> None:
         """Let the room's clock go on as we play: from `bus_ns`, or from where it stands."""
@@ -367,38 +374,44 @@ class Player:
         after = self._last[:4] if self._last is not None else (0, "", 0, 0)
         from_ns = self._last.bus_ns if self._last is not None else self._at_ns
         stream = self.recording.stream(self._addresses, (from_ns, self._bounds()[1] + 1))
+        play = self._flat_out if self.rate >= FLAT_OUT else self._in_time
         ahead = asyncio.create_task(_next(stream))
-        flat_out = self.rate >= FLAT_OUT
-        moved_ns = 0
         try:
             while batch := await ahead:
                 ahead = asyncio.create_task(_next(stream))
-                for one in batch:
-                    if one[:4] <= after:
-                        continue
-                    await self._wait(one.bus_ns)
-                    self._publish(one)
-                    self._last = one
-                    if flat_out:
-                        moved_ns = await self._along(one.bus_ns, moved_ns)
-                    elif self.connection.held > MAX_HELD:
-                        await self.connection.drained()
-            if flat_out:
-                await self._along(self._at_ns, 0)
-            elif self.loop:
+                if batch[0][:4] <= after:
+                    batch = [one for one in batch if one[:4] > after]
+                await play(batch)
+            if self.loop and self.rate < FLAT_OUT:
                 await self._wait(self._bounds()[1])
         finally:
             ahead.cancel()
 
-    async def _along(self, at_ns: int, moved_ns: int) -> int:
-        """Flat out: wait for credit, and set the clock to where we are, twenty times a second."""
-        self._at_ns = at_ns
+    async def _in_time(self, batch: Sequence[Found]) -> None:
+        """Send each frame when the room's clock reaches it."""
+        for one in batch:
+            await self._wait(one.bus_ns)
+            self._publish(one)
+            self._last = one
+            if self.connection.held > MAX_HELD:
+                await self.connection.drained()
+
+    async def _flat_out(self, batch: Sequence[Found]) -> None:
+        """Send frames as credit comes, and set the clock to where we are twenty times a second."""
+        for place, one in enumerate(batch):
+            if self._cast.due(one.bus_ns) is not None:
+                await self._wait(one.bus_ns)
+            self._publish(one)
+            self._last = one
+            if place % CREDIT_EVERY == 0:
+                await self.connection.credit()
         await self.connection.credit()
+        if batch:
+            self._at_ns = batch[-1].bus_ns
         now_ns = self.connection.clock.read()
-        if now_ns - moved_ns < MOVE_EVERY_NS:
-            return moved_ns
-        await self.connection.pace(self.lap.out(at_ns), 0.0)
-        return now_ns
+        if now_ns - self._moved_ns >= MOVE_EVERY_NS:
+            self._moved_ns = now_ns
+            await self.connection.pace(self.lap.out(self._at_ns), 0.0)
 
     async def _backwards(self) -> None:
         """Go back in strides, each a lap of its own that shows what stood there."""
@@ -408,7 +421,7 @@ class Player:
             due_ns = self.connection.clock.read() + BACK_EVERY_NS
             gone_ns = due_ns - begun_ns
             to_ns = max(first_ns, from_ns - round(gone_ns * -self.rate))
-            await machine.until(due_ns)
+            await self._deadline.until(due_ns)
             await self._begin(to_ns, pictures=-self.rate <= WHOLE_GROUPS)
 
     async def _wait(self, at_ns: int) -> None:
@@ -429,7 +442,7 @@ class Player:
                 due_ns = clock.map.local(bus_ns) if clock.map is not None else now_ns + STILL_NS
             except ClockError:  # paused
                 due_ns = now_ns + STILL_NS
-            await machine.until(min(due_ns, now_ns + 1_000_000_000))
+            await self._deadline.until(min(due_ns, now_ns + 1_000_000_000))
 
 
 async def _next(stream: Iterator[Found]) -> list[Found]:
