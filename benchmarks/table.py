@@ -7,6 +7,7 @@ the saved ones into ``docs/reference/figures.md``.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -234,7 +235,7 @@ def load() -> list[Result]:
 
 def number(value: float | None) -> str:
     """Return a figure with two or three digits that count; a whole one as it is."""
-    if value is None:
+    if value is None or math.isnan(value):
         return "–"
     if abs(value) >= 100 or value == round(value):
         return f"{value:,.0f}"
