@@ -22,11 +22,13 @@ from scot_replay.progress import follow
 
 DISK = "disk"
 NEVER_CAME = "never-came"
+ERASED = "erased"
 MAX_INTERVALS = 1_000
 WHY = {
     NEVER_CAME: {"en": "never came", "ja": "未着"},
     DISK: {"en": "they could not be written", "ja": "ディスク書込み不可"},
     "video-first": {"en": "video left out, the disk was nearly full", "ja": "残量不足で映像省略"},
+    ERASED: {"en": "erased, see scot verify", "ja": "消去済み"},
     "recovered": {"en": "could not be recovered", "ja": "復旧不能"},
 }
 _heads = msgspec.msgpack.Decoder()

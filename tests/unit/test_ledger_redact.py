@@ -82,6 +82,16 @@ def test_no_byte_of_it_is_left_in_any_file(tmp_path: Path, sealed: int) -> None:
     assert not values & set(table["monitor/hr"].dropna())
 
 
+def test_a_sealed_recording_says_that_they_were_erased_and_not_that_they_never_came(
+    tmp_path: Path,
+) -> None:
+    desk = recorded(tmp_path, [FRAMES], 1)
+    erase(desk)
+    opened_ = open_recording(desk.path)
+    assert ["3 samples of or1/monitor/hr are lost" in line for line in opened_.damage] == [True]
+    assert "erased" in opened_.damage[0]
+
+
 @pytest.mark.parametrize("sealed", [0, 2])
 def test_what_is_left_cannot_tell_what_was_erased(tmp_path: Path, sealed: int) -> None:
     """Whoever guesses the value cannot check the guess: no seed and no salt of it is left."""

@@ -249,6 +249,29 @@ def test_a_full_disk_keeps_what_is_to_be_signed(tmp_path: Path) -> None:
     assert desk.verify().intact
 
 
+def test_a_checkpoint_speaks_of_nothing_that_a_power_cut_could_take(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "case", tmp_path / "site")
+    desk.write(FRAMES[:10])
+    before = (desk.path / LEDGER).read_bytes()
+    desk.write(FRAMES[10:], checkpoint=False)
+
+    def sign() -> bytes:
+        desk.notary.freeze(0, at_once=True)
+        desk.notary.take(*desk.journal.safe)
+        desk.notary.sign()
+        return (desk.path / LEDGER).read_bytes()
+
+    assert sign() == before  # written, and not forced down
+    assert desk.journal.begin_sync() is not None
+    desk.journal.end_sync(OSError(5, "failed"))
+    assert sign() == before  # what the disk refused may be gone
+    desk.journal.flush(2 * 10**9)  # it is written again
+    assert desk.journal.begin_sync() is not None
+    desk.journal.end_sync()
+    assert sign() != before
+    assert records(desk.verify()) == len(FRAMES)
+
+
 def test_no_salt_is_in_the_tree_and_equal_samples_have_other_leaves(tmp_path: Path) -> None:
     """A leaf that is kept after its record was erased says nothing of what it was."""
     desk = recorded(tmp_path, [FRAMES])

@@ -13,6 +13,7 @@ from scot.codec import Frame, read_header
 from scot.errors import CodecError
 from scot.sample import Flags
 from scot_replay.came import Came
+from scot_replay.completeness import ERASED
 from scot_replay.index import ENTRY, Span, span
 from scot_replay.layout import Manifest
 from scot_replay.parts import Int64s
@@ -59,6 +60,9 @@ class Without:
             if gone.any():
                 self._keep[address] = np.flatnonzero(~gone)
                 self.erased += int(gone.sum())
+                said = {"first_ns": int(times[gone][0]), "last_ns": int(times[gone][-1])}
+                loss = {"count": int(gone.sum()), **said, "why": ERASED}
+                self.losses = [*self.losses, {address: loss}]
 
     def addresses(self) -> list[str]:
         """Channels with samples that are left."""
