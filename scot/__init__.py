@@ -19,8 +19,9 @@ def open(  # noqa: A001 - the one line an engineer types
     """Open a recording, or a room that is up, as a Timeline.
 
     Args:
-        path: directory of a recording, a file that ``scot pack`` made, ``bus:`` for the only room
-            of this machine, or ``bus:or1`` for the one of that name.
+        path: directory of a recording, or a file that ``scot pack`` made; a URL of either, such as
+            ``s3://cases/case-17``, read by ranges; ``bus:`` for the only room of this machine, or
+            ``bus:or1`` for the one of that name.
         sync: ``as-recorded`` keeps the stamps that were given live. ``recomputed`` makes every
             host's clock maps again from the recorded probes, which gives the same maps and stamps
             unless the estimator has changed since. ``refined`` fits them to the later probes too.

@@ -239,10 +239,11 @@ class ColumnFile:
         return Envelope(width_ns, _bus_ns(table["utc"]), low, high, _numpy(table["count"]))
 
     def _read(self, place: Place, columns: list[str]) -> Any:
+        whole = isinstance(self._path, Path)
         with pq.ParquetFile(
-            self._path,
+            self._path if whole else self._path.ranges(),  # type: ignore[attr-defined]
             metadata=self._meta,
-            memory_map=True,
+            memory_map=whole,
             read_dictionary=["validity"] if "validity" in columns else None,
             page_checksum_verification=True,
         ) as file:

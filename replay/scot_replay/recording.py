@@ -44,7 +44,8 @@ def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryR
     """Open a recording.
 
     Args:
-        path: of its directory, or of a file that `scot pack` made of it.
+        path: of its directory, or of a file that `scot pack` made of it; or a URL of either
+            (``s3://cases/case-17``), which is read by ranges.
         sync: ``as-recorded``, ``recomputed`` or ``refined``; see `scot.open`.
 
     Raises:
@@ -56,6 +57,10 @@ def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryR
     except ValueError:
         allowed = ", ".join(Sync)
         raise RecordingError(f"sync={sync!r} is not known; use one of {allowed}") from None
+    if isinstance(path, str) and "://" in path:
+        from scot_replay.remote import RemotePath
+
+        return DirectoryRecording(RemotePath.of(path), known)  # type: ignore[arg-type]
     return DirectoryRecording(Path(path), known)
 
 
@@ -134,6 +139,15 @@ def _open_file(path: Path, cache: ChunkCache) -> tuple[Manifest | None, list[Par
     return packed.manifest, [packed], []
 
 
+def _fetched(journal: Any) -> Any:
+    """Return a journal of a store; None for one of this machine."""
+    if isinstance(journal, Path):
+        return None
+    from scot_replay.remote import HeldFile
+
+    return HeldFile(journal)
+
+
 def _open_part(
     segment: Path | None, journal: Path | None, cache: ChunkCache
 ) -> tuple[SegmentPart | JournalPart | None, list[str]]:
@@ -152,7 +166,7 @@ def _open_part(
     if journal is None:
         return None, damage
     try:
-        return JournalPart.open(journal, number), damage
+        return JournalPart.open(journal, number, _fetched(journal)), damage
     except NewerVersionError:
         raise
     except RecordingError as error:

@@ -132,7 +132,7 @@ class SegmentPart:
         self._kinds: dict[str, Kind] = {}
         self._places: dict[str, _Places] = {}
         self._bad: set[int] = set()
-        self._data: mmap.mmap | None = None
+        self._data: Any = None
         self.whole = True
         self._opening = threading.RLock()
         self.beside = Beside.of(path, number)
@@ -152,7 +152,7 @@ class SegmentPart:
         self.came = [index.came] if index.came else []
         self._spans, self._kinds = index.spans, index.kinds
 
-    def _opened(self) -> mmap.mmap:
+    def _opened(self) -> Any:
         """Return the file, opened at the first frame that is wanted from it.
 
         Raises:
@@ -170,7 +170,7 @@ class SegmentPart:
     def _open(self) -> None:
         try:
             with self.path.open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                self._data = _sliced(self.path, file)
                 try:
                     self._read_summary(file)
                 except _Damaged:
@@ -370,7 +370,7 @@ class SegmentPart:
         if at is None:
             return np.empty((0, 2), dtype="<i8")
         file = self._opened()
-        (length,) = struct.unpack_from("<I", file, at + _RECORD.size + 2)
+        (length,) = struct.unpack("<I", file[at + _RECORD.size + 2 : at + _RECORD.size + 6])
         start = at + _RECORD.size + 6
         return np.frombuffer(file[start : start + length], dtype="<i8").reshape(-1, 2)
 
@@ -382,9 +382,9 @@ class SegmentPart:
             return data or b""
         file = self._opened()
         at = self._chunks[number].at + _RECORD.size
-        _, _, size, crc, name = _CHUNK_FIXED.unpack_from(file, at)
+        _, _, size, crc, name = _CHUNK_FIXED.unpack(file[at : at + _CHUNK_FIXED.size])
         start = at + _CHUNK_FIXED.size + name + 8
-        (stored,) = struct.unpack_from("<Q", file, start - 8)
+        (stored,) = struct.unpack("<Q", file[start - 8 : start])
         compression = file[start - 8 - name : start - 8].decode("ascii", "replace")
         try:
             data = _unpack(compression, file[start : start + stored], size)
@@ -425,6 +425,13 @@ def _unpack(compression: str, data: bytes, size: int) -> bytes:
     if len(data) != size:
         raise ValueError(f"{len(data)} of {size} B")
     return data
+
+
+def _sliced(path: Any, file: Any) -> Any:
+    """Return a file to be sliced: of this machine mapped, of a store fetched in ranges."""
+    if isinstance(path, Path):
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    return path.ranges()
 
 
 def inside_chunk(data: bytes) -> Iterator[tuple[int, int]]:
