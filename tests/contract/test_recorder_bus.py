@@ -21,6 +21,7 @@ from scot.codec import Frame, read_header
 from scot.errors import RecordingError
 from scot.history import HistoryRequest
 from scot_replay.digest import Digest, in_digest
+from scot_replay.layout import list_parts
 from scot_replay.ledger.keys import SECRET, ensure
 from scot_replay.ledger.verify import verify
 from scot_replay.live import LiveTimeline
@@ -311,9 +312,13 @@ async def test_killed_and_started_again_it_goes_on_in_the_same_recording(
     await recorded(console, case_, signals)
     process.terminate()
     assert await asyncio.to_thread(process.wait, 40) == 0
+    await until(lambda: list_parts(directory).unsealed == [])  # what the kill left, too
     opened = open_recording(directory)
     found = [f for f in opened.frames() if in_digest(f.address)]
     assert [f for f in found if f.address != "or1/scope/video"] == signals  # none lost, none twice
+    accounts = opened.completeness()
+    assert accounts["or1/tracker/probe"].backfilled > 0  # published while nobody recorded
+    assert {i.why for a in accounts.values() for i in a.lost_in} <= {"never-came"}
     assert opened.manifest.finished is not None
     assert opened.channels["or1/monitor/hr"].count == 7
     await console.close()
