@@ -139,9 +139,7 @@ def alone(
 
 def unmeasured(what: str, unit: str, beside: str, install: str, limit: Limit | None = None) -> Row:
     """Return the row of a peer that is not there."""
-    return Row(
-        what=what, unit=unit, beside=beside, limit=limit, note=f"not measured: install {install}"
-    )
+    return Row(what=what, unit=unit, beside=beside, limit=limit, note=f"install {install}")
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
