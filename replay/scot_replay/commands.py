@@ -52,7 +52,8 @@ def describe(opened: DirectoryRecording) -> dict[str, Any]:
             "last": None if known.last_ns is None else iso_utc(known.last_ns),
             **_account(accounts[address]),
         }
-    manifest = opened.manifest
+    manifest, path = opened.manifest, opened.path
+    files = [path] if path.is_file() else [f for f in path.iterdir() if f.is_file()]
     totals = {key: sum(channel[key] for channel in channels.values()) for key in _TOTALS}
     return {
         "path": str(opened.path),
@@ -65,8 +66,8 @@ def describe(opened: DirectoryRecording) -> dict[str, Any]:
         "duration_s": opened.duration_s,
         "first_ns": opened.first_ns,
         "last_ns": opened.last_ns,
-        "bytes": sum(f.stat().st_size for f in opened.path.iterdir() if f.is_file()),
-        "parts": sorted(f.name for f in opened.path.iterdir() if f.suffix in {".mcap", ".scotj"}),
+        "bytes": sum(f.stat().st_size for f in files),
+        "parts": sorted(f.name for f in files if f.suffix in {".mcap", ".scotj"}),
         "samples": sum(channel["count"] for channel in channels.values()),
         **totals,
         "channels": channels,

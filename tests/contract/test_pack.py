@@ -24,6 +24,7 @@ from mcap_protobuf.decoder import DecoderFactory
 from scot.channel import Channel
 from scot.codec import Frame, read_header
 from scot.errors import RecordingError
+from scot_replay.commands import describe
 from scot_replay.layout import segment_path
 from scot_replay.messages import carrier
 from scot_replay.pack import pack
@@ -172,6 +173,15 @@ def test_a_damaged_segment_is_packed_as_far_as_it_reads(recording: Path, tmp_pat
     assert 500 < len(kept) < len(FRAMES)
     with open_recording(tmp_path / "case.mcap") as one:
         assert list(one.frames()) == kept
+
+
+def test_scot_info_tells_the_same_of_it(recording: Path, packed: Path) -> None:
+    with open_recording(recording) as whole, open_recording(packed) as one:
+        told, known = describe(one), describe(whole)
+        assert told["parts"] == ["case.mcap"]
+        assert told["bytes"] == packed.stat().st_size
+        assert told["channels"] == known["channels"]
+        assert told["samples"] == len(FRAMES)
 
 
 def test_what_is_there_is_not_written_over(recording: Path, packed: Path) -> None:
