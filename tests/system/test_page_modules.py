@@ -484,3 +484,78 @@ async def test_the_alarm_log_tells_what_changed_and_who_acted_and_each_line_is_a
         [3, "active", "acked", "OR staff"],
         [5, "", "Psd", "OR staff"],
     ]
+
+
+async def test_traces_are_true_to_the_millimetre_and_units_are_this_displays_own(
+    document: Page,
+) -> None:
+    shown = await document.evaluate(
+        """async () => {
+            const { Sweep } = await import("/static/js/feed/sweep.js");
+            const { Track } = await import("/static/js/feed/store.js");
+            const { change, pxPerMm, settings, widthOf } = await import("/static/js/settings.js");
+            const { limitText, unitOf, valueText } = await import("/static/js/units.js");
+            const pen = new OffscreenCanvas(400, 100).getContext("2d");
+            const track = new Track("waveform");
+            const saw = (_, i) => (i === 9 ? Infinity : (i % 25) / 25);
+            const value = Float32Array.from({ length: 250 }, saw);
+            track.add({ t: 0, ns: 0n, seq: 0, epoch: 1, value });
+            const sweep = (speed, gain) => {
+                const row = { address: "a", x: 0, y: 0, w: 400, h: 100, color: "#fff", rate_hz: 250,
+                    low: -1, high: 2, stale_ms: 5000, gain, mv: 1 };
+                const made = new Sweep(pen, row, 4, 1, speed); // 4 px are a millimetre
+                made.draw(track, 900);
+                const px_mv = Math.abs(made.y(1) - made.y(0));
+                return [made.span_ms, px_mv / 4];
+            };
+            const pressure = { name: "art_mean", unit: "mm[Hg]", code: "", rate_hz: 1 };
+            const gas = { name: "etco2", unit: "mm[Hg]", code: "MDC_AWAY_CO2_ET", rate_hz: 1 };
+            change({ pressure: "kPa", gas: "mmHg", screen_mm: 500 });
+            return {
+                speeds: [12.5, 25, 50].map((v) => sweep(v, 1)[0]),
+                gains: [0.5, 1, 2].map((g) => sweep(25, g)[1]),
+                texts: [valueText(120, pressure), unitOf(pressure), limitText(60, 110, pressure),
+                    valueText(36, gas), unitOf(gas)],
+                ruler: [pxPerMm() * 500 === screen.width, widthOf(pxPerMm() * 100)],
+                kept: JSON.parse(localStorage.getItem("scot.display")).screen_mm,
+            }; }"""
+    )
+    assert shown["speeds"] == [8000, 4000, 2000], "100 mm of screen at each speed"
+    assert shown["gains"] == pytest.approx([5, 10, 20], rel=0.01), "mm a millivolt"
+    assert shown["texts"] == ["16.0", "kPa", "8.0–14.7", "36", "mmHg"]
+    assert shown["ruler"] == [True, 500]
+    assert shown["kept"] == 500
+
+
+async def test_names_with_markup_nonsense_numbers_and_a_clock_in_1970_are_inert_and_legible(
+    document: Page,
+) -> None:
+    shown = await document.evaluate(
+        """async () => {
+            const { Tile } = await import("/static/js/tiles.js");
+            const { rangeOf } = await import("/static/js/trends.js");
+            const evil = "<img src=x onerror=window.hit=1>";
+            const channel = { name: "hr", unit: evil, kind: "numeric", lower: NaN, upper: 100,
+                label: {} };
+            const place = { address: "a/b/hr", device: "b", channel };
+            const tile = new Tile({ key: "k", label: evil, color: "red", members: [place] });
+            document.body.append(tile.element);
+            const texts = [];
+            const alarm = { device: "b", channel: "hr", priority: "Hi", state: "unknown" };
+            for (const [value, validity, t_unix_ms] of [[NaN, "Vld", 0], [Infinity, "Vld", 0],
+                [null, "NA", 0], [1e308, "Vld", -37_000], [72, "Oflw", 0], [72, "Vld", 8e15]]) {
+                const cell = { value: { value, validity }, age_ms: 10, flags: 0, stale: false,
+                    t_unix_ms };
+                tile.update({ cells: { "a/b/hr": cell } }, [alarm]);
+                texts.push([tile.value.textContent, tile.note.textContent.slice(0, 12)]);
+            }
+            return { texts, images: document.images.length, hit: window.hit ?? 0,
+                mark: tile.mark.textContent,
+                ranges: [[null], [5]].map((line) => rangeOf([[line, line]], channel)) }; }"""
+    )
+    assert [text for text, _ in shown["texts"][:3]] == ["– –"] * 3
+    assert shown["texts"][2][1] == "not measured"
+    assert shown["texts"][4] == ["– –", "above what i"]
+    assert (shown["images"], shown["hit"], shown["mark"]) == (0, 0, "?")
+    assert shown["ranges"][0] is None
+    assert shown["ranges"][1][0] < 5 < shown["ranges"][1][1]

@@ -15,6 +15,7 @@ const BINS = 360;
 const ASK_MS = 5_000;
 const SPANS_MIN = [10, 30, 60, 240];
 const MOST_ROWS = 8;
+const LEAST_MS = 120_000;
 
 export class Trends {
   /** @param {Session} session */
@@ -87,7 +88,9 @@ export class Trends {
     this.asked = local;
     const addresses = this.groups.flatMap((g) => g.members.map((m) => m.address));
     const to_t = view.mode === "live" ? view.now_t : view.cursor_t + (this.minutes * 60_000) / 2;
-    this.session.do({ do: "trends", addresses, from_t: to_t - this.minutes * 60_000, to_t, bins: BINS });
+    // A case that has just begun fills the width: nothing is drawn of the time before it.
+    const from_t = Math.min(to_t - LEAST_MS, Math.max(to_t - this.minutes * 60_000, view.oldest_t));
+    this.session.do({ do: "trends", addresses, from_t, to_t, bins: BINS });
   }
 
   /** @param {number} px */
@@ -164,7 +167,7 @@ export class Trends {
     pen.fillStyle = tone("#8fa0b2", "#46566a");
     pen.font = `500 ${0.75 * rem}px Inter, system-ui, sans-serif`;
     pen.textAlign = "center";
-    const step = (this.minutes * 60_000) / 5;
+    const step = Math.max(60_000, Math.round((found.to_t - found.from_t) / 5 / 60_000) * 60_000);
     const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
     const first = Math.ceil((found.from_t + shift - zone) / step) * step + zone;
     for (let unix = first; unix < found.to_t + shift; unix += step) {
