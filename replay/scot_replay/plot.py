@@ -27,7 +27,7 @@ MOST = 8
 _INK, _ALARM = "#1f4e79", "#c0392b"
 
 
-class Drawing(Figure):
+class _Drawing(Figure):
     """A figure that a notebook shows, whether or not pyplot was loaded."""
 
     def _repr_png_(self) -> bytes:
@@ -44,7 +44,7 @@ def plot(
     """Return a matplotlib Figure; see `scot_replay.timeline.ReadTimeline.plot`."""
     span = timeline.stretch(between)
     addresses = _chosen(timeline, names)
-    figure = Drawing(figsize=(10, 1 + 1.5 * len(addresses)), layout="constrained")
+    figure = _Drawing(figsize=(10, 1 + 1.5 * len(addresses)), layout="constrained")
     axes = figure.subplots(len(addresses), 1, sharex=True, squeeze=False)[:, 0]
     for axis, address in zip(axes, addresses, strict=True):
         channel = timeline.channel(address)
