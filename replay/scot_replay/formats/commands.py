@@ -33,6 +33,7 @@ READERS = {
     ".edf": "scot_replay.formats.edf",
     ".mcap": "scot_replay.formats.mcap_file",
 }
+NAMED = 3
 _IDENTITY = "names the patient; name it with -c to write it"
 
 RecordingPath = Annotated[Path, typer.Argument(help="Directory of a recording.")]
@@ -116,7 +117,19 @@ def _lines(said: Written) -> list[str]:
     width = max(len(address) for address in said.channels)
     lines += [f"  {a:{width}}  {_line(one)}" for a, one in said.channels.items()]
     lines += [f"  {note}" for note in said.notes]
-    return lines + [f"left out: {address}: {why}" for address, why in said.left_out.items()]
+    return lines + _left_out(said.left_out)
+
+
+def _left_out(left_out: dict[str, str]) -> list[str]:
+    """Return a line for each reason, with the first channels it is true of."""
+    reasons: dict[str, list[str]] = {}
+    for address, why in left_out.items():
+        reasons.setdefault(why, []).append(address)
+    lines = []
+    for why, addresses in reasons.items():
+        more = f" and {len(addresses) - NAMED} more" if len(addresses) > NAMED else ""
+        lines.append(f"left out: {', '.join(addresses[:NAMED])}{more}: {why}")
+    return lines
 
 
 def _line(one: WrittenChannel) -> str:
@@ -176,4 +189,4 @@ def _said(file: Path, done: Imported) -> list[str]:
     width = max(len(address) for address in done.samples)
     lines += [f"  {address:{width}}  {count:>9}" for address, count in done.samples.items()]
     lines += [f"note: {note}" for note in done.notes]
-    return lines + [f"left out: {what}: {why}" for what, why in done.left_out.items()]
+    return lines + _left_out(done.left_out)

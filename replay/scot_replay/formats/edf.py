@@ -165,7 +165,7 @@ def _encoded(signal: _Signal, taken: set[str]) -> tuple[Any, WrittenChannel]:
         unit=unit,
         rate_hz=float(signal.rate),
         count=int(known.sum()),
-        gaps=len(signals.gaps(values)),
+        gaps=signals.gaps_within(values),
         resolution=gain,
         max_error=float(np.max(np.abs(read - values[known]), initial=0.0)),
         time_error_s=signal.grid.time_error_s,

@@ -215,6 +215,11 @@ def gaps(values: Doubles) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in edge.reshape(-1, 2)]
 
 
+def gaps_within(values: Doubles) -> int:
+    """Return how many stretches without a value lie between values."""
+    return sum(1 for first, last in gaps(values) if first and last < len(values))
+
+
 def step_of(values: Doubles, most: int) -> tuple[float, float] | None:
     """Return the step and the origin of values that all lie on one even ladder of ≤ `most` rungs.
 

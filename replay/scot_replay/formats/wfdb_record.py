@@ -131,7 +131,7 @@ def _encoded(
         unit=_unit(channel.unit),
         rate_hz=float(rate),
         count=int(known.sum()),
-        gaps=len(signals.gaps(values)),
+        gaps=signals.gaps_within(values),
         resolution=1 / gain,
         max_error=float(np.max(np.abs(read - values[known]), initial=0.0)),
         time_error_s=grid.time_error_s,
