@@ -106,6 +106,16 @@ def iso_utc(bus_ns: int) -> str:
     return f"{stamp}.{ns // 1_000_000 % 1000:03d}Z"
 
 
+def bus_ns_of(utc: str) -> int:
+    """Return the bus time of UTC as `iso_utc` writes it.
+
+    Raises:
+        ValueError: it is written otherwise.
+    """
+    since_s = datetime.fromisoformat(utc).timestamp()
+    return round(since_s * 1000) * 1_000_000 + TAI_MINUS_UTC_NS
+
+
 def directory_name(bus_ns: int, workspace: str, case: str) -> str:
     """Return the name of a recording that starts now: UTC, workspace and case."""
     seconds = (bus_ns - TAI_MINUS_UTC_NS) // 1_000_000_000

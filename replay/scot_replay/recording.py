@@ -21,6 +21,7 @@ from scot_replay.holder import Holder
 from scot_replay.layout import (
     Manifest,
     NewerVersionError,
+    bus_ns_of,
     iso_utc,
     list_parts,
     read_manifest,
@@ -38,6 +39,9 @@ from scot_replay.when import Instant
 if TYPE_CHECKING:
     from scot.note import Verifier
     from scot_replay.verified import Verified
+
+
+KEPT_NS = 2_000_000_000  # a room says its health every second
 
 
 def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryRecording:
@@ -221,6 +225,7 @@ class DirectoryRecording(ReadTimeline):
             for address in sorted(self._described)
             if len(kinds := self._kinds(address)) > 1
         ]
+        lines += _kept_too_little(self.manifest, self.first_ns)
         if self.manifest.finished_ns is None:
             lines.append("it was never finished in order: still recording, or the recorder died")
         return [*self._opened_with, *lines]
@@ -484,6 +489,20 @@ def decrypted(path: Path, parts: Sequence[Part], key_id: str) -> list[Part]:
     except RecordingError as error:
         raise RecordingError(f"{path} cannot be read: {error}") from None
     return [Opened(part, key) for part in parts]
+
+
+def _kept_too_little(manifest: Manifest, first_ns: int) -> list[str]:
+    """Say whether a recording that kept only its last minutes reaches back as far as it must."""
+    try:
+        until_ns = bus_ns_of(manifest.triggered) if manifest.triggered else manifest.finished_ns
+    except ValueError:
+        return [f"manifest.json: {manifest.triggered!r} is no time of a trigger"]
+    if not manifest.keep_last_s or until_ns is None:
+        return []
+    due_ns = max(manifest.started_ns, until_ns - round(manifest.keep_last_s * 1e9))
+    if first_ns <= due_ns + KEPT_NS:
+        return []
+    return [f"its first parts are missing: it kept all since {iso_utc(due_ns)}"]
 
 
 def _losses(part: Part) -> list[str]:

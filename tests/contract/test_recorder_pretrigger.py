@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from scot.bus.subscriber import Delivery
@@ -17,7 +18,13 @@ from scot.config import RecorderTable
 from scot.errors import ConfigError
 from scot.sample import AnnotationValue, Flags, NumericValue
 from scot_replay import pretrigger
-from scot_replay.layout import iso_utc, journal_path, list_parts, read_manifest
+from scot_replay.layout import (
+    iso_utc,
+    journal_path,
+    list_parts,
+    read_manifest,
+    write_manifest,
+)
 from scot_replay.pretrigger import FILE, PreTrigger
 from scot_replay.recorder import serve
 from scot_replay.recording import open_recording
@@ -130,6 +137,24 @@ def test_only_whole_parts_from_the_first_on_are_too_old(tmp_path: Path) -> None:
     assert [part.number for part in old] == [1, 2]
     assert PreTrigger(300.0).segment_s(300.0) == 30.0
     assert PreTrigger(0.0).segment_s(300.0) == 300.0
+
+
+def test_a_part_that_was_to_be_kept_and_is_not_there_is_named(tmp_path: Path) -> None:
+    frames = case(12.0)
+    write_recording(tmp_path, [frames[:150], frames[150:300], frames[300:]])
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    triggered = iso_utc(START_NS + 10 * S)
+    kept = msgspec.structs.replace(manifest, keep_last_s=6.0, triggered=triggered)
+    write_manifest(tmp_path, kept)
+    journal_path(tmp_path, 1).unlink()  # too old: its last sample is of 2.8 s
+    assert open_recording(tmp_path).damage == []
+    journal_path(tmp_path, 2).unlink()  # it reached from 2.8 s to 5.7 s
+    assert open_recording(tmp_path).damage == []
+    kept = msgspec.structs.replace(kept, keep_last_s=8.0)
+    write_manifest(tmp_path, kept)
+    (line,) = open_recording(tmp_path).damage
+    assert line == f"its first parts are missing: it kept all since {iso_utc(START_NS + 2 * S)}"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h", 3600)])

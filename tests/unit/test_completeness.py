@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scot.channel import Kind
@@ -34,6 +34,7 @@ def entries(seqs: list[int], epoch: int = 7, apart_ns: int = S) -> np.ndarray:
     return np.array(rows, dtype=ENTRY)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 60), max_size=30), min_size=1, max_size=3))
 def test_expected_is_received_and_lost_however_it_lies_in_parts(parts: list[list[int]]) -> None:
     there = {seq for part in parts for seq in part}
