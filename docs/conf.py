@@ -58,9 +58,15 @@ def escape_names(
     lines[:] = [NAME_WITH_UNDERSCORE.sub(r"\1\\_", line) for line in lines]
 
 
+def leave_out(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what matplotlib puts into a class of ours: its roles are known to it alone."""
+    return True if str(getattr(thing, "__module__", "")).startswith("matplotlib") else None
+
+
 def setup(app: Any) -> None:
     """Sphinx calls this."""
     app.connect("autodoc-process-docstring", escape_names)
+    app.connect("autodoc-skip-member", leave_out)
 
 
 write_all(ROOT / "docs" / "reference" / "generated")
