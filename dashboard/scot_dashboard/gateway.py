@@ -51,6 +51,7 @@ GOODBYE_S = 1.0
 FILL_S = 2.0
 TICKS_A_SECOND = 4
 MAX_VIEWERS = 64
+OLDEST_NS = 72 * 3_600_000_000_000  # as the lanes; a sample of 1970 must not stretch the scrubber
 
 
 class Gateway:
@@ -292,7 +293,7 @@ class Gateway:
             "bus_now_ns": bus_now_ns,
             "utc_offset_ns": machine.TAI_MINUS_UTC_NS,
             "playout_ms": self.playout_ms,
-            "oldest_ns": self.archive.first_ns or self.started_ns,
+            "oldest_ns": max(self.archive.first_ns or self.started_ns, bus_now_ns - OLDEST_NS),
             "session_id": viewer.person.id,
         }
         viewer.say("hello", hello)

@@ -559,3 +559,19 @@ async def test_names_with_markup_nonsense_numbers_and_a_clock_in_1970_are_inert_
     assert (shown["images"], shown["hit"], shown["mark"]) == (0, 0, "?")
     assert shown["ranges"][0] is None
     assert shown["ranges"][1][0] < 5 < shown["ranges"][1][1]
+
+
+async def test_a_scrubber_of_half_a_century_has_no_more_ticks_than_a_screen_can_show(
+    document: Page,
+) -> None:
+    count = await document.evaluate(
+        """async () => {
+            const { Lanes } = await import("/static/js/lanes.js");
+            const lanes = Object.create(Lanes.prototype);
+            let texts = 0;
+            const pen = { fillText: () => texts++, canvas: { width: 1000 } };
+            const view = { now_unix_ms: 1.8e12, now_t: 0, mode: "live" };
+            lanes.axis(pen, (t) => (t / 1.8e12 + 1) * 1000, -1.8e12, 0, view, 100, 10, 10);
+            return texts; }"""
+    )
+    assert 0 < count < 30

@@ -280,7 +280,7 @@ export class Lanes {
   axis(pen, x, from, to, view, height, axis, rem) {
     const most = Math.max(2, Math.floor((x(to) - x(from)) / (5.5 * rem)));
     const wanted = (to - from) / 1000 / Math.min(8, most);
-    const step_s = TICKS_S.find((s) => s >= wanted) ?? 14_400;
+    const step_s = TICKS_S.find((s) => s >= wanted) ?? Math.ceil(wanted / 14_400) * 14_400;
     const shift = view.now_unix_ms - view.now_t;
     const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
     const first = Math.ceil((from + shift - zone) / (step_s * 1000)) * step_s * 1000 + zone;
