@@ -254,7 +254,8 @@ class Board:
             one.channel and self._doubted(Why.INVALID, one.device, one.channel)
         )
         # A device's word that something is wrong is believed; that nothing is, is not.
-        return State.UNKNOWN if doubtful and not one.said.holds else one.under
+        believed = one.said.holds and one.under.holds
+        return State.UNKNOWN if doubtful and not believed else one.under
 
     def _doubted(self, why: Why, *where: str) -> bool:
         own = self.conditions.get("/".join((ROOM, why.value, *where)))

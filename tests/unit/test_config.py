@@ -220,7 +220,7 @@ def test_every_part_of_a_room_keeps_its_name() -> None:
 
 
 def test_an_entry_point_that_nobody_registered_names_those_that_are() -> None:
-    with pytest.raises(ConfigError, match=r"nothing of that name is installed; installed: direct"):
+    with pytest.raises(ConfigError, match="nothing of that name is installed; installed: bus, dir"):
         plugin.load("scot.recordings", "tape")
 
 
