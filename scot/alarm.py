@@ -225,6 +225,9 @@ class Board:
             since_ns, value = before.since_ns, before.value
         if under is State.INACTIVE:
             value = None
+        if before is not None and under is State.LATCHED and fresh.said is State.INACTIVE:
+            # what is over is often told with no priority: what latched it is what counts
+            fresh = msgspec.structs.replace(fresh, priority=before.priority)
         after = msgspec.structs.replace(fresh, under=under, by=by, since_ns=since_ns, value=value)
         return self._show(before, after, now_ns)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scot.alarm import PAUSE_NS, Board
@@ -36,6 +36,8 @@ steps = st.one_of(
     st.tuples(st.just("signal"), st.sampled_from(list(Activation))),
     st.tuples(st.just("wait"), st.integers(0, 40)),
 )
+HIGH = AlarmValue(id="low", kind="Phy", priority="Hi", present=True)
+OVER = AlarmValue(id="low", kind="Phy", priority="None", present=False)
 
 
 def do(board: Board, step: tuple[Any, ...], now_ns: int) -> list[Entry]:
@@ -144,6 +146,7 @@ def test_no_pause_outlives_two_minutes_or_a_new_high_priority(
 
 
 @settings(max_examples=50, deadline=None)
+@example([(HIGH, False), (OVER, False), (OVER, False)])
 @given(st.lists(st.tuples(words, st.booleans()), min_size=12, max_size=30))
 def test_a_high_priority_stays_until_somebody_has_seen_it(
     told: list[tuple[AlarmValue, bool]],
