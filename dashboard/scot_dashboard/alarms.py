@@ -15,7 +15,7 @@ import msgspec
 
 from scot.alarm import Board
 from scot.channel import Catalogue, Channel, Device, Event, Kind, Lifecycle, Sensitivity
-from scot.condition import Activation, Entry, Snapshot, Why
+from scot.condition import ROOM, Activation, Entry, Snapshot, Why
 from scot.health.fields import declare
 from scot.sample import AlarmValue, Flags, NumericValue, Validity
 from scot.timestamp import ClockState
@@ -150,6 +150,7 @@ class Alarms:
             if source is None:
                 heard_ns = now_ns + GRACE_NS - limit_ns
                 source = self.sources[name] = Source(limit_ns, bool(rates), heard_ns, known.label)
+                self._doubt_again(name, source)
             source.limit_ns, source.streams, source.label = limit_ns, bool(rates), known.label
             source.gone = known.state in GONE
 
@@ -233,6 +234,15 @@ class Alarms:
             known = source.valid[channel.name] = Debounce()
         stands = known.take(bad, now_ns)
         self._doubt(Why.INVALID, name, source, stands, now_ns, channel)
+
+    def _doubt_again(self, name: str, source: Source) -> None:
+        """Go on doubting what an earlier gateway did, so that it ends when it is over."""
+        for one in self.board.conditions.values():
+            if one.own and one.device == name and one.said.holds:
+                if one.channel:
+                    source.valid[one.channel] = Debounce(stands=True)
+                elif one.id.startswith(f"{ROOM}/{Why.CLOCK}/"):
+                    source.clock = Debounce(stands=True)
 
     def _doubt(
         self,

@@ -181,5 +181,21 @@ def test_log_and_state_are_published_bounded_and_a_new_gateway_goes_on_from_them
         after.alarms.restore({"conditions": 7})
 
 
+@pytest.mark.parametrize(
+    ("bad", "name"), [(unusable, "room/invalid/monitor/hr"), (late, "room/clock/monitor")]
+)
+def test_a_doubt_from_before_a_restart_ends_when_it_is_over(bed: Bed, bad: Any, name: str) -> None:
+    bed.wait(2.5, beat if bad is unusable else bad, bad)
+    assert bed.state(name) == "active"
+    after = Bed.__new__(Bed)
+    after.alarms, after.now_ns = Alarms(), bed.now_ns
+    after.alarms.restore(bed.told()[-1][1])
+    after.alarms.follow(catalogue(), after.now_ns)
+    after.wait(1, beat, lambda s: hr(0, at_s=s))
+    assert after.state(name) == "active"
+    after.wait(3, beat, lambda s: hr(0, at_s=s))
+    assert after.state(name) == "inactive"
+
+
 def test_the_catalogue_entry_is_what_is_published() -> None:
     assert set(alarms.device(1).channels) == {"state", "log", "health"}
