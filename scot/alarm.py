@@ -36,6 +36,7 @@ RETOLD_NS = 15_000_000_000
 MAX_CONDITIONS = 256
 MAX_LANGUAGES = 4
 LATCHING = frozenset({"Hi"})
+UNSEEN = frozenset({State.ACTIVE, State.LATCHED})
 
 
 class Board:
@@ -117,6 +118,7 @@ class Board:
     def restarted(self, device: str, epoch: int, now_ns: int) -> list[Entry]:
         """Take that a device's publisher is a new one, which may not know what the old one said."""
         entries: list[Entry] = []
+        self._restarted.pop(device, None)  # its time to tell begins again
         for one in [*self.conditions.values()]:
             if one.device == device and not one.own and one.epoch != epoch:
                 stale = msgspec.structs.replace(one, retold=False)
@@ -177,6 +179,8 @@ class Board:
             if one.under not in (State.ACTIVE, State.LATCHED):
                 continue
             under = State.ACKED if one.under is State.ACTIVE else State.INACTIVE
+            if one.said is State.PENDING:
+                under = State.PENDING
             done = msgspec.structs.replace(one, under=under, by=by)
             entries += self._show(one, done, now_ns, by)
         return entries
@@ -201,8 +205,10 @@ class Board:
         until_ns = self.signals.until_ns
         if until_ns is not None and now_ns >= until_ns:
             entries += self._log(Entry(at_ns=now_ns, signals=Signals()))
-        for device, since_ns in [*self._restarted.items()]:
-            if now_ns - since_ns < RETOLD_NS:
+        for device in [*self._restarted]:
+            if self._doubted(Why.LOST, device):
+                self._restarted[device] = now_ns  # who is silent tells nothing, not that it is over
+            if now_ns - self._restarted[device] < RETOLD_NS:
                 continue
             del self._restarted[device]
             for one in [*self.conditions.values()]:
@@ -218,6 +224,8 @@ class Board:
         under = _under(before, fresh)
         began = before is None or _begins(before, fresh, under)
         by = "" if before is None or began or fresh.said is State.INACTIVE else before.by
+        if before is not None:
+            fresh = msgspec.structs.replace(fresh, priority=_priority(before, fresh, under))
         if under is State.ACKED and not by:
             by = fresh.device
         since_ns, value = now_ns, fresh.value
@@ -225,9 +233,6 @@ class Board:
             since_ns, value = before.since_ns, before.value
         if under is State.INACTIVE:
             value = None
-        if before is not None and under is State.LATCHED and fresh.said is State.INACTIVE:
-            # what is over is often told with no priority: what latched it is what counts
-            fresh = msgspec.structs.replace(fresh, priority=before.priority)
         after = msgspec.structs.replace(fresh, under=under, by=by, since_ns=since_ns, value=value)
         return self._show(before, after, now_ns)
 
@@ -283,23 +288,36 @@ class Board:
 def _under(before: Condition | None, fresh: Condition) -> State:
     """Return what a word makes of a condition, given what was known of it."""
     held = before.under if before is not None else State.INACTIVE
-    here = before is not None and bool(before.by)
     louder = before is not None and _louder(before, fresh)
+    here = before is not None and before.by not in ("", before.device)
+    seen = here and not louder  # by people of this room; a device may take its own back
     if fresh.said is State.ACTIVE:
-        return State.ACKED if held is State.ACKED and here and not louder else State.ACTIVE
+        return State.ACKED if held is State.ACKED and seen else State.ACTIVE
     if fresh.said is State.LATCHED:
-        return State.INACTIVE if here and held is not State.ACTIVE else State.LATCHED
-    if fresh.said is State.INACTIVE and held in (State.ACTIVE, State.LATCHED):
+        return State.INACTIVE if seen else State.LATCHED
+    if fresh.said in (State.INACTIVE, State.PENDING) and held in UNSEEN:
         latching = before is not None and before.priority in LATCHING and not fresh.own
-        return State.LATCHED if latching and fresh.activation != "Off" else State.INACTIVE
+        return State.LATCHED if latching and fresh.activation != "Off" else fresh.said
     return held if fresh.said is State.UNKNOWN else fresh.said
 
 
 def _begins(before: Condition, fresh: Condition, under: State) -> bool:
     """Whether this is an occurrence that nobody can have acknowledged yet."""
+    if under in UNSEEN and _louder(before, fresh):
+        return True
     if under is State.ACTIVE:
-        return before.under is not State.ACTIVE or _louder(before, fresh)
+        return before.under is not State.ACTIVE
+    if under is State.LATCHED:
+        return before.under not in UNSEEN
     return before.under is State.INACTIVE and under is not State.INACTIVE
+
+
+def _priority(before: Condition, fresh: Condition, under: State) -> str:
+    """Return what counts: an end is often told with no priority, a disowned word says nothing."""
+    latched = under is State.LATCHED and before.under in UNSEEN
+    if fresh.said is State.UNKNOWN or (latched and not _louder(before, fresh)):
+        return before.priority
+    return fresh.priority
 
 
 def _louder(before: Condition, fresh: Condition) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,9 @@ steps = st.one_of(
 )
 HIGH = AlarmValue(id="low", kind="Phy", priority="Hi", present=True)
 OVER = AlarmValue(id="low", kind="Phy", priority="None", present=False)
+WAITS = AlarmValue(id="low", kind="Phy", priority="Hi", present=True, presence="Off")
+LATCH = AlarmValue(id="low", kind="Phy", priority="None", present=False, presence="Latch")
+LOW = AlarmValue(id="low", kind="Phy", priority="Lo", present=True)
 
 
 def do(board: Board, step: tuple[Any, ...], now_ns: int) -> list[Entry]:
@@ -147,6 +151,9 @@ def test_no_pause_outlives_two_minutes_or_a_new_high_priority(
 
 @settings(max_examples=50, deadline=None)
 @example([(HIGH, False), (OVER, False), (OVER, False)])
+@example([(HIGH, False), (OVER, False), (WAITS, False), (OVER, False)])
+@example([(HIGH, False), (WAITS, False), (OVER, False)])
+@example([(HIGH, False), (LATCH, False), (OVER, False)])
 @given(st.lists(st.tuples(words, st.booleans()), min_size=12, max_size=30))
 def test_a_high_priority_stays_until_somebody_has_seen_it(
     told: list[tuple[AlarmValue, bool]],
@@ -159,9 +166,61 @@ def test_a_high_priority_stays_until_somebody_has_seen_it(
         one = board.conditions[f"monitor/{word.id}"]
         if one.under is State.ACTIVE and one.priority == "Hi":
             unseen.add(one.id)
-        elif one.said is not State.INACTIVE or word.activation == "Off":
+        elif one.said in (State.ACTIVE, State.ACKED) or word.activation == "Off":
             unseen.discard(one.id)  # the device itself has taken its word back
         if seen:
             board.acknowledge([(one.id, one.since_ns)], "OR staff", now_ns)
             unseen.discard(one.id)
         assert all(board.conditions[name].state.holds for name in unseen)
+
+
+ACK = AlarmValue(id="low", kind="Phy", priority="Hi", present=True, presence="Ack")
+HELD = AlarmValue(id="low", kind="Phy", priority="Hi", present=False, presence="Latch")
+BAD = int(Flags.INVALID)
+Steps = list[tuple[Any, ...]]
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        # what its device acknowledged, and then signals again, nobody here has seen
+        ([("report", ACK), ("report", HIGH)], State.ACTIVE),
+        ([("report", ACK), ("report", HELD)], State.LATCHED),
+        # somebody saw it when it was low, nobody when it was high
+        ([("report", LOW), ("see",), ("report", HELD)], State.LATCHED),
+        ([("report", LOW), ("see",), ("report", HIGH, BAD), ("report", HIGH)], State.ACTIVE),
+        # a word that its device disowns takes no priority away
+        ([("report", HIGH), ("report", OVER, BAD), ("report", OVER)], State.LATCHED),
+        # seen, it is over; but its condition waits to signal again
+        ([("report", HIGH), ("report", WAITS), ("see",)], State.PENDING),
+        ([("report", HIGH), ("see",), ("report", HELD)], State.INACTIVE),
+        # a publisher that starts again and again, or falls silent, has not told that it is over
+        ([("report", LOW), ("new", 1), ("wait", 14), ("new", 2), ("wait", 5)], State.UNKNOWN),
+        ([("report", LOW), ("new", 1), ("lost", True), ("wait", 20), ("lost", False)],
+         State.UNKNOWN),
+        ([("report", LOW), ("new", 1), ("wait", 16)], State.INACTIVE),
+    ],
+)  # fmt: skip
+def test_words_in_any_order_hide_nothing_that_nobody_has_seen(script: Steps, state: State) -> None:
+    board, now_ns = Board(), SECOND_NS
+    for step in script:
+        now_ns += SECOND_NS
+        match step:
+            case ("report", word, *flags):
+                board.report("monitor", word, now_ns, flags=sum(flags))
+            case ("see",):
+                seen = [(one.id, one.since_ns) for one in board.conditions.values()]
+                assert board.acknowledge(seen, "OR staff", now_ns)
+            case ("new", epoch):
+                board.restarted("monitor", epoch, now_ns)
+            case ("lost", present):
+                board.doubt(Why.LOST, "monitor", present, now_ns)
+            case ("wait", seconds):
+                for _ in range(seconds):
+                    now_ns += SECOND_NS
+                    board.tick(now_ns)
+    one = board.conditions["monitor/low"]
+    assert one.state is state
+    if state in (State.ACTIVE, State.LATCHED):
+        assert one.priority == "Hi"
+        assert board.acknowledge([(one.id, one.since_ns)], "OR staff", now_ns), "it can be seen"
