@@ -221,8 +221,13 @@ class Player:
                 going = asyncio.create_task(self._go())
                 await asyncio.wait({going, wished}, return_when=asyncio.FIRST_COMPLETED)
                 if not wished.done():
-                    going.result()
-                    await self._turn()
+                    try:
+                        going.result()
+                        await self._turn()
+                    except ConfigError as error:  # no lap is left: what is asked is still answered
+                        log.warning("%s", error)
+                        self.playing, self._ended = False, True
+                        await self._flow(None)
                     continue
                 self._at_ns = self.position()
                 going.cancel()
@@ -311,6 +316,13 @@ class Player:
                     f"{t_ns} is outside the recording",
                     f"{first_ns} to {last_ns}",
                 )
+        if wish.loop and max(wish.loop[0], first_ns) >= min(wish.loop[1], last_ns):
+            raise ConfigError(
+                "player",
+                "loop",
+                "nothing of it is inside the recording",
+                f"{first_ns} to {last_ns}",
+            )
         return None if wish.to_ns is None else min(max(wish.to_ns, first_ns), last_ns)
 
     def _pictures(self) -> str:

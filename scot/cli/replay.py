@@ -71,6 +71,10 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
     room = _room(opened, port, digest, workspace)
     looped = read_loop(loop, opened.first_ns)
     from_ns = max([from_ns, *looped.get("stretch", [])[:1]])
+    if any(a_ns >= opened.last_ns for a_ns in looped.get("stretch", [])[:1]):
+        raise ConfigError(
+            "--loop", "", f"{loop} is past the end", "give a stretch of the recording"
+        )
     options = {
         "recording": str(recording.absolute()),
         "rate": speed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,20 @@ async def test_a_loop_plays_its_stretch_again_and_again(desk: Desk) -> None:
     assert max(read_header(f).bus_ns for f in first) <= b_ns
 
 
+async def test_with_no_lap_left_it_stands_still_and_still_answers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood = await desk.wish()
+    most_ns = stood.laps.origin_ns + 4 * stood.laps.period_ns
+    monkeypatch.setattr("scot_replay.laps.LAST_NS", most_ns)
+    await desk.wish(loop=[START_NS + 2 * S, START_NS + 3 * S], playing=True, rate=16.0)
+    async with asyncio.timeout(10):
+        while not stood.ended:
+            await asyncio.sleep(0.05)
+            stood = await desk.wish()
+    assert (stood.playing, stood.lap) == (False, 3)
+
+
 async def test_backwards_each_stride_is_a_lap_that_stands_earlier(desk: Desk) -> None:
     await desk.wish(to_ns=START_NS + 5 * S)
     await desk.wish(playing=True, rate=-4.0)
@@ -210,11 +225,13 @@ async def test_history_follows_the_lap(desk: Desk) -> None:
 
 
 async def test_what_cannot_be_played_is_refused_in_words(desk: Desk) -> None:
+    last_ns = (await desk.wish()).last_ns
     for wish, says in (
         ({"rate": 40.0}, "0.1 to 16"),
         ({"to_ns": START_NS + 900 * S}, "outside the recording"),
         ({"step": 1, "of": "or1/monitor/nothing"}, "no samples"),
         ({"loop": [START_NS + S, START_NS]}, "not after its start"),
+        ({"loop": [last_ns + S // 10, last_ns + S // 2]}, "nothing of it is inside"),
     ):
         answer = await desk.ask(**wish)
         assert says in answer.error
