@@ -35,6 +35,7 @@ PAUSE_NS = 120_000_000_000
 RETOLD_NS = 15_000_000_000
 MAX_CONDITIONS = 256
 MAX_LANGUAGES = 4
+MAX_DOUBTS = 128
 LATCHING = frozenset({"Hi"})
 UNSEEN = frozenset({State.ACTIVE, State.LATCHED})
 
@@ -82,9 +83,15 @@ class Board:
             self.signals = entry.signals
 
     def snapshot(self, now_ns: int) -> Snapshot:
-        """Return the state as displays need it, the most urgent first."""
+        """Return the state as displays need it, the most urgent first.
+
+        Of the room's own of low priority the `MAX_DOUBTS` newest: it has to fit into one sample.
+        """
         shown = [one for one in self.conditions.values() if _matters(one)]
         shown.sort(key=lambda one: (-RANKS.get(one.priority, 0), -one.since_ns, one.id))
+        doubts = [one for one in shown if one.own and one.priority != "Me"]
+        beyond = {one.id for one in doubts[MAX_DOUBTS:]}
+        shown = [one for one in shown if one.id not in beyond]
         return Snapshot(at_ns=now_ns, conditions=shown, signals=self.signals)
 
     # -- what devices say
@@ -150,7 +157,9 @@ class Board:
             priority=why.priority,
             said=State.ACTIVE if present else State.INACTIVE,
             channel=channel,
-            text=text or (before.text if before else {}),
+            text={k: short(v) for k, v in text.items()}
+            if text
+            else (before.text if before else {}),
         )
         entries = self._settle(before, fresh, now_ns)
         for one in [*self.conditions.values()]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scot.alarm import PAUSE_NS, Board
+from scot.alarm import MAX_CONDITIONS, PAUSE_NS, Board
+from scot.channel import Kind
+from scot.codec import encode
 from scot.condition import Activation, Entry, Snapshot, State, Why
-from scot.sample import AlarmValue, Flags
+from scot.sample import AlarmValue, Flags, Sample
+from scot.timestamp import ClockState, Timestamp
 
 SECOND_NS = 1_000_000_000
 DEVICES = ("monitor", "pump")
@@ -224,3 +228,22 @@ def test_words_in_any_order_hide_nothing_that_nobody_has_seen(script: Steps, sta
     if state in (State.ACTIVE, State.LATCHED):
         assert one.priority == "Hi"
         assert board.acknowledge([(one.id, one.since_ns)], "OR staff", now_ns), "it can be seen"
+
+
+def test_a_room_in_which_everything_is_wrong_still_fits_into_one_sample() -> None:
+    board = Board()
+    for number in range(300):
+        long = {str(k) * 160: "\u3042" * 160 for k in range(4)}
+        word = AlarmValue(id=f"{number:0160}", kind="Phy", priority="Hi", present=True, text=long)
+        board.report("monitor", word, number)
+    board.doubt(Why.LOST, "monitor", True, 1)
+    for number in range(1_000):
+        text = {"en": "x" * 400, "ja": "\u3042" * 400}
+        board.doubt(Why.INVALID, "monitor", True, number, channel=f"c{number}", text=text)
+    snapshot = board.snapshot(1_000)
+    value = msgspec.to_builtins(snapshot)
+    time = Timestamp(None, 1_000, 1, 1, ClockState.LOCKED)
+    encode(Sample("or1/alarms/state", 1, 0, time, Flags(0), value), Kind.EVENT)
+    told = {one.id for one in snapshot.conditions}
+    assert sum(not name.startswith("room/") for name in told) == MAX_CONDITIONS
+    assert "room/lost/monitor" in told
