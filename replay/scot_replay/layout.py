@@ -25,6 +25,8 @@ from scot.timestamp import TAI_MINUS_UTC_NS
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+DAMAGED = "damaged"  # broken files that a recovery in place replaced
+WORK = ".recovery"
 _JOURNAL = re.compile(r"^journal-(\d{1,6})\.scotj$")
 _SEGMENT = re.compile(r"^segment-(\d{1,6})\.mcap$")
 

@@ -10,8 +10,8 @@ import typer
 
 from scot.errors import RecordingError
 from scot_replay.completeness import WHY
-from scot_replay.layout import iso_utc
-from scot_replay.recovery import DAMAGED, Outcome, Recovery
+from scot_replay.layout import DAMAGED, iso_utc
+from scot_replay.recovery import Outcome, Recovery
 
 SHOWN = 20
 

@@ -25,7 +25,9 @@ from scot_replay.holder import Holder
 from scot_replay.index import Span, join
 from scot_replay.journal import RecordKind, encode_frame, encode_record
 from scot_replay.layout import (
+    DAMAGED,
     MANIFEST,
+    WORK,
     Manifest,
     NewerVersionError,
     hold,
@@ -52,8 +54,6 @@ from scot_replay.salvage import Salvage, faults
 from scot_replay.seal import seal
 from scot_replay.segment import SegmentPart
 
-DAMAGED = "damaged"
-WORK = ".recovery"
 RECOVERED = "recovered"
 _PART = re.compile(r"^(?:journal|segment)-(\d+)\.")
 _OURS = re.compile(r"^(?:journal-\d+\.scotj|segment-\d+\.mcap|manifest\.json)(?:\.\w+)?$")
@@ -155,6 +155,8 @@ class Recovery:
             if not (self.outcome.notes or faulty or set(wanted) - set(self._layout.segments)):
                 self.outcome.kept = list(wanted)
                 return
+            if self.in_place:  # what a recovery that was killed left; we hold the directory
+                shutil.rmtree(self._work, ignore_errors=True)
             self._work.mkdir(mode=0o700, parents=True)
             write_manifest(self._work, self._manifest)
             for number in wanted:
@@ -372,6 +374,8 @@ class Recovery:
             numbered = _PART.match(entry.name)
             if entry.name == MANIFEST or (numbered is not None and int(numbered[1]) in broken):
                 set_aside(entry, damaged)
+        sync_directory(damaged)
+        sync_directory(self.source)
         for one in self.outcome.rebuilt:
             target = segment_path(self.source, one.part)
             segment_path(self._work, one.part).replace(target)

@@ -186,3 +186,26 @@ def test_the_command_asks_erases_and_says_so(
     said = capsys.readouterr().out
     assert "redacted: 3 records of or1/monitor/hr" in said
     assert "by officer: withdrawn" in said
+
+
+def test_what_sealing_left_of_a_journal_goes_too(tmp_path: Path) -> None:
+    desk = recorded(tmp_path, [FRAMES], 0)
+    path = journal_path(desk.path, 1)
+    left = [path.with_name(f"{path.name}.damaged"), desk.path / "segment-1.mcap.part"]
+    for one in left:
+        one.write_bytes(path.read_bytes())
+    erase(desk)
+    assert not any(one.exists() for one in left)
+
+
+@pytest.mark.parametrize("name", ["damaged", ".recovery", "journal-01.scotj"])
+def test_files_that_nothing_accounts_for_are_named_before_anything_changes(
+    tmp_path: Path, name: str
+) -> None:
+    desk = recorded(tmp_path, [FRAMES], 0)
+    kept = desk.path / name
+    kept.write_bytes(journal_path(desk.path, 1).read_bytes())
+    before = {p: p.read_bytes() for p in desk.path.rglob("*") if p.is_file()}
+    with pytest.raises(RecordingError, match="may hold what is to be erased"):
+        erase(desk)
+    assert {p: p.read_bytes() for p in desk.path.rglob("*") if p.is_file()} == before

@@ -20,7 +20,16 @@ from scot.note import Signer
 from scot_replay import sidecar
 from scot_replay.beside import make
 from scot_replay.journal import JournalReader, Record, RecordKind, decode_head, encode_record
-from scot_replay.layout import Layout, Manifest, hold, iso_utc, list_parts, sync_directory
+from scot_replay.layout import (
+    DAMAGED,
+    WORK,
+    Layout,
+    Manifest,
+    hold,
+    iso_utc,
+    list_parts,
+    sync_directory,
+)
 from scot_replay.ledger.entry import (
     OTHER,
     SALT_BYTES,
@@ -85,8 +94,7 @@ def redact(path: Path, asked: Asked, signer: Signer) -> Redacted:
             would be erased, or the disk does not take what is written anew.
     """
     layout = list_parts(path)
-    if not (path / LEDGER).exists():
-        raise RecordingError(f"{path} has no {LEDGER}; what is erased could not be accounted for")
+    _refuse(layout)
     held = hold(path)
     if held is None:
         raise RecordingError(f"{path} is being recorded or repaired; end that first")
@@ -95,11 +103,15 @@ def redact(path: Path, asked: Asked, signer: Signer) -> Redacted:
         with log.turn():
             blocks = _in_ledger(log, layout, asked, signer)
         records, files = 0, []
+        if blocks:
+            _leftovers(path)
         for file in [*layout.journals.values(), *layout.segments.values()]:
             done = _journal(file, asked) if file.suffix == ".scotj" else _segment(file, asked)
             if done:
                 records += done
                 files.append(file.name)
+        if records:
+            _leftovers(path)
         for number in layout.segments:
             if layout.segments[number].name in files:
                 enter(path, number, signer)
@@ -232,6 +244,31 @@ def selected(address: str, stored: Stored, asked: Asked) -> bool:
 def _is_state(body: bytes, asked: Asked) -> bool:
     frame: Frame = decode_head(body)
     return frame.address in asked.addresses and within(frame, asked.between)
+
+
+def _refuse(layout: Layout) -> None:
+    """Look for what would be left over.
+
+    Raises:
+        RecordingError: there is no ledger, or files beside the parts that it knows nothing of.
+    """
+    path = layout.path
+    if not (path / LEDGER).exists():
+        raise RecordingError(f"{path} has no {LEDGER}; what is erased could not be accounted for")
+    for kept in (path / DAMAGED, path / WORK, *layout.doubles):
+        if kept.exists():
+            raise RecordingError(
+                f"{kept} may hold what is to be erased, and nothing accounts for it; move it away "
+                "or remove it first"
+            )
+
+
+def _leftovers(path: Path) -> None:
+    """Remove what sealing left of journals beside the parts: rotten copies, half segments."""
+    for pattern in ("journal-*.damaged", "journal-*.part", "segment-*.part"):
+        for entry in path.glob(pattern):
+            entry.unlink()
+    sync_directory(path)
 
 
 def _journal(path: Path, asked: Asked) -> int:
