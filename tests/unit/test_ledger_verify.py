@@ -16,7 +16,7 @@ from scot.note import Signer
 from scot_replay.journal import encode_frame
 from scot_replay.layout import journal_path, segment_path
 from scot_replay.ledger.keys import SECRET, ensure
-from scot_replay.ledger.log import LEDGER, Item, Log, lines, opened
+from scot_replay.ledger.log import LEDGER, MAGIC, Item, Log, encode_line, lines, opened
 from scot_replay.ledger.site_report import verify_site
 from scot_replay.ledger.verify import Report, verify
 from scot_replay.seal import seal
@@ -302,3 +302,16 @@ def test_the_command_says_it_in_lines_and_json(
     (desk.path / LEDGER).unlink()
     assert run(["verify", str(desk.path)]) == 1
     assert "has no ledger.scotl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [b"nonsense", MAGIC + encode_line(Item.ENTRY, b"\xc1")])
+def test_a_broken_ledger_of_before_keeps_no_other_recording_from_being_signed(
+    tmp_path: Path, wrong: bytes
+) -> None:
+    before = Desk(tmp_path / "before", tmp_path / "site")
+    before.write(FRAMES[:HALF])
+    (before.path / LEDGER).write_bytes(wrong)
+    desk = Desk(tmp_path / "after", tmp_path / "site")
+    desk.write(FRAMES[HALF:])
+    assert desk.notary.trouble == ""
+    assert desk.verify().covered

@@ -208,7 +208,10 @@ class Log:
             if not line.whole:
                 return
             if line.kind == Item.ENTRY:
-                leaf, _ = _pair.decode(line.body)
+                try:
+                    leaf, _ = _pair.decode(line.body)
+                except msgspec.DecodeError as error:
+                    raise RecordingError(f"{self.path}: a record holds no entry: {error}") from None
                 if not self.tree.size:
                     self._first(opened(line).entry)
                 self.tree.append(leaf_hash(leaf))

@@ -78,6 +78,10 @@ def _unsaid(path: Path) -> Iterator[Head]:
         if last.size or not ledger.exists():  # it ended, or is gone: who verifies will say so
             continue
         log = Log(ledger)
-        with log.turn():
-            if log.origin == origin:
-                yield Head(last.directory, origin, log.tree.size, log.tree.root())
+        try:
+            with log.turn():
+                pass
+        except (OSError, RecordingError):  # one that is broken keeps no other from being signed
+            continue
+        if log.origin == origin:
+            yield Head(last.directory, origin, log.tree.size, log.tree.root())
