@@ -51,8 +51,8 @@ def enter(directory: Path, number: int, signer: Signer | None = None) -> None:
 def _enter(directory: Path, number: int, log: Log, signer: Signer | None) -> None:
     segment = segment_path(directory, number)
     size, pieces = segment.stat().st_size, stretches(segment)
-    with log.turn():
-        records, beyond = _compared(directory, number, blocks(log.path, number))
+    records, beyond = _compared(directory, number, blocks(log.path, number))
+    with log.turn():  # short: the recorder forces nothing down while it waits for its own
         if signer is not None and log.begin is not None:
             signer = signer if signer.verifier.text() == log.begin.key else None
         entry = Sealed(number, size, records, beyond, pieces)
