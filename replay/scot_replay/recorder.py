@@ -127,7 +127,8 @@ class Recorder:
         self._pretrigger = PreTrigger(0 if keeps_all else table.keep_last_s, table.trigger)
         self._sealing = Sealing(self.directory, self.cache)
         self._sealing.paused = self._pretrigger.armed
-        (self.service.state / FILE).unlink(missing_ok=True)
+        if not number:  # who asked this recording to be kept before a crash is still heard
+            (self.service.state / FILE).unlink(missing_ok=True)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._held = hold(self.directory)
@@ -282,8 +283,9 @@ class Recorder:
         if self._pretrigger.armed and (self.service.state / FILE).exists():
             self._trigger()
         if self._written != self.manifest.triggered:
-            self._written = self.manifest.triggered
-            await asyncio.to_thread(write_manifest, self.directory, self.manifest)
+            now = self.manifest
+            await asyncio.to_thread(write_manifest, self.directory, now)
+            self._written = now.triggered  # not before: a recorder that restarts would trim again
         parts = [*self._earlier, *self._sealing.parts]
         old = self._pretrigger.outdated(parts, self.connection.clock.now())
         if old:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from scot.codec import read_header
 from scot.config import RecorderTable
 from scot.errors import ConfigError
 from scot.sample import AnnotationValue, Flags, NumericValue
-from scot_replay import pretrigger
+from scot_replay import pretrigger, recorder
 from scot_replay.layout import (
+    Manifest,
     iso_utc,
     journal_path,
     list_parts,
@@ -71,7 +73,7 @@ async def test_what_is_older_goes_until_a_channel_triggers_and_then_all_is_kept(
     bus: Bus, start: Callable[..., Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "rec"
-    recorder = await start(path, keep_last_s=1.0, trigger="monitor/hr")
+    running = await start(path, keep_last_s=1.0, trigger="monitor/hr")
     case_ = await bus.join("case")
     await announce(case_)
     await publish(case_, BEFORE)
@@ -80,7 +82,7 @@ async def test_what_is_older_goes_until_a_channel_triggers_and_then_all_is_kept(
     await publish(case_, [frame("or1/monitor/hr", Kind.NUMERIC, 0, 0.0, NumericValue(140.0))])
     await until(lambda: (found := read_manifest(path)) is not None and found.triggered != "")
     await publish(case_, AFTER)
-    await recorder.stop()
+    await running.stop()
     await case_.close()
     opened = open_recording(path)
     assert opened.damage == []  # that the first parts are not there is no damage
@@ -96,13 +98,42 @@ async def test_scot_keep_triggers_it(
     bus: Bus, start: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "rec"
-    recorder = await start(path, keep_last_s=60.0, trigger="")
+    running = await start(path, keep_last_s=60.0, trigger="")
     (bus.state / FILE).touch()  # what `scot keep` does
     await until(lambda: (found := read_manifest(path)) is not None and found.triggered != "")
-    await recorder.stop()
-    assert read_manifest(path).triggered <= iso_utc(recorder.connection.clock.now())  # type: ignore[union-attr]
+    await running.stop()
+    assert read_manifest(path).triggered <= iso_utc(running.connection.clock.now())  # type: ignore[union-attr]
     assert run(["keep", "--workspace", "nowhere"]) == 1
     assert "no room 'nowhere' is up" in capsys.readouterr().err
+
+
+async def test_a_trigger_that_the_disk_did_not_take_is_written_later(
+    bus: Bus, start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rec"
+    tries: list[str] = []
+
+    def fails_once(directory: Path, manifest: Manifest) -> None:
+        tries.append(manifest.triggered)
+        if tries.count(manifest.triggered) == 1 and manifest.triggered:
+            raise OSError(ENOSPC, "No space left on device")
+        write_manifest(directory, manifest)
+
+    monkeypatch.setattr(recorder, "write_manifest", fails_once)
+    await start(path, keep_last_s=60.0, trigger="")
+    (bus.state / FILE).touch()
+    await until(lambda: (found := read_manifest(path)) is not None and found.triggered != "")
+
+
+async def test_scot_keep_is_heard_by_a_recorder_that_starts_again(
+    bus: Bus, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "rec"
+    first = await start(path, keep_last_s=60.0, trigger="")
+    await first.stop()
+    (bus.state / FILE).touch()  # while there was none to see it
+    await start(path, keep_last_s=60.0, trigger="")
+    await until(lambda: (found := read_manifest(path)) is not None and found.triggered != "")
 
 
 def delivery(tool: str, ttl_s: float = 8.0) -> Delivery:
