@@ -135,7 +135,7 @@ class Deidentifier:
         alarm = _alarm.decode(payload)
         text = {language: self._clean(words) for language, words in alarm.text.items()}
         cleaned = msgspec.structs.replace(alarm, id=self._clean(alarm.id), text=text)
-        return payload if cleaned == alarm else _encoder.encode(cleaned)
+        return _encoder.encode(cleaned)  # what we do not know of it stays
 
     def _counted(self, before: bytes, after: bytes) -> bytes:
         self.texts += before != after

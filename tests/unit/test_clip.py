@@ -7,16 +7,19 @@ import json
 import resource
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from scot.channel import Channel, Kind, Sensitivity
 from scot.cli import run
-from scot.codec import Frame, read_header
+from scot.codec import Frame, encode, read_header
 from scot.errors import RecordingError
-from scot.sample import AnnotationValue
+from scot.names import Names
+from scot.sample import AlarmValue, AnnotationValue, Flags, Sample
+from scot.timestamp import ClockState, Timestamp
 from scot_dashboard.roles import Role, Verb, may
 from scot_replay.clip import clip, head
-from scot_replay.deid import NO_DATE_NS, withheld
+from scot_replay.deid import NO_DATE_NS, Deidentifier, withheld
 from scot_replay.layout import read_manifest
 from scot_replay.ledger.verify import verify
 from scot_replay.recording import DirectoryRecording, open_recording
@@ -178,3 +181,14 @@ def test_the_command_takes_times_as_people_write_them(
     manifest = read_manifest(out)
     assert manifest is not None
     assert manifest.finished_ns == START_NS + 4_500_000_000
+
+
+def test_a_field_of_an_alarm_that_this_release_does_not_know_stays_inside() -> None:
+    alarm = AlarmValue(id="a", kind="Phy", priority="Hi", present=True)
+    stamp = Timestamp(None, 1, None, None, ClockState.UNSYNCED)
+    known = encode(Sample("or1/monitor/alarm", 1, 1, stamp, Flags(0), alarm), Kind.ALARM)
+    more = msgspec.msgpack.encode(msgspec.structs.asdict(alarm) | {"patient": "Aiko"})
+    frame = Frame(known.topic, known.header, more)
+    left = Deidentifier(Names(), "").frame(frame, read_header(frame), Kind.ALARM)
+    assert left is not None
+    assert b"Aiko" not in left.payload
