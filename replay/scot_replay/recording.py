@@ -374,17 +374,7 @@ class DirectoryRecording(ReadTimeline):
         before: bool = False,
         brief: bool = False,
     ) -> Rows:
-        """Return one channel's samples as arrays.
-
-        Args:
-            address: whole.
-            between: from inclusive, to exclusive, bus ns; all when None.
-            before: with the last one before them, which was true when they begin.
-            brief: how well times are known may be left out, see `scot_replay.parts.Part.rows`.
-
-        Raises:
-            RecordingError: its kind has no columns, or a payload is not of its kind.
-        """
+        """Return one channel's samples as arrays; see `ReadTimeline.rows`."""
         from_ns, to_ns = between or (self.first_ns, self.last_ns + 1)
         kind = self.channel(address).kind
         if (was := self._described.get(address)) is not None:  # what it was before has no column
