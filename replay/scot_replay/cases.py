@@ -145,8 +145,8 @@ def _write(recording: DirectoryRecording, catalogue: Path, case: Case) -> int:
 
 def partition(catalogue: Path, what: str, case: Case) -> Path:
     """Return where the columns of a case lie."""
-    named = quote(case.case, safe=" -_.") or NO_CASE
-    return catalogue / what / f"workspace={case.workspace}" / f"case={named}" / f"{case.id}.parquet"
+    room, named = (quote(text, safe=" -_.") or NO_CASE for text in (case.workspace, case.case))
+    return catalogue / what / f"workspace={room}" / f"case={named}" / f"{case.id}.parquet"
 
 
 def _numerics(recording: DirectoryRecording, case: Case) -> Any:
@@ -330,9 +330,11 @@ class Cases:
             database.execute("SET enable_external_access = false")
             database.execute("SET lock_configuration = true")
             try:
+                asked = database.extract_statements(query)
+                # COPY and ATTACH may write where the columns may be read
+                if [one.type for one in asked] != [duckdb.StatementType.SELECT]:
+                    raise RecordingError("the query is not one SELECT; ask with exactly one")
                 found: Any = database.sql(query)
-                if found is None:
-                    raise RecordingError("the query gives no rows; ask with SELECT")
                 return found.to_arrow_table()
             except duckdb.Error as error:
                 said = " ".join(str(error).split())

@@ -14,6 +14,7 @@ import typer
 from scot import fleet
 from scot.errors import RecordingError
 from scot_replay.cases import Cases, recordings_below, summarise
+from scot_replay.formats.table import inert
 from scot_replay.progress import progress
 from scot_replay.recording import open_recording
 
@@ -115,7 +116,7 @@ def sql(
     if csv:
         import pyarrow.csv
 
-        pyarrow.csv.write_csv(found, sys.stdout.buffer)
+        pyarrow.csv.write_csv(_inert(found), sys.stdout.buffer)
         return 0
     rows = found.to_pylist()
     if json:
@@ -124,6 +125,19 @@ def sql(
         return 0
     _show(found.column_names, rows)
     return 0
+
+
+def _inert(found: Any) -> Any:
+    """Return an Arrow table with no text that a spreadsheet would run."""
+    import pyarrow as pa
+
+    columns = [
+        pa.array([inert(one) for one in column.to_pylist()], pa.string())
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type)
+        else column
+        for column in found.columns
+    ]
+    return pa.table(columns, names=[inert(name) for name in found.column_names])
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scot.cli import run
-from scot_replay.cases import Cases
+from scot_replay.cases import Case, Cases, partition
 from scot_replay.recording import open_recording
 from tests.golden import made_recording as case
 
@@ -84,6 +84,35 @@ def test_a_query_reaches_nothing_but_the_catalogue(
         assert run(["catalog", "sql", query]) == 1
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "made.csv").exists()
+
+
+def test_a_query_writes_nothing_into_the_catalogue(
+    catalog: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = {file: file.read_bytes() for file in catalog.rglob("*") if file.is_file()}
+    for query in (
+        f"COPY (SELECT 1) TO '{catalog / 'cases.sqlite'}'",
+        f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{catalog / 'made.csv'}'",
+        f"SELECT 1; COPY (SELECT 1) TO '{catalog / 'made.csv'}'; SELECT 1",
+        f"ATTACH '{catalog / 'made.db'}' AS made; SELECT 1",
+        "",
+    ):
+        assert run(["catalog", "sql", query]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    assert {file: file.read_bytes() for file in catalog.rglob("*") if file.is_file()} == held
+
+
+def test_no_cell_of_an_answer_in_csv_is_a_formula(
+    catalog: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    query = "SELECT '=1+1' AS \"@a\", -2 AS b, '-3'::ENUM('-3') AS c FROM cases"
+    assert run(["catalog", "sql", query, "--csv"]) == 0
+    assert capfdbinary.readouterr().out.splitlines()[-2:] == [b'"\'=1+1",-2,"\'-3"'] * 2
+
+
+def test_a_workspace_that_is_a_path_stays_inside_the_catalogue(tmp_path: Path) -> None:
+    hostile = Case(id="1", url="x", workspace="../../../out", case="../..")
+    assert ".." not in partition(tmp_path, "numerics", hostile).relative_to(tmp_path).parts
 
 
 def test_a_recording_entered_again_replaces_itself_and_a_copy_is_the_same_case(

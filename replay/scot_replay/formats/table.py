@@ -74,19 +74,20 @@ def write_table(
 
 
 def safe_csv(table: Any) -> Any:
-    """Return the table with units in its headers and no text that a spreadsheet would run.
-
-    A cell of text that begins like a formula gets an apostrophe in front (OWASP, CSV injection).
-    """
+    """Return the table with units in its headers and no text that a spreadsheet would run."""
     safe = table.copy()
     for column in safe.columns:
         if safe[column].dtype.kind not in "biufM":
-            safe[column] = [_text(value) for value in safe[column]]
+            safe[column] = [inert(value) for value in safe[column]]
     units = table.attrs.get("units", {})
     return safe.rename(columns={c: f"{c} [{units[c]}]" for c in safe.columns if units.get(c)})
 
 
-def _text(value: Any) -> Any:
+def inert(value: Any) -> Any:
+    """Return a cell that no spreadsheet runs.
+
+    Text that begins like a formula gets an apostrophe in front (OWASP, CSV injection).
+    """
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value
