@@ -37,9 +37,9 @@ from scot_replay.layout import (
 )
 from scot_replay.ledger.casekey import CaseKey, Opened
 from scot_replay.ledger.notary import Notary
+from scot_replay.opening import open_parts
 from scot_replay.parts import JournalPart, Part
 from scot_replay.pretrigger import FILE, PreTrigger
-from scot_replay.recording import open_parts
 from scot_replay.sealing import Sealing, seal_left
 from scot_replay.segment import ChunkCache
 from scot_replay.vigil import Vigil
