@@ -30,10 +30,12 @@ class Names:
 
     Attributes:
         version: grows when a new word was learnt.
+        full: a word was not learnt, for there were too many.
     """
 
     def __init__(self) -> None:
         self.version = 0
+        self.full = False
         self._words: set[str] = set()
         self._finder: re.Pattern[str] | None = None
 
@@ -42,7 +44,10 @@ class Names:
         for text in _texts(value):
             for word in _WORD.findall(_fold(text)):
                 wanted = word not in COMMON and (not word.isascii() or len(word) >= MIN_ASCII)
-                if wanted and word not in self._words and len(self._words) < MAX_WORDS:
+                if wanted and word not in self._words:
+                    if len(self._words) >= MAX_WORDS:
+                        self.full = True
+                        return
                     self._words.add(word)
                     self._finder = None
                     self.version += 1

@@ -17,7 +17,7 @@ import msgspec
 from scot.channel import Catalogue, Kind, Sensitivity
 from scot.codec import Frame, Header, decode, read_header
 from scot.errors import CodecError, RecordingError
-from scot.names import Names
+from scot.names import MAX_WORDS, Names
 from scot.sample import Flags, ImageValue
 from scot_replay.deid import NO_DATE_NS, Deidentifier, withheld
 from scot_replay.layout import Manifest, iso_utc
@@ -208,7 +208,11 @@ class _Clip:
 
 
 def learnt(recording: DirectoryRecording) -> Names:
-    """Return the words of all identity channels of a recording."""
+    """Return the words of all identity channels of a recording.
+
+    Raises:
+        RecordingError: there are more than can be looked for.
+    """
     names = Names()
     for address in recording.channels:
         channel = recording.channel(address)
@@ -222,6 +226,11 @@ def learnt(recording: DirectoryRecording) -> Names:
             if isinstance(value, ImageValue):
                 value = value.attrs
             names.learn(msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value)
+    if names.full:
+        raise RecordingError(
+            f"{recording.path} names the patient in more than {MAX_WORDS} words, which cannot all "
+            "be looked for: nothing is written of it"
+        )
     return names
 
 

@@ -192,3 +192,12 @@ def test_a_field_of_an_alarm_that_this_release_does_not_know_stays_inside() -> N
     left = Deidentifier(Names(), "").frame(frame, read_header(frame), Kind.ALARM)
     assert left is not None
     assert b"Aiko" not in left.payload
+
+
+def test_more_words_of_the_patient_than_can_be_looked_for_stop_a_deidentified_clip(
+    recording: DirectoryRecording, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("scot.names.MAX_WORDS", 1)
+    with pytest.raises(RecordingError, match="nothing is written"):
+        clip(recording, tmp_path / "out", recording.stretch(None), deid=True)
+    assert not list(tmp_path.iterdir())
