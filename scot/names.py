@@ -30,7 +30,8 @@ class Names:
 
     Attributes:
         version: grows when a new word was learnt.
-        full: a word was not learnt, for there were too many.
+        full: a word was not learnt, for there were too many. From then on every text may hold it,
+            so none is let out.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class Names:
                 wanted = word not in COMMON and (not word.isascii() or len(word) >= MIN_ASCII)
                 if wanted and word not in self._words:
                     if len(self._words) >= MAX_WORDS:
+                        self.version += not self.full
                         self.full = True
                         return
                     self._words.add(word)
@@ -53,7 +55,9 @@ class Names:
                     self.version += 1
 
     def inside(self, text: str) -> bool:
-        """Say whether a text names the patient."""
+        """Say whether a text names the patient, or might."""
+        if self.full:
+            return bool(text)
         if not self._words:
             return False
         if self._finder is None:

@@ -208,6 +208,16 @@ def test_names_in_scripts_without_blanks_are_found_inside_longer_text() -> None:
     assert names.clean("血圧低下") == "血圧低下"
 
 
+def test_when_a_word_could_not_be_learnt_no_text_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scot.names.MAX_WORDS", 1)
+    names = Names()
+    names.learn("Aiko")
+    told = names.version
+    names.learn("Brighton")
+    assert names.version > told, "what was let out before must be looked at again"
+    assert names.clean("pressure low") == names.clean("Brighton") == WITHHELD
+
+
 def test_words_of_forms_are_not_names() -> None:
     names = Names()
     names.learn("Test Patient, unknown, female")
