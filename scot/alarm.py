@@ -255,8 +255,9 @@ class Board:
         was = before.state if before is not None else State.INACTIVE
         moved = was if after.state is not was or by else ""
         entries = self._log(Entry(at_ns=now_ns, was=moved, by=by, condition=after))
-        rose = after.state is State.ACTIVE and (
-            was is not State.ACTIVE or (before is not None and after.since_ns != before.since_ns)
+        unseen = (State.ACTIVE, State.LATCHED)  # it may be over before we hear of it
+        rose = after.state in unseen and (
+            was not in unseen or (before is not None and after.since_ns != before.since_ns)
         )
         if rose and after.priority == "Hi" and self.signals.activation is not Activation.ON:
             entries += self._log(Entry(at_ns=now_ns, signals=Signals()))
