@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     Attributes:
         recorded: UTC, ISO 8601 with milliseconds; of the last try when `count` is more than one.
         what: the verb: enter, handshake, publish, subscribe, announce, history, command, roster,
-            key, view …
+            key, view, pace, play …
         outcome: success or failure.
         who: the agent: ``id`` (holder's name, or a person's role label) and ``key``
             (fingerprint of its public key), as far as they are known.

@@ -17,7 +17,7 @@ from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Sessio
 from scot.bus.subscriber import Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device
 from scot.clock.busmap import BusMap
-from scot.codec import Frame, Header, bundle, decode, unbundle, unpack, write
+from scot.codec import Frame, Header, bundle, decode, topic, unbundle, unpack, write
 from scot.errors import UNREADABLE, CodecError
 from scot.health import HEALTH, Head, Reports, clock, reception
 from scot.history import History, HistoryReply, HistoryRequest
@@ -92,7 +92,7 @@ class Client:
         self._with_health: dict[str, Device] = {}
         self._health_seq: dict[str, int] = {}
         self._serving = False
-        self._fills: dict[bytes, int] = {}
+        self._fills: dict[bytes, tuple[int, list[str]]] = {}
         self._said: dict[bytes, _Said] = {}
         self._routes: dict[bytes, _Route] = {}
         self._news = f"{workspace}/room/catalogue\0".encode()
@@ -369,7 +369,7 @@ class Client:
         effects: list[Effect] = []
         for token, request in asks:
             request_id, sends = self.ask_history(request, now_ns)
-            self._fills[request_id] = token
+            self._fills[request_id] = token, request.addresses
             effects += sends
         return effects
 
@@ -378,8 +378,9 @@ class Client:
         effects: list[Effect] = []
         for effect in said:
             if isinstance(effect, Answered) and effect.request_id in self._fills:
-                token = self._fills.pop(effect.request_id)
-                asks = self.filler.on_reply(token, _filled(effect), self.catalogue, now_ns)
+                token, asked = self._fills.pop(effect.request_id)
+                filled = _filled(effect, asked)
+                asks = self.filler.on_reply(token, filled, self.catalogue, now_ns)
                 effects += self._ask(asks, now_ns)
             elif isinstance(effect, Asked) and (
                 not self._serving or effect.ask.holder == "publisher"
@@ -402,27 +403,39 @@ class Client:
         return self.history.answer(ask, kinds)
 
 
-def read_reply(parts: Sequence[bytes]) -> HistoryReply:
+def read_reply(parts: Sequence[bytes], asked: Iterable[str]) -> HistoryReply:
     """Return History's answer from its body and the bundles of frames.
 
+    A publisher answers for its own channels, and the broker passes that on unread: so it is here
+    that it can speak for no other's.
+
+    Args:
+        parts: of the answer.
+        asked: addresses that were asked for.
+
     Raises:
-        CodecError: it cannot be read.
+        CodecError: it cannot be read, or holds a sample that was not asked for.
     """
     try:
         body, *bundles = parts
-        return msgspec.structs.replace(_reply.decode(body), frames=unbundle(bundles))
+        reply = msgspec.structs.replace(_reply.decode(body), frames=unbundle(bundles))
     except (CodecError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"History's answer cannot be read: {error}") from None
+    topics = set(map(topic, asked))
+    for frame in reply.frames:
+        if frame.topic not in topics:
+            raise CodecError(f"History's answer holds {frame.address}, which was not asked for")
+    return reply
 
 
 def _publish(socket: str, frames: Sequence[Frame]) -> list[Effect]:
     return [Publish(socket, frames)] if frames else []
 
 
-def _filled(answer: Answered) -> HistoryReply | None:
+def _filled(answer: Answered, asked: list[str]) -> HistoryReply | None:
     if answer.error is not None:
         return None
     try:
-        return read_reply(answer.parts)
+        return read_reply(answer.parts, asked)
     except CodecError:
         return None

@@ -204,7 +204,7 @@ class Connection:
         """
         within_ns = round(timeout_s * 1e9)
         asking = self.client.ask_history(ask, self.clock.read(), within_ns)
-        return read_reply(await self._answered(*asking))
+        return read_reply(await self._answered(*asking), ask.addresses)
 
     async def serve_history(self, answer: Answer) -> None:
         """Answer History for the whole workspace (recorder, player); returns once we are asked.

@@ -38,7 +38,7 @@ CHANGES_AT_ONCE = 200  # of the catalogue, by one key
 CHANGE_EVERY_NS = 50_000_000
 OWN_BYTES = 8 << 20
 OWN_ANSWER_BYTES = 64 << 10  # longer ones would hold up live samples while they are made
-VERBS = frozenset((b"announce", b"history", b"serve", b"answer", b"command"))
+VERBS = frozenset((b"announce", b"history", b"serve", b"answer", b"command", b"pace", b"play"))
 MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
 
 

@@ -55,7 +55,7 @@ class Samples(Iterator[Sample]):
 
     def _replace(self, batch: Sequence[Delivery]) -> None:
         """Keep the newest of each channel; what is asked back comes late and is older."""
-        waiting = {delivery.frame.topic: delivery for delivery in self._waiting}
+        waiting = {delivery.frame.topic: delivery for delivery in [*self._waiting]}
         for delivery in batch:
             topic, place = delivery.frame.topic, (delivery.header.epoch, delivery.header.seq)
             if place > self._newest.get(topic, (0, -1)):

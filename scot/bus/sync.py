@@ -220,7 +220,7 @@ class Connection:
         with self._lock:
             within_ns = round(timeout_s * 1e9)
             asking = self.client.ask_history(ask, self.clock.read(), within_ns)
-            return read_reply(self._answered(*asking))
+            return read_reply(self._answered(*asking), ask.addresses)
 
     @property
     def catalogue(self) -> Catalogue:

@@ -196,7 +196,10 @@ GRANTS = {
     "device": Grant(name="device", publish=["or1/device/"], subscribe=["or1/"], devices=["device"]),
     "recorder": Grant(name="recorder", subscribe=["or1/"], devices=["*"], serve=True),
 }
-VERBS = (b"hello", b"ping", b"catalogue", b"announce", b"serve", b"history", b"answer", b"?")
+VERBS = (
+    *(b"hello", b"ping", b"catalogue", b"announce", b"serve", b"history", b"answer", b"?"),
+    *(b"pace", b"play", b"command", b"commanded", b"probe_key"),
+)
 DESK_NOW_NS = 10**12
 
 

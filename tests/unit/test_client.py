@@ -20,7 +20,7 @@ from scot.bus.session import Answered, Asked, NewCatalogue, Send
 from scot.bus.subscriber import Delivery
 from scot.channel import Catalogue, Device, Event, Lifecycle, Numeric
 from scot.codec import Frame, bundle, pack, write
-from scot.errors import BusError, BusTimeoutError
+from scot.errors import BusError, BusTimeoutError, CodecError
 from scot.health import HEALTH
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Flags, NumericValue, Sample
@@ -410,6 +410,22 @@ def test_a_long_gap_comes_in_parts_each_asked_for_from_where_it_stands(ward: War
     assert ward.sink.seqs == [0, 5, 1, 2, 3, 4]
 
 
+def test_whoever_answers_for_one_channel_cannot_slip_in_another_s(ward: Ward) -> None:
+    """A device leaves a gap of its own, and fills it with a sample of the patient monitor's."""
+    holders = Holders(ward)
+    ward.monitor.say(1)
+    ward.lose(1)
+    ward.monitor.say(1)
+    missing = kept(ward.monitor)[1]
+    forged = missing._replace(topic=b"or1/pump/rate\0")
+    holders.replies["publisher"] = [HistoryReply(frames=[forged, missing])]
+    ward.room.run(S)
+    assert ward.sink.seqs == [0, 2]
+    body = msgspec.msgpack.encode(HistoryReply(frames=[]))
+    with pytest.raises(CodecError, match="holds or1/pump/rate, which was not asked for"):
+        read_reply([body, *bundle([missing, forged])], ["or1/monitor/hr"])
+
+
 def test_a_client_serves_its_own_history_and_hands_on_what_it_serves_for_others(
     ward: Ward,
 ) -> None:
@@ -420,7 +436,7 @@ def test_a_client_serves_its_own_history_and_hands_on_what_it_serves_for_others(
     end = ward.room.seen["console"][-1]
     assert isinstance(end, Answered)
     assert end.request_id == request_id
-    assert len(read_reply(end.parts).frames) == 2
+    assert len(read_reply(end.parts, ask.addresses).frames) == 2
     room = ward.room
     room.do("monitor", ward.monitor.client.serve(room.now_ns)[1])
     body = msgspec.msgpack.encode(ask)
@@ -429,7 +445,7 @@ def test_a_client_serves_its_own_history_and_hands_on_what_it_serves_for_others(
     mine = msgspec.msgpack.encode(msgspec.structs.replace(ask, holder="publisher"))
     (sent,) = ward.monitor.client.on("query", [[b"key", b"ask", mine]], room.now_ns)
     assert isinstance(sent, Send)
-    assert len(read_reply(sent.parts[2:]).frames) == 2
+    assert len(read_reply(sent.parts[2:], ask.addresses).frames) == 2
 
 
 def test_gaps_beyond_count_are_asked_a_few_at_a_time(ward: Ward) -> None:

@@ -266,7 +266,8 @@ class Promises:
         self._world.run(self._world.now_ns + S)
         if not answers or answers[0].error is not None:
             raise BrokenPromiseError(f"History was not answered: {answers}")
-        headers = [read_header(frame) for frame in read_reply(answers[0].parts).frames]
+        reply = read_reply(answers[0].parts, [address])
+        headers = [read_header(frame) for frame in reply.frames]
         given = {(header.epoch, header.seq) for header in headers}
         held = room.recorder.held().items()
         there = {(epoch, seq) for (a, epoch), seqs in held if a == address for seq in seqs}
