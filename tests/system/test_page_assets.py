@@ -50,16 +50,17 @@ SAME_IN_BOTH = {"OFF", "?"}
 
 
 def test_every_word_is_there_in_english_and_in_japanese_and_is_used() -> None:
-    source = (STATIC / "js" / "text.js").read_text("utf-8")
-    block = source.split("const WORDS = {")[1].split("\n};")[0]
-    words = {key: (en, ja) for key, en, ja in WORD.findall(block)}
-    assert len(words) == len(block.strip().splitlines()), "each word on a line of its own, once"
+    lists = sorted((STATIC / "js" / "words").glob("*.js"))
+    blocks = [path.read_text("utf-8").split(" = {\n")[1].split("\n};")[0] for path in lists]
+    words = {key: (en, ja) for block in blocks for key, en, ja in WORD.findall(block)}
+    lines = sum(len(block.splitlines()) for block in blocks)
+    assert len(words) == lines, "each word on a line of its own, once in all the lists"
     for key, (en, ja) in words.items():
         assert en, key
         assert not JAPANESE.search(en), key
         assert JAPANESE.search(ja) or en in SAME_IN_BOTH, f"{key} is not in Japanese: {ja}"
         assert en.count("{}") == ja.count("{}"), key
-    text = "".join(path.read_text("utf-8") for path in SCRIPTS if path.name != "text.js") + source
+    text = "".join(path.read_text("utf-8") for path in SCRIPTS if path not in lists)
     asked = set(re.findall(r"word\(\"(\w+)\"\)", text))
     assert not asked - set(words), "asked for and not there"
     unused = {key for key in words if f'"{key}"' not in text and not _composed(key)}
