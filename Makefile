@@ -41,9 +41,9 @@ js:
 	@$(PYTHON) -m tools.set_up test
 	$(BIN)/python -m tools.js_types
 
-docs:  ## the documentation, in docs/_build/html
+docs:  ## the documentation, in docs/_build/html; make docs ARGS='-t source' with the code beside it
 	@$(PYTHON) -m tools.set_up test docs
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -b html $(ARGS) docs docs/_build/html
 
 bench:  ## the figures of benchmarks/ beside their peers, on a quiet machine; make bench ARGS=latency
 	@$(PYTHON) -m tools.set_up test bench

@@ -22,7 +22,9 @@ author = "The SCOT authors"
 project_copyright = "2026, The SCOT authors. Apache License 2.0"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+if tags.has("source"):  # type: ignore[name-defined]  # noqa: F821 - Sphinx puts tags here
+    extensions.append("sphinx.ext.viewcode")  # a page for each module, two thirds of the whole time
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
