@@ -55,21 +55,28 @@ def slices_at(volume: Picture, affine: NDArray[np.float64], point: tuple[float, 
     return np.hstack(shown).astype(np.uint8)
 
 
+def from_planes(data: bytes, kind: str) -> NDArray[np.int64]:
+    """Numbers whose bytes stand in planes, lowest first."""
+    raw = np.frombuffer(data, np.uint8).reshape(np.dtype(kind).itemsize, -1).T
+    return np.ascontiguousarray(raw).view(kind)[:, 0].astype(np.int64)
+
+
 def mesh_view(folder: Path, right: NDArray[np.float64], up: NDArray[np.float64]) -> Picture:
     """The surface, painted from far to near with one lamp behind the eye."""
     meta: dict[str, Any] = json.loads((folder / "brain_mesh.json").read_text(encoding="utf-8"))
     data = (folder / meta["data"]).read_bytes()
     n, m = meta["vertices"], meta["triangles"]
-    raw = np.frombuffer(data, "<i2", n * 3, meta["positions"]["offset"]).reshape(n, 3)
-    points = raw * meta["positions"]["scale"] + np.array(meta["centre"])
-    shading = np.frombuffer(data, np.int8, n * 4, meta["shading"]["offset"]).reshape(n, 4) / 127.0
-    triangles = np.frombuffer(data, "<u2", m * 3, meta["indices"]["offset"]).reshape(m, 3)
+    steps = from_planes(data[: 6 * n], "<i2").reshape(3, n).T
+    points = np.cumsum(steps, axis=0) * meta["step_mm"] + np.array(meta["first_mm"])
+    shading = np.frombuffer(data, np.int8, n * 4, 6 * n).reshape(4, n).T / meta["shading_full"]
+    back = from_planes(data[10 * n :], "<u2")
+    triangles = (np.concatenate([[0], np.cumsum(back == 0)[:-1]]) - back).reshape(m, 3)
     towards = np.cross(right, up)
     light = np.clip(
         shading[:, :3] @ (towards + 0.5 * up) / np.linalg.norm(towards + 0.5 * up), 0, 1
     )
     tone = (0.18 + 0.82 * light) * (1.0 - 0.55 * shading[:, 3])
-    flat = points - np.array(meta["centre"])
+    flat = points - (points.min(axis=0) + points.max(axis=0)) / 2.0
     canvas = np.full((560, 600, 3), 12, dtype=np.uint8)
     screen = np.stack([300 + 3.0 * flat @ right, 280 - 3.0 * flat @ up], axis=1)
     a, b, c = (screen[triangles[:, k]] for k in range(3))

@@ -9,20 +9,43 @@ const FIELD_MM = 214;
 
 /** @typedef {{positions: Float32Array, shading: Int8Array, indices: Uint16Array}} Mesh */
 
-/** @param {string} folder @param {string} stem @returns {Promise<Mesh>} */
+/** @param {string} folder @param {string} stem @returns {Promise<Mesh|null>} null where there is none */
 export async function loadMesh(folder, stem) {
-  const meta = await (await fetch(`${folder}${stem}_mesh.json`)).json();
-  const bytes = await (await fetch(folder + meta.data)).arrayBuffer();
-  const raw = new Int16Array(bytes, meta.positions.offset, meta.vertices * 3);
-  const positions = new Float32Array(raw.length);
-  for (let i = 0; i < raw.length; i++) {
-    positions[i] = raw[i] * meta.positions.scale + meta.centre[i % 3];
+  const answer = await fetch(`${folder}${stem}_mesh.json`);
+  if (!answer.ok) return null;
+  const meta = await answer.json();
+  return unpackMesh(meta, new Uint8Array(await (await fetch(folder + meta.data)).arrayBuffer()));
+}
+
+/**
+ * The packed surface as arrays; see volumes/README.
+ *
+ * @param {any} meta @param {Uint8Array} bytes @returns {Mesh}
+ */
+export function unpackMesh(meta, bytes) {
+  const [n, m] = [meta.vertices, meta.triangles];
+  const positions = new Float32Array(n * 3);
+  const shading = new Int8Array(n * 4);
+  const indices = new Uint16Array(m * 3);
+  for (let k = 0; k < 3; k++) {
+    for (let i = 0, at = 0; i < n; i++) {
+      const low = bytes[k * n + i];
+      const high = bytes[(3 + k) * n + i];
+      at += ((high << 24) >> 16) | low;
+      positions[i * 3 + k] = at * meta.step_mm + meta.first_mm[k];
+    }
   }
-  return {
-    positions,
-    shading: new Int8Array(bytes, meta.shading.offset, meta.vertices * 4),
-    indices: new Uint16Array(bytes, meta.indices.offset, meta.triangles * 3),
-  };
+  for (let k = 0; k < 4; k++) {
+    for (let i = 0; i < n; i++) {
+      shading[i * 4 + k] = (((bytes[(6 + k) * n + i] << 24) >> 24) * 127) / meta.shading_full;
+    }
+  }
+  for (let i = 0, fresh = 0, at = 10 * n; i < 3 * m; i++) {
+    const back = bytes[at + i] | (bytes[at + 3 * m + i] << 8);
+    indices[i] = fresh - back;
+    if (back === 0) fresh += 1;
+  }
+  return { positions, shading, indices };
 }
 
 /** An eye that looks at a point; angles in radians. */
