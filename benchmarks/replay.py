@@ -4,8 +4,8 @@
     python -m benchmarks.replay --runs 2 --json
 
 A recording of the benchmark's own case is played by the room's own player through a broker. The
-digest is taken behind a subscriber that sleeps after each batch and asks back what it missed; it
-must be the recording's at 1x, 8x and flat out in every run. Flat out without video is how fast
+digest is taken in a process of its own that sleeps after each batch and asks back what it missed;
+it must be the recording's at 1x, 8x and flat out in every run. Flat out without video is how fast
 signals go. Punctual: when the player sends a frame against when the room's clock reaches it; beside
 it, in the same run, a process that sleeps with `time.sleep` to a deadline every 4 ms. A seek runs
 from the wish to the last frame of what stood there. Exit code 1 when a target is missed.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ from scot.bus.subscriber import Delivery
 from scot.channel import BULK
 from scot.clock import machine
 from scot.clock.clock import Clock
-from scot.codec import Frame, read_header
+from scot.codec import read_header
 from scot.config import RoomFile
 from scot.room import free_ports
 from scot.transport import FLAT_OUT, Wish
@@ -132,37 +133,63 @@ class Signals:
         return {a: one for a, one in found.items() if one.channel.kind not in BULK}
 
 
+def wanted_of(recording: Any) -> int:
+    """Return how many samples a reader gets of a recording."""
+    channels = recording.channels.items()
+    return sum(known.count for a, known in channels if a.split("/")[1] != "room")
+
+
+async def read(state: Path, wanted: int, sleep_s: float) -> None:
+    """Join, say so, take so many samples and print their digests: a reader in its own process."""
+    console = await Connection.join(Link.load(state, "console"))
+    sink = Slow(sleep_s)
+    console.subscribe([f"{console.workspace}/"], sink, fill=True, fill_bulk=True)
+    await asyncio.sleep(0.5)  # the subscription is there
+    print("ready", flush=True)
+    while sink.count < wanted:
+        sink.more.clear()
+        await sink.more.wait()
+    print(json.dumps(sink.digest.result()), flush=True)
+    await console.close()
+
+
 async def played(
-    state: Path, recording: Any, rate: float, sleep_s: float, seconds: float | None = None
-) -> tuple[dict[str, str], int, float]:
-    """Play once; return the digests behind the subscriber, how many came and how long it took."""
+    state: Path, recording: Any, rate: float, sleep_s: float
+) -> tuple[dict[str, str], float, float]:
+    """Play once for a reader in a process of its own, as in a room.
+
+    Returns:
+        The digests of what it got, how long that took, and how long the player's process worked.
+    """
     bus = Bus(state, recording.catalogue.workspace, recording.first_ns)
+    limit_s = (recording.last_ns - recording.first_ns) / 1e9 / min(rate, 16) + 120
+    reader = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.replay", "--reader", str(state)),
+        *("--wanted", str(wanted_of(recording)), "--sleep", str(sleep_s)),
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 24,
+    )
+    assert reader.stdout is not None
     try:
-        console, connection = await bus.join("console"), await bus.join("player")
-        options = Options(recording=str(recording.path), rate=rate)
-        player = Player(connection, recording, options)
-        sink = Slow(sleep_s)
-        console.subscribe([f"{console.workspace}/"], sink, fill=True, fill_bulk=True)
+        connection = await bus.join("player")
+        player = Player(connection, recording, Options(recording=str(recording.path), rate=rate))
         await player.announce()
         await connection.serve_history(player.answer)
-        await asyncio.sleep(0.5)  # the subscription is there
-        wanted = sum(
-            known.count for a, known in recording.channels.items() if a.split("/")[1] != "room"
-        )
-        began = machine.monotonic_s()
-        running = asyncio.create_task(player.run())
-        limit_s = (recording.last_ns - recording.first_ns) / 1e9 / min(rate, 16) + 60
         async with asyncio.timeout(limit_s):
-            while sink.count < wanted:
-                sink.more.clear()
-                await sink.more.wait()
-        took_s = machine.monotonic_s() - began
+            assert b"ready" in await reader.stdout.readline()
+            began_s, worked_s = machine.monotonic_s(), time.process_time()
+            running = asyncio.create_task(player.run())
+            found = json.loads(await reader.stdout.readline())
+        took_s = machine.monotonic_s() - began_s
+        worked_s = time.process_time() - worked_s
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await console.close()
         await connection.close()
-        return sink.digest.result(), sink.count, took_s
+        await reader.wait()
+        return found, took_s, worked_s
     finally:
+        if reader.returncode is None:
+            reader.kill()
         bus.stop()
 
 
@@ -186,18 +213,20 @@ async def punctual(state: Path, recording: Any) -> tuple[list[int], list[int]]:
         await player.announce()
         late: list[int] = []
         due_ns: list[int] = []
-        publish: Callable[..., None] = connection.publish_frame
+        publish: Callable[..., None] = connection.pass_on
 
-        def sent(frame: Frame, channel: Any) -> None:
-            now_ns, line = machine.monotonic_ns(), connection.clock.map
-            if line is not None and line.rate > 0:
+        def sent(frames: Any) -> None:
+            now_ns, line, some = machine.monotonic_ns(), connection.clock.map, [*frames]
+            for frame, _ in some:
+                if line is None or line.rate <= 0:
+                    break
                 due = line.local(read_header(frame).bus_ns)
                 if not due_ns or due > due_ns[-1]:  # one of each instant
                     late.append(now_ns - due)
                     due_ns.append(due)
-            publish(frame, channel)
+            publish(some)
 
-        connection.publish_frame = sent  # type: ignore[method-assign]
+        connection.pass_on = sent  # type: ignore[method-assign]
         running = asyncio.create_task(player.run())
         await asyncio.sleep(1.0)
         late.clear()
@@ -278,7 +307,7 @@ async def measure(folder: Path, runs: int) -> list[Row]:
         equal = 0
         for run in range(runs):
             state = folder / f"{name.replace(' ', '')}{run}"
-            found, _, _ = await played(state, recording, rate, SLOW_S)
+            found, *_ = await played(state, recording, rate, SLOW_S)
             equal += found == expected
         rows.append(
             Row(
@@ -288,11 +317,17 @@ async def measure(folder: Path, runs: int) -> list[Row]:
         )  # fmt: skip
     whole = open_recording(long)
     length_s = (whole.last_ns - whole.first_ns) / 1e9
-    speeds = []
-    for run in range(min(3, max(1, runs))):
-        _, _, took_s = await played(folder / f"speed{run}", Signals(whole), FLAT_OUT, 0.0)
-        speeds.append(length_s / took_s)
-    rows.append(alone("signals flat out", "x real time", speeds, Limit(100, True, "ours")))
+    for what, one, limit in (
+        ("signals flat out", Signals(whole), Limit(100, True, "ours")),
+        ("signals and video flat out", whole, None),
+    ):
+        speeds, worked = [], []
+        for run in range(min(3, max(1, runs))):
+            _, took_s, worked_s = await played(folder / f"{what[8:]}{run}", one, FLAT_OUT, 0.0)
+            speeds.append(length_s / took_s)
+            worked.append(worked_s / wanted_of(one) * 1e6)
+        note = f"player's CPU {min(worked):.1f} µs a sample"
+        rows.append(alone(what, "x real time", speeds, limit, note))
     ours, peer = [], []
     for run in range(min(3, max(1, runs))):
         late, slept = await punctual(folder / f"punctual{run}", Signals(whole))
@@ -311,7 +346,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=10, help="of each digest; 0 leaves it out")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--reader", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--wanted", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--sleep", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.reader is not None:
+        asyncio.run(read(arguments.reader, arguments.wanted, arguments.sleep))
+        return 0
     place = here()
     with tempfile.TemporaryDirectory(prefix="scot-replay-") as folder:
         rows = asyncio.run(measure(Path(folder), arguments.runs))

@@ -21,8 +21,7 @@ from msgspec import Meta
 from scot import channel as declare
 from scot.bus.connection import Connection
 from scot.channel import Device, Lifecycle
-from scot.clock.deadline import Deadline
-from scot.errors import ClockError, ConfigError, ScotError
+from scot.errors import ConfigError, ScotError
 from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
 from scot.sample import Flags, Sample
@@ -31,9 +30,11 @@ from scot_replay.cast import Cast, Played, ours, published
 from scot_replay.found import Found
 from scot_replay.laps import Lap, laps_of
 from scot_replay.maps import Sync
+from scot_replay.outlet import Outlet
 from scot_replay.recording import open_recording
 from scot_replay.standing import Standing
 from scot_replay.steps import step_to
+from scot_replay.wishes import pictures, target
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,10 @@ TRANSPORT = declare.Event(
 )
 
 AHEAD = 512
-MAX_HELD = 512
-EARLY_NS = 5_000
-STILL_NS = 50_000_000
-CREDIT_EVERY = 32
 BACK_EVERY_NS = 100_000_000
 """Playing backwards goes in strides of so long, each shown whole."""
+LEAST_LAP_NS = 100_000_000
+"""A shorter loop turns no more often: laps are many, not endless."""
 WHOLE_GROUPS = 1.0
 """Up to this rate a stride back shows the picture of its instant; faster, only keyframes."""
 MOVE_EVERY_NS = 50_000_000
@@ -139,14 +138,13 @@ class Player:
         self._at_ns = options.from_ns if options.from_ns is not None else recording.first_ns
         self._flows = False  # the room's clock goes on by itself: the position is what it reads
         self._ended = False
-        self._last: Found | None = None  # that was sent in this lap
         self._addresses = published(recording)
         self._standing = Standing(recording, self._addresses)
         self._cast = Cast(recording, lambda one: connection.announce(one, health=False))
         self._wishes: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
-        self._deadline = Deadline()
-        self._channels = {address: recording.channel(address) for address in self._addresses}
+        self._outlet = Outlet(connection, recording, self._cast, self.lap)
         self._moved_ns = 0
+        self._begun_ns = 0  # this lap, by the machine's clock
         self._epoch = connection.clock.now()
         self._seq = 0
         connection.on_wish = lambda key, body: self._wishes.put_nowait((key, body))
@@ -188,7 +186,7 @@ class Player:
         """Announce ourselves, and every recorded device as it stood at the beginning."""
         state = await asyncio.to_thread(self._standing.at, self.recording.first_ns)
         laps = laps_of(self.recording, [one.frame for one in state])
-        self.lap = Lap(self.lap.number, laps)
+        self._outlet.lap = self.lap = Lap(self.lap.number, laps)
         channel = msgspec.structs.replace(TRANSPORT, attrs=msgspec.to_builtins(laps))
         await self.connection.announce(
             Device(
@@ -207,14 +205,15 @@ class Player:
         """Publish what was true at the beginning, then each frame at its time, as it is wished."""
         behind_ns = self.connection.clock.now() - self._at_ns
         if behind_ns > 0:  # this room has played before us: its time never goes back
-            self.lap = Lap(self.lap.laps.number(self.connection.clock.now()), self.lap.laps)
+            number = self.lap.laps.number(self.connection.clock.now())
+            self._outlet.lap = self.lap = Lap(number, self.lap.laps)
             await self._begin(self._at_ns)
         else:
-            for one in await asyncio.to_thread(self._standing.at, self._at_ns - 1):
-                self._publish(one)
+            self._outlet.send(await asyncio.to_thread(self._standing.at, self._at_ns - 1))
             await self._flow(None)
         wished = asyncio.create_task(self._wishes.get())
         saying = asyncio.create_task(self._saying())
+        going = asyncio.create_task(asyncio.sleep(0))
         try:
             while True:
                 self._say()
@@ -236,9 +235,10 @@ class Player:
                 wished = asyncio.create_task(self._wishes.get())
                 self.connection.granted(key, msgspec.msgpack.encode(await self._grant(body)))
         finally:
-            wished.cancel()
-            saying.cancel()
-            self._deadline.close()
+            for task in (wished, saying, going):
+                task.cancel()
+            await asyncio.gather(wished, saying, going, return_exceptions=True)
+            self._outlet.close()
 
     async def answer(self, ask: HistoryRequest) -> HistoryReply:
         """Answer History from the file, off the event loop."""
@@ -260,11 +260,6 @@ class Player:
         self._seq += 1
         self.connection.publish(sample, TRANSPORT)
 
-    def _publish(self, one: Found) -> None:
-        frame = one.frame if not self.lap.number else self.lap.frame(one)
-        channel = self._channels.get(one.address) or self.recording.channel(one.address)
-        self.connection.publish_frame(frame, channel)
-
     # -- wishes
 
     async def _grant(self, body: bytes) -> Answer:
@@ -281,9 +276,9 @@ class Player:
         Raises:
             ConfigError: the wish is outside the recording, or names what is not in it.
         """
-        to_ns = self._target(wish)
+        to_ns = target(wish, self.recording.first_ns, self.recording.last_ns)
         if wish.step:
-            of = wish.of or self._pictures()
+            of = wish.of or pictures(self.recording, self._addresses)
             to_ns = await asyncio.to_thread(step_to, self.recording, of, self._at_ns, wish.step)
             self.playing = False
         if wish.loop is not None:
@@ -305,32 +300,6 @@ class Player:
         else:
             await self._flow(self.lap.out(self._at_ns) if was_flat_out else None)
 
-    def _target(self, wish: Wish) -> int | None:
-        first_ns, last_ns = self.recording.first_ns, self.recording.last_ns
-        where = [t for t in (wish.to_ns, *(wish.loop or ())) if t is not None]
-        for t_ns in where:
-            if not first_ns - 1_000_000_000 <= t_ns <= last_ns + 1_000_000_000:
-                raise ConfigError(
-                    "player",
-                    "to_ns",
-                    f"{t_ns} is outside the recording",
-                    f"{first_ns} to {last_ns}",
-                )
-        if wish.loop and max(wish.loop[0], first_ns) >= min(wish.loop[1], last_ns):
-            raise ConfigError(
-                "player",
-                "loop",
-                "nothing of it is inside the recording",
-                f"{first_ns} to {last_ns}",
-            )
-        return None if wish.to_ns is None else min(max(wish.to_ns, first_ns), last_ns)
-
-    def _pictures(self) -> str:
-        for address in self._addresses:
-            if self.recording.channel(address).kind is declare.Kind.VIDEO:
-                return address
-        return ""
-
     # -- laps
 
     async def _begin(self, at_ns: int, *, pictures: bool = True) -> None:
@@ -345,18 +314,19 @@ class Player:
             await self.connection.pace(None, 0.0)  # no time passes while we look
         found = await asyncio.to_thread(self._standing.at, at_ns, pictures=pictures)
         self._flows, self._at_ns, self._ended = False, at_ns, False
-        self.lap = Lap(self.lap.number + 1, self.lap.laps)
+        self._outlet.lap = self.lap = Lap(self.lap.number + 1, self.lap.laps)
         await self._cast.stand(at_ns)
         await self._flow(self.lap.out(at_ns))
         self._say()
-        for one in found:
-            self._publish(one)
-        self._last = max((one for one in found), key=lambda one: one[:4], default=None)
+        self._outlet.send(found)
+        self._begun_ns = self.connection.clock.read()
+        self._outlet.last = max(found, key=lambda one: one[:4], default=None)
 
     async def _turn(self) -> None:
         """Nothing more follows: begin again, or stand still."""
         first_ns, last_ns = self._bounds()
         if self.loop or self.again:
+            await self._outlet.local(self._begun_ns + LEAST_LAP_NS)
             await self._begin(first_ns if self.rate > 0 else last_ns)
             return
         flat_out = self.rate >= FLAT_OUT
@@ -383,41 +353,31 @@ class Player:
             await self._forwards()
 
     async def _forwards(self) -> None:
-        after = self._last[:4] if self._last is not None else (0, "", 0, 0)
-        from_ns = self._last.bus_ns if self._last is not None else self._at_ns
+        last = self._outlet.last
+        after = last[:4] if last is not None else (0, "", 0, 0)
+        from_ns = last.bus_ns if last is not None else self._at_ns
         stream = self.recording.stream(self._addresses, (from_ns, self._bounds()[1] + 1))
-        play = self._flat_out if self.rate >= FLAT_OUT else self._in_time
+        flat_out = self.rate >= FLAT_OUT
         ahead = asyncio.create_task(_next(stream))
         try:
             while batch := await ahead:
-                ahead = asyncio.create_task(_next(stream))
+                if not flat_out:
+                    ahead = asyncio.create_task(_next(stream))
                 if batch[0][:4] <= after:
                     batch = [one for one in batch if one[:4] > after]
-                await play(batch)
-            if self.loop and self.rate < FLAT_OUT:
-                await self._wait(self._bounds()[1])
+                if flat_out:  # one after the other: two threads would take turns at each sample
+                    await self._flat_out(batch)
+                    ahead = asyncio.create_task(_next(stream))
+                else:
+                    await self._outlet.in_time(batch)
+            if self.loop and not flat_out:
+                await self._outlet.wait(self._bounds()[1])
         finally:
             ahead.cancel()
 
-    async def _in_time(self, batch: Sequence[Found]) -> None:
-        """Send each frame when the room's clock reaches it."""
-        for one in batch:
-            await self._wait(one.bus_ns)
-            self._publish(one)
-            self._last = one
-            if self.connection.held > MAX_HELD:
-                await self.connection.drained()
-
     async def _flat_out(self, batch: Sequence[Found]) -> None:
         """Send frames as credit comes, and set the clock to where we are twenty times a second."""
-        for place, one in enumerate(batch):
-            if self._cast.due(one.bus_ns) is not None:
-                await self._wait(one.bus_ns)
-            self._publish(one)
-            self._last = one
-            if place % CREDIT_EVERY == 0:
-                await self.connection.credit()
-        await self.connection.credit()
+        await self._outlet.flat_out(batch)
         if batch:
             self._at_ns = batch[-1].bus_ns
         now_ns = self.connection.clock.read()
@@ -433,28 +393,8 @@ class Player:
             due_ns = self.connection.clock.read() + BACK_EVERY_NS
             gone_ns = due_ns - begun_ns
             to_ns = max(first_ns, from_ns - round(gone_ns * -self.rate))
-            await self._deadline.until(due_ns)
+            await self._outlet.local(due_ns)
             await self._begin(to_ns, pictures=-self.rate <= WHOLE_GROUPS)
-
-    async def _wait(self, at_ns: int) -> None:
-        """Wait until the room's clock plays `at_ns`; show what changed of devices until then."""
-        while (change_ns := self._cast.due(at_ns)) is not None:
-            await self._until(self.lap.out(change_ns))
-            await self._cast.change()
-        await self._until(self.lap.out(at_ns))
-
-    async def _until(self, bus_ns: int) -> None:
-        """Wait until the room's clock reads `bus_ns`; the clock may change meanwhile."""
-        if self.rate >= FLAT_OUT:
-            return
-        clock = self.connection.clock
-        while bus_ns - clock.now() > EARLY_NS:
-            now_ns = clock.read()
-            try:
-                due_ns = clock.map.local(bus_ns) if clock.map is not None else now_ns + STILL_NS
-            except ClockError:  # paused
-                due_ns = now_ns + STILL_NS
-            await self._deadline.until(min(due_ns, now_ns + 1_000_000_000))
 
 
 async def _next(stream: Iterator[Found]) -> list[Found]:

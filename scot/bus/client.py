@@ -6,7 +6,7 @@ wait for, come out. `scot.bus.connection` runs it on an event loop, `scot.bus.sy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -188,11 +188,18 @@ class Client:
         self.history.add(frame, header)
         said = self._said.get(frame.topic)
         if said is None:
-            lane = self.lanes["bulk_in" if channel.kind in BULK else "ctl_in"]
+            lane = self.lanes[lane_of(channel)]
             head = self.reports.head(frame.address.split("/")[1], channel, header)
             said = self._said[frame.topic] = _Said(lane, head)
         said.head.published(channel, header, frame.size)
         return _publish(said.lane.name, said.lane.put(frame, now_ns))
+
+    def pass_on(self, frames: Mapping[str, Sequence[Frame]], now_ns: int) -> list[Effect]:
+        """Send frames of a recording by lane, as they are; History has them already."""
+        effects: list[Effect] = []
+        for name, some in frames.items():
+            effects += _publish(name, self.lanes[name].put_all(some, now_ns))
+        return effects
 
     def back(self, publish: Publish, sent: int) -> None:
         """Take back what a socket had no room for: all but the first `sent` frames wait again."""
@@ -426,6 +433,11 @@ def read_reply(parts: Sequence[bytes], asked: Iterable[str]) -> HistoryReply:
         if frame.topic not in topics:
             raise CodecError(f"History's answer holds {frame.address}, which was not asked for")
     return reply
+
+
+def lane_of(channel: Channel) -> str:
+    """Return the broker's socket that takes a channel's samples."""
+    return "bulk_in" if channel.kind in BULK else "ctl_in"
 
 
 def _publish(socket: str, frames: Sequence[Frame]) -> list[Effect]:

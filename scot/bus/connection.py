@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from scot.bus.client import Client, Effect, Listen, Publish, read_reply
+from scot.bus.client import Client, Effect, Listen, Publish, lane_of, read_reply
 from scot.bus.keys import Link
 from scot.bus.probing import Probing
 from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Wished
@@ -150,8 +150,21 @@ class Connection:
         self._publish(frame, header, channel)
 
     def publish_frame(self, frame: Frame, channel: Channel) -> None:
-        """Send a frame as it is (a player's)."""
+        """Send a frame as it is; it is also kept in this process's History."""
         self._publish(frame, read_header(frame), channel)
+
+    def pass_on(self, frames: Iterable[tuple[Frame, Channel]]) -> None:
+        """Send frames as they are, in order on each lane (a player's).
+
+        They are not kept in this process's History: who passes them on answers for them.
+        """
+        lanes: dict[str, list[Frame]] = {}
+        for frame, channel in frames:
+            lanes.setdefault(lane_of(channel), []).append(frame)
+        self._idle.clear()
+        self._do(self.client.pass_on(lanes, self.clock.read()))
+        if self.client.held:
+            self._flowing.clear()
 
     def _publish(self, frame: Frame, header: Header, channel: Channel) -> None:
         self._idle.clear()

@@ -72,6 +72,18 @@ class Lane:
             self.dropped[old.address] = self.dropped.get(old.address, 0) + 1
         return self._ready(now_ns)
 
+    def put_all(self, frames: Sequence[Frame], now_ns: int) -> Sequence[Frame]:
+        """Take frames; return what to send now of all that wait, in order."""
+        waiting = self._waiting
+        for frame in frames:
+            self._bytes += frame.size
+            waiting.append(frame)
+            while self._bytes > self._keep_bytes and waiting:
+                old = waiting.popleft()
+                self._bytes -= old.size
+                self.dropped[old.address] = self.dropped.get(old.address, 0) + 1
+        return self._ready(now_ns)
+
     def back(self, frames: Sequence[Frame]) -> None:
         """Take back frames, the newest sent, which the socket had no room for; they go first."""
         for frame in reversed(frames):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from scot.channel import Kind
+from scot.clock import machine
 from scot.clock.clock import Clock
 from scot.codec import Frame, decode, read_header
 from scot.errors import BusError
@@ -18,7 +19,7 @@ from scot.history import HistoryRequest
 from scot.sample import AlarmValue, Flags
 from scot.transport import FLAT_OUT, Answer, Laps, Transport, Wish
 from scot_replay.digest import Digest
-from scot_replay.player import serve
+from scot_replay.player import LEAST_LAP_NS, serve
 from scot_replay.recording import open_recording
 from tests.contract.recorder_bus import Bus, Collector, Running
 from tests.golden.recording_frames import CHANNELS, START_NS, S, case, catalogue, frame
@@ -157,6 +158,15 @@ async def test_a_loop_plays_its_stretch_again_and_again(desk: Desk) -> None:
     first, second = desk.of_lap(1), desk.of_lap(2)
     assert sorted(first) == sorted(second)
     assert max(read_header(f).bus_ns for f in first) <= b_ns
+
+
+async def test_a_loop_of_a_millisecond_turns_no_more_than_ten_times_a_second(desk: Desk) -> None:
+    at_ns = START_NS + 2 * S
+    begun = await desk.wish(loop=[at_ns, at_ns + 1_000_000], playing=True, rate=16.0)
+    await desk.seen.until(lambda: bool(desk.of_lap(begun.lap + 1)))
+    since_ns = machine.monotonic_ns()
+    await desk.seen.until(lambda: bool(desk.of_lap(begun.lap + 5)))
+    assert machine.monotonic_ns() - since_ns > 3 * LEAST_LAP_NS  # a slow machine takes longer
 
 
 async def test_with_no_lap_left_it_stands_still_and_still_answers(

@@ -163,3 +163,20 @@ def test_while_the_broker_is_away_the_oldest_beyond_the_bound_go_and_are_counted
     assert 15 <= ctl.lane.held <= 20
     ctl.credit(4)
     assert ctl.sent == [0, 1, 2, 3, *range(4 + dropped, 8 + dropped)]
+
+
+@pytest.mark.parametrize("window", [1, 3, 256])
+def test_frames_put_all_at_once_leave_in_order_within_the_window_and_within_the_bytes(
+    window: int,
+) -> None:
+    one, all_ = Pair(window=window), Pair(window=window)
+    one.put(10)
+    frames = [Frame(b"or1/monitor/hr\0", b"%d" % n, bytes(10)) for n in range(10)]
+    all_._sends(all_.lane.put_all(frames, 0))
+    for pair in (one, all_):
+        for received in range(1, 11):
+            pair.credit(received)
+    assert one.sent == all_.sent == [*range(10)]
+    small = Lane("ctl_in", 1, 60)
+    small.put_all(frames[:5], 0)
+    assert small.dropped == {HR: 3}  # of 26 B each, the oldest that wait went
