@@ -190,7 +190,7 @@ class Board:
             under = State.ACKED if one.under is State.ACTIVE else State.INACTIVE
             if one.said is State.PENDING:
                 under = State.PENDING
-            done = msgspec.structs.replace(one, under=under, by=by)
+            done = msgspec.structs.replace(one, under=under, by=by, unseen="")
             entries += self._show(one, done, now_ns, by)
         return entries
 
@@ -199,8 +199,10 @@ class Board:
 
         A new alarm of high priority ends a pause, and an off, at once.
         """
-        until_ns = now_ns + PAUSE_NS if activation is Activation.PAUSED else None
-        signals = Signals(activation, until_ns)
+        signals = Signals()
+        if activation is not Activation.ON:
+            until_ns = now_ns + PAUSE_NS if activation is Activation.PAUSED else None
+            signals = Signals(activation, until_ns, now_ns, by)
         if activation is self.signals.activation and activation is not Activation.PAUSED:
             return []
         return self._log(Entry(at_ns=now_ns, by=by, signals=signals))
@@ -233,8 +235,12 @@ class Board:
         under = _under(before, fresh)
         began = before is None or _begins(before, fresh, under)
         by = "" if before is None or began or fresh.said is State.INACTIVE else before.by
+        unseen = "" if by else _unseen(before, fresh, under)
         if before is not None:
-            fresh = msgspec.structs.replace(fresh, priority=_priority(before, fresh, under))
+            priority = _priority(before, fresh, under, unseen)
+            fresh = msgspec.structs.replace(fresh, priority=priority, unseen=unseen)
+        else:
+            fresh = msgspec.structs.replace(fresh, unseen=unseen)
         if under is State.ACKED and not by:
             by = fresh.device
         since_ns, value = now_ns, fresh.value
@@ -306,7 +312,7 @@ def _under(before: Condition | None, fresh: Condition) -> State:
     if fresh.said is State.LATCHED:
         return State.INACTIVE if seen else State.LATCHED
     if fresh.said in (State.INACTIVE, State.PENDING) and held in UNSEEN:
-        latching = before is not None and before.priority in LATCHING and not fresh.own
+        latching = before is not None and before.unseen in LATCHING and not fresh.own
         return State.LATCHED if latching and fresh.activation != "Off" else fresh.said
     return held if fresh.said is State.UNKNOWN else fresh.said
 
@@ -322,12 +328,21 @@ def _begins(before: Condition, fresh: Condition, under: State) -> bool:
     return before.under is State.INACTIVE and under is not State.INACTIVE
 
 
-def _priority(before: Condition, fresh: Condition, under: State) -> str:
+def _unseen(before: Condition | None, fresh: Condition, under: State) -> str:
+    """Return the highest priority that nobody has acknowledged: it may have stepped down since."""
+    if under not in UNSEEN:
+        return ""
+    earlier = before.unseen if before is not None else ""
+    if fresh.said is State.UNKNOWN:  # a disowned word adds nothing
+        return earlier
+    return max(earlier, fresh.priority, key=lambda priority: RANKS.get(priority, -1))
+
+
+def _priority(before: Condition, fresh: Condition, under: State, unseen: str) -> str:
     """Return what counts: an end is often told with no priority, a disowned word says nothing."""
-    latched = under is State.LATCHED and before.under in UNSEEN
-    if fresh.said is State.UNKNOWN or (latched and not _louder(before, fresh)):
+    if fresh.said is State.UNKNOWN:
         return before.priority
-    return fresh.priority
+    return unseen if under is State.LATCHED and unseen else fresh.priority
 
 
 def _louder(before: Condition, fresh: Condition) -> bool:

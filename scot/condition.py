@@ -73,6 +73,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
         limit: what it broke, in the same unit.
         since_ns: when this occurrence began; an acknowledgement names it.
         by: who acknowledged this occurrence; empty if nobody.
+        unseen: the highest priority it has had that nobody has acknowledged; empty if none.
         epoch: of the publisher that told it.
         retold: False from the publisher's restart until it tells the condition again.
     """
@@ -91,6 +92,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     since_ns: int = 0
     by: str = ""
+    unseen: str = ""
     epoch: int = 0
     retold: bool = True
 
@@ -101,10 +103,18 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signals(msgspec.Struct, frozen=True):
-    """Whether the room's displays signal: `until_ns` ends a pause."""
+    """Whether the room's displays signal.
+
+    Attributes:
+        until_ns: ends a pause.
+        since_ns: when a person paused them or switched them off; None when nobody did.
+        by: role label of that person.
+    """
 
     activation: Activation = Activation.ON
     until_ns: int | None = None
+    since_ns: int | None = None
+    by: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

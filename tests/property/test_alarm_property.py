@@ -45,6 +45,7 @@ HIGH = AlarmValue(id="low", kind="Phy", priority="Hi", present=True)
 OVER = AlarmValue(id="low", kind="Phy", priority="None", present=False)
 WAITS = AlarmValue(id="low", kind="Phy", priority="Hi", present=True, presence="Off")
 LATCH = AlarmValue(id="low", kind="Phy", priority="None", present=False, presence="Latch")
+MEDIUM = AlarmValue(id="low", kind="Phy", priority="Me", present=True)
 LOW = AlarmValue(id="low", kind="Phy", priority="Lo", present=True)
 
 
@@ -158,10 +159,31 @@ def test_no_pause_outlives_two_minutes_or_a_new_high_priority(
 
 
 @settings(max_examples=50, deadline=None)
+@given(st.lists(steps, min_size=8, max_size=40))
+def test_signals_that_are_off_say_who_did_it_and_since_when(script: list[tuple[Any, ...]]) -> None:
+    board, now_ns, said = Board(), SECOND_NS, None
+    for step in script:
+        now_ns += SECOND_NS
+        for entry in do(board, step, now_ns):
+            if entry.signals is not None:
+                said = None if entry.signals.activation is Activation.ON else entry
+        signals = board.signals
+        if said is None:
+            assert (signals.by, signals.since_ns, signals.until_ns) == ("", None, None)
+        else:
+            assert (signals.by, signals.since_ns) == (said.by, said.at_ns)
+            assert signals.by
+            assert (signals.until_ns is None) == (signals.activation is Activation.OFF)
+
+
+@settings(max_examples=50, deadline=None)
 @example([(HIGH, False), (OVER, False), (OVER, False)])
 @example([(HIGH, False), (OVER, False), (WAITS, False), (OVER, False)])
 @example([(HIGH, False), (WAITS, False), (OVER, False)])
 @example([(HIGH, False), (LATCH, False), (OVER, False)])
+@example([(HIGH, False), (MEDIUM, False), (OVER, False)])
+@example([(HIGH, False), (OVER, False), (MEDIUM, False), (OVER, False)])
+@example([(HIGH, False), (MEDIUM, True), (OVER, False)])
 @given(st.lists(st.tuples(words, st.booleans()), min_size=12, max_size=30))
 def test_a_high_priority_stays_until_somebody_has_seen_it(
     told: list[tuple[AlarmValue, bool]],
@@ -174,12 +196,16 @@ def test_a_high_priority_stays_until_somebody_has_seen_it(
         one = board.conditions[f"monitor/{word.id}"]
         if one.under is State.ACTIVE and one.priority == "Hi":
             unseen.add(one.id)
-        elif one.said in (State.ACTIVE, State.ACKED) or word.activation == "Off":
+        elif one.said is State.ACKED or word.activation == "Off":
             unseen.discard(one.id)  # the device itself has taken its word back
         if seen:
             board.acknowledge([(one.id, one.since_ns)], "OR staff", now_ns)
             unseen.discard(one.id)
-        assert all(board.conditions[name].state.holds for name in unseen)
+        for name in unseen:  # also when it stepped down on its way to the end
+            one = board.conditions[name]
+            assert one.state.holds
+            assert one.unseen == "Hi"
+            assert one.under is not State.LATCHED or one.priority == "Hi"
 
 
 ACK = AlarmValue(id="low", kind="Phy", priority="Hi", present=True, presence="Ack")
@@ -191,6 +217,11 @@ Steps = list[tuple[Any, ...]]
 @pytest.mark.parametrize(
     ("script", "state"),
     [
+        # it stepped down before anybody saw it; and when somebody saw it, it is over
+        ([("report", HIGH), ("report", MEDIUM), ("report", OVER)], State.LATCHED),
+        ([("report", HIGH), ("report", MEDIUM), ("see",), ("report", OVER)], State.INACTIVE),
+        ([("report", HIGH), ("see",), ("report", MEDIUM), ("report", OVER)], State.INACTIVE),
+        ([("report", MEDIUM), ("report", OVER)], State.INACTIVE),
         # what its device acknowledged, and then signals again, nobody here has seen
         ([("report", ACK), ("report", HIGH)], State.ACTIVE),
         ([("report", ACK), ("report", HELD)], State.LATCHED),

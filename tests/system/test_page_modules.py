@@ -423,7 +423,7 @@ async def test_the_alarm_line_says_priority_by_mark_colour_and_word_and_acts_on_
                 pills: told,
                 images: line.element.querySelectorAll("img").length,
                 acks: wishes.map((w) => w.wish.do + (w.wish.seen ?? []).length),
-                left: line.left.textContent, spoken, rest: line.rest.textContent,
+                left: line.keys.left.textContent, spoken, rest: line.rest.textContent,
                 note: line.element.querySelector(".alarm-note").textContent,
                 blind: line.shown.map((l) => [l.state, l.title]),
             }}; }}"""
@@ -439,6 +439,67 @@ async def test_the_alarm_line_says_priority_by_mark_colour_and_word_and_acts_on_
     assert "high priority" in shown["spoken"]
     assert "not for primary alarm notification" in shown["note"]
     assert shown["blind"] == [["unknown", "alarms unknown: no data"]]
+
+
+async def test_signals_go_off_by_two_presses_of_staff_and_then_say_who_and_since_when(
+    document: Page,
+) -> None:
+    shown = await document.evaluate(
+        f"""async () => {{ {BOARD}
+            const {{ AlarmLine }} = await import("/static/js/alarmline.js");
+            const wishes = [];
+            const line = new AlarmLine({{ do: (wish) => wishes.push(wish.wish.do) }}, () => {{}});
+            document.body.append(line.element);
+            const catalogue = {{ workspace: "or1", replay: false, devices: {{}} }};
+            const [key] = line.element.querySelectorAll(".signal-keys button:last-child");
+            const view = (signals) => ({{ ...board, kept: true, connected: true, signals,
+                now_t: 240_000, now_unix_ms: 1_790_000_240_000 }});
+            const update = (signals, staff) =>
+                line.update(view(signals), catalogue, {{ byAddress: {{}} }}, staff);
+            const on = {{ activation: "On", left_ms: 0, by: "", since_t: null }};
+            update(on, false);
+            const stranger = [key.hidden];
+            line.switchOff();
+            line.switchOff();
+            stranger.push(wishes.length);
+            update(on, true);
+            key.click();
+            const asked = [wishes.length, key.textContent, key.getAttribute("aria-label")];
+            key.click();
+            update({{ activation: "Off", left_ms: 0, by: "<b>OR staff", since_t: 0 }}, true);
+            const held = line.keys.pause;
+            const off = [held.textContent, held.hidden, document.body.className, key.hidden];
+            held.click();
+            return {{ stranger, asked, wishes, off,
+                markup: line.element.querySelectorAll(".signal-keys b").length }}; }}"""
+    )
+    assert shown["stranger"] == [True, 0], "who may not act has no key"
+    assert shown["asked"][0] == 0, "one press does nothing yet"
+    assert "Press again" in shown["asked"][1]
+    assert "Press again" in shown["asked"][2]
+    assert shown["wishes"] == ["off", "on"]
+    text, hidden, body, key_hidden = shown["off"]
+    assert "ALARM SIGNALS OFF" in text
+    assert "<b>OR staff" in text
+    assert "4 min" in text
+    assert (hidden, key_hidden) == (False, True)
+    assert "signals-off" in body
+    assert shown["markup"] == 0
+
+
+async def test_an_alarm_that_stepped_down_unseen_says_how_high_it_was(document: Page) -> None:
+    detail = await document.evaluate(
+        f"""async () => {{ {BOARD}
+            const {{ AlarmLine }} = await import("/static/js/alarmline.js");
+            const line = new AlarmLine({{ do: () => {{}} }}, () => {{}});
+            const one = {{ ...board.alarms.find((a) => a.state === "active"), priority: "Me" }};
+            const catalogue = {{ workspace: "or1", replay: false, devices: {{}} }};
+            const of = (unseen) =>
+                line.line({{ ...one, unseen }}, catalogue, {{ byAddress: {{}} }}).detail;
+            return [of("Hi"), of("Me"), of("")]; }}"""
+    )
+    assert "was !!!" in detail[0]
+    assert "was" not in detail[1] + detail[2]
 
 
 async def test_a_replay_shows_alarms_and_offers_no_act(document: Page) -> None:

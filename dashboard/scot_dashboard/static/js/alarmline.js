@@ -5,10 +5,11 @@
  * @import {Session} from "./session.js"
  */
 
-import { h, setClass, setHidden, setText } from "./dom.js";
+import { h, setHidden, setText } from "./dom.js";
 import { name } from "./header.js";
 import { icon, setIcon } from "./icons.js";
-import { ageText, lang, sinceText, spanText, word } from "./text.js";
+import { SignalKeys, button } from "./signalkeys.js";
+import { ageText, lang, sinceText, word } from "./text.js";
 import { valueText } from "./units.js";
 
 export const MARKS = { Hi: "!!!", Me: "!!", Lo: "!" };
@@ -28,11 +29,9 @@ export class AlarmLine {
     this.rest.addEventListener("click", openLog);
     this.spoken = h("p.unseen", { role: "alert" });
     this.ack = button("check", word("acknowledgeAll"), () => this.acknowledge());
-    this.pause = button("bellPaused", word("pauseSignals"), () => this.togglePause());
-    this.left = h("span.alarm-left");
-    this.pause.append(this.left);
+    this.keys = new SignalKeys((wish) => session.do({ do: "alarm", wish: { do: wish } }));
     this.element = h("section.alarm-line", { "aria-label": word("alarms") }, [
-      this.list, this.quiet, this.ack, this.pause,
+      this.list, this.quiet, this.ack, this.keys.element,
       h("div.alarm-side", {}, [this.rest, h("span.alarm-note", { text: word("notPrimary") })]),
       this.spoken,
     ]);
@@ -105,6 +104,7 @@ export class AlarmLine {
         alarm.own ? "" : name(catalogue, alarm.device),
         sinceText(alarm.age_ms),
         stateText(alarm),
+        steppedText(alarm),
       ].filter(Boolean).join(" · "),
       alarm,
     };
@@ -112,20 +112,8 @@ export class AlarmLine {
 
   /** @param {View} view */
   controls(view) {
-    const { activation, left_ms } = view.signals;
-    const on = activation === "On";
     setHidden(this.ack, !this.staff || !this.unseen().length);
-    setHidden(this.pause, !view.kept || (on && !this.staff) || (on && !view.alarms.some((a) => a.state === "active")));
-    this.pause.toggleAttribute("disabled", !this.staff);
-    setClass(this.pause, "held", !on);
-    setText(this.left, activation === "Psd" ? spanText(left_ms) : on ? "" : word("off"));
-    const title = word(on ? "pauseSignals" : "resumeSignals");
-    if (this.pause.title !== title) {
-      this.pause.title = title;
-      this.pause.setAttribute("aria-label", title);
-    }
-    setIcon(/** @type {any} */ (this.pause.firstChild), activation === "Off" ? "bellOff" : "bellPaused");
-    setClass(document.body, "signals-held", !on);
+    this.keys.update(view, this.staff);
   }
 
   /** What nobody has acknowledged and this screen shows or counts. @returns {AlarmNow[]} */
@@ -141,9 +129,12 @@ export class AlarmLine {
   }
 
   togglePause() {
-    if (!this.staff || !this.view) return;
-    const on = this.view.signals.activation === "On";
-    this.session.do({ do: "alarm", wish: { do: on ? "pause" : "on" } });
+    this.keys.pauseOrOn();
+  }
+
+  /** Off needs two presses. */
+  switchOff() {
+    this.keys.off();
   }
 
   add() {
@@ -195,10 +186,7 @@ function stateText(alarm) {
   return alarm.activation === "Psd" ? word("paused") : "";
 }
 
-/** @param {string} sign @param {string} title @param {() => void} act */
-function button(sign, title, act) {
-  const made = h("button.alarm-act", { type: "button", title, "aria-label": title }, [icon(sign)]);
-  made.addEventListener("click", act);
-  made.hidden = true;
-  return made;
+/** It is lower now than it was, and nobody has seen how high. @param {AlarmNow} alarm */
+function steppedText({ priority, unseen }) {
+  return unseen && unseen !== priority ? `${word("was")} ${MARKS[/** @type {"Hi"} */ (unseen)] ?? unseen}` : "";
 }

@@ -12,7 +12,7 @@ const SHIFT_PX = [[0, 0], [1, 0], [1, 1], [0, 1]];
 
 /** @type {[string, string][]} key, what it does */
 const KEYS = [
-  ["A", "keyAck"], ["P", "keyPause"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
+  ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
   ["␣", "keyFreeze"], ["L  Esc", "toLive"], ["S", "display"], ["?", "keys"],
 ];
 
@@ -22,7 +22,7 @@ export class Panel {
     this.display = dialog("display");
     this.keys = dialog("keys");
     this.element = h("div.panels", {}, [this.display.element, this.keys.element]);
-    this.keys.body.append(h("dl.key-list", {}, KEYS.filter(([key]) => staff || !"AP".includes(key)).flatMap(([key, what]) => [
+    this.keys.body.append(h("dl.key-list", {}, KEYS.filter(([key]) => staff || !"APX".includes(key)).flatMap(([key, what]) => [
       h("dt", {}, [h("kbd", { text: key })]), h("dd", { text: word(what) }),
     ])));
     this.ruler = h("div.ruler", { role: "img", "aria-label": word("ruler") });

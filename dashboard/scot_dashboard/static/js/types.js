@@ -110,11 +110,14 @@
  * @property {bigint} since_ns when this occurrence began; an acknowledgement names it
  * @property {number} age_ms since then
  * @property {string} by who acknowledged it
+ * @property {string} unseen the highest priority it has had that nobody has acknowledged
  * @property {boolean} own the room's own, technical conclusion
  *
  * @typedef {object} Signals whether the room's screens signal
  * @property {"On"|"Psd"|"Off"} activation
  * @property {number} left_ms of a pause
+ * @property {string} by who paused them or switched them off
+ * @property {number|null} since_t when
  *
  * @typedef {object} LogLine one line of the alarm log
  * @property {number} t

@@ -176,6 +176,7 @@ tellClock();
 timeKeys(session, {
   a: () => alarmLine.acknowledge(),
   p: () => alarmLine.togglePause(),
+  x: () => alarmLine.switchOff(),
   o: () => alarmLog.toggle(),
   t: () => trends.toggle(),
   s: () => panel.toggle("display"),

@@ -8,7 +8,7 @@ const RANK = { Hi: 3, Me: 2, Lo: 1, None: 0 };
 const STATES = { active: 4, unknown: 3, latched: 2, acked: 1, pending: 1 };
 
 /** @type {Signals} */
-export const SIGNALS_ON = { activation: "On", left_ms: 0 };
+export const SIGNALS_ON = { activation: "On", left_ms: 0, by: "", since_t: null };
 
 /** Most urgent first; what nobody has seen yet before what somebody has. @param {AlarmNow[]} alarms */
 export function ranked(alarms) {
@@ -31,9 +31,9 @@ export function boardOf(sample, now, toT) {
   const told = sample?.value;
   if (!told || !Array.isArray(told.conditions)) return null;
   const alarms = told.conditions.map((/** @type {any} */ c) => alarmOf(c, now, toT));
-  const { activation = "On", until_ns = null } = told.signals ?? {};
+  const { activation = "On", until_ns = null, since_ns = null, by = "" } = told.signals ?? {};
   const left_ms = until_ns === null ? 0 : Math.max(0, toT(BigInt(until_ns)) - now);
-  return { alarms: ranked(alarms), signals: { activation, left_ms } };
+  return { alarms: ranked(alarms), signals: { activation, left_ms, by: String(by), since_t: since_ns === null ? null : toT(BigInt(since_ns)) } };
 }
 
 /** @param {any} c as `scot.condition.Condition` @param {number} now @param {(ns: bigint) => number} toT @returns {AlarmNow} */
@@ -53,6 +53,7 @@ function alarmOf(c, now, toT) {
     since_ns: BigInt(c.since_ns),
     age_ms: Math.max(0, now - toT(BigInt(c.since_ns))),
     by: c.by ?? "",
+    unseen: c.unseen ?? "",
     own: String(c.id).startsWith("room/"),
   };
 }
@@ -90,6 +91,6 @@ function wordOf(device, sample, now) {
   return {
     device, id: `${device}/${id}`, kind, priority, state, under: state, activation,
     channel: rest.channel ?? "", text: rest.text ?? {}, value: rest.value ?? null, limit: rest.limit ?? null,
-    since_ns: sample.ns, age_ms: Math.max(0, now - sample.t), by: state === "acked" ? device : "", own: false,
+    since_ns: sample.ns, age_ms: Math.max(0, now - sample.t), by: state === "acked" ? device : "", unseen: "", own: false,
   };
 }
