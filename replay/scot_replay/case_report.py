@@ -22,6 +22,7 @@ from scot.sample import AlarmValue, AnnotationValue, Flags, Sample
 from scot_replay.completeness import Account, Interval, report
 from scot_replay.keyframes import Thumbnail, thumbnails
 from scot_replay.layout import iso_utc
+from scot_replay.place import name_of
 from scot_replay.progress import follow
 from scot_replay.recording import DirectoryRecording
 
@@ -122,7 +123,7 @@ def gather(opened: DirectoryRecording, pictures: int = PICTURES) -> CaseReport:
     catalogue = opened.catalogue
     now = iso_utc(machine.utc_ns() + TAI_MINUS_UTC_NS)
     return CaseReport(
-        name=opened.path.absolute().name,
+        name=name_of(opened.path),
         workspace=catalogue.workspace,
         title=catalogue.title,
         case=opened.manifest.case or catalogue.case,

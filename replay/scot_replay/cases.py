@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from scot.sample import AlarmValue
 from scot.timestamp import TAI_MINUS_UTC_NS
 from scot_replay.formats import signals
 from scot_replay.layout import iso_utc
+from scot_replay.place import names_of, size_of, url_of
 from scot_replay.recording import DirectoryRecording
 
 FILE = "cases.sqlite"
@@ -90,7 +91,7 @@ def summarise(recording: DirectoryRecording, catalogue: str) -> Summary:
         RecordingError: the disk does not take them.
     """
     manifest, known = recording.manifest, recording.channels
-    url = str(recording.path.resolve())
+    url = url_of(recording.path)
     session = manifest.session or url
     case = Case(
         id=hashlib.sha256(f"{session}/{manifest.started_ns}".encode()).hexdigest()[:16],
@@ -103,7 +104,7 @@ def summarise(recording: DirectoryRecording, catalogue: str) -> Summary:
         channels=len(known),
         samples=sum(one.count for one in known.values()),
         missing=sum(gap.count for one in known.values() for gap in one.gaps),
-        bytes=sum(f.stat().st_size for f in recording.path.rglob("*") if f.is_file()),
+        bytes=size_of(recording.path),
         origin=manifest.origin,
         damage="\n".join(recording.damage),
         added=iso_utc(machine.utc_ns() + TAI_MINUS_UTC_NS),
@@ -290,7 +291,9 @@ class Cases:
         Raises:
             RecordingError: there is none, or there are several.
         """
-        found = [one for one in self.all() if one.id.startswith(which) or one.url == which]
+        found = [
+            one for one in self.all() if one.id.startswith(which) or which in names_of(one.url)
+        ]
         if len(found) != 1:
             raise RecordingError(
                 f"{self.path} has {len(found)} cases {which!r}; see scot catalog ls"
@@ -373,24 +376,3 @@ def _arrow(link: sqlite3.Connection, name: str) -> Any:
     schema = pa.schema([(one["name"], types[one["type"]]) for one in columns])
     rows = link.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608 - one of two names
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-
-
-def recordings_below(paths: Sequence[Path]) -> list[Path]:
-    """Return the recordings among paths and directly below them, sorted.
-
-    Raises:
-        RecordingError: a path is no directory, or there is no recording in it.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            raise RecordingError(f"{path}: there is no such directory; name a recording's")
-        below = [path] if _is_recording(path) else [p for p in path.iterdir() if _is_recording(p)]
-        if not below:
-            raise RecordingError(f"{path} is no recording, and none lies directly in it")
-        found += below
-    return sorted(dict.fromkeys(one.resolve() for one in found))
-
-
-def _is_recording(path: Path) -> bool:
-    return path.is_dir() and (any(path.glob("segment-*.mcap")) or any(path.glob("journal-*.scotj")))

@@ -13,8 +13,9 @@ import typer
 
 from scot import fleet
 from scot.errors import RecordingError
-from scot_replay.cases import Cases, recordings_below, summarise
+from scot_replay.cases import Cases, summarise
 from scot_replay.formats.table import inert
+from scot_replay.place import is_here, place, recordings_at, source_of
 from scot_replay.progress import progress
 from scot_replay.recording import open_recording
 
@@ -35,14 +36,15 @@ HERE = Path("catalog")
 @app.command()
 def add(
     recordings: Annotated[
-        list[Path], typer.Argument(help="Recordings, or directories that hold recordings.")
+        list[str],
+        typer.Argument(help="Recordings (directory, packed .mcap, s3://…), or folders of them."),
     ],
     catalog: Catalogue = HERE,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core when none.")] = None,
     json: Json = False,
 ) -> int:
     """Enter recordings, or what they are now."""
-    paths = recordings_below(recordings)
+    paths = recordings_at(recordings)
     cases = Cases(catalog)
     cases.prepare()
     job = partial(summarise, catalogue=str(catalog.resolve()))
@@ -80,7 +82,8 @@ def ls(catalog: Catalogue = HERE, json: Json = False) -> int:
         return 0
     for one in found:
         notes = [text for text in (one.origin, "damaged" if one.damage else "") if text]
-        gone = "" if Path(one.url).exists() else "  GONE"
+        at = place(one.url)
+        gone = "  GONE" if is_here(at) and not at.exists() else ""
         typer.echo(
             f"{one.id[:8]}  {one.started[:19]}Z  {one.workspace:8} {one.case or '-':12} "
             f"{one.duration_s / 60:7.1f} min {one.samples:>10} samples {one.missing:>7} missing  "
@@ -149,7 +152,9 @@ def _plain(value: Any) -> str:
 def _outcomes(job: Any, paths: list[Path], workers: int | None) -> Iterator[fleet.Outcome]:
     """Yield what became of each recording; a single one needs no process of its own."""
     if len(paths) > 1:
-        yield from fleet.each(job, paths, workers=workers)
+        shown = {source_of(path): str(path) for path in paths}
+        for one in fleet.each(job, shown, workers=workers):
+            yield msgspec.structs.replace(one, case=shown[one.case])
         return
     for path in paths:
         try:

@@ -11,13 +11,14 @@ import typer
 from scot.timestamp import TAI_MINUS_UTC_NS
 from scot_replay.clip import Clipped
 from scot_replay.clip import clip as write
+from scot_replay.commands import RecordingPath
 from scot_replay.progress import share
 from scot_replay.recording import open_recording
 from scot_replay.when import HOW
 
 
 def clip(
-    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    recording: RecordingPath,
     out: Annotated[Path, typer.Argument(help="Directory to make; it must not exist.")],
     between: Annotated[
         tuple[str, str] | None,
@@ -40,7 +41,7 @@ def clip(
         raise typer.BadParameter("--keep-times and --keep-notes go with --deid")
     opened = open_recording(recording)
     span = opened.stretch(between)
-    with share(f"clip of {recording}") as progress:
+    with share(f"clip of {opened.path}") as progress:
         done = write(
             opened, out, span, deid=deid, keep_times=keep_times, notes=notes, progress=progress
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +15,10 @@ GAPS_SHOWN = 100
 LOST_SHOWN = 5
 _TOTALS = ("missing", "expected", "backfilled", "late", "lost")
 
-RecordingPath = Annotated[Path, typer.Argument(help="Directory of a recording.")]
+RecordingPath = Annotated[
+    str,
+    typer.Argument(help="A recording: directory, packed .mcap, or URL of either (s3://cases/17)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 

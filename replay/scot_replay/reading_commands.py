@@ -12,6 +12,7 @@ import typer
 from scot.errors import RecordingError
 from scot_replay import sidecar
 from scot_replay.beside import make
+from scot_replay.commands import RecordingPath as Named
 from scot_replay.layout import list_parts
 from scot_replay.progress import progress, share
 from scot_replay.segment import SegmentPart
@@ -50,7 +51,7 @@ def columns(
 
 
 def pack(
-    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    recording: Named,
     out: Annotated[Path, typer.Argument(help="File to make; .mcap.")],
     force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
     json: Json = False,
@@ -59,7 +60,7 @@ def pack(
     from scot_replay.pack import pack as write
     from scot_replay.recording import open_recording
 
-    with open_recording(recording) as opened, share(f"pack {recording}") as progress:
+    with open_recording(recording) as opened, share(f"pack {opened.path}") as progress:
         packed = write(opened, out, force=force, progress=progress)
     if json:
         typer.echo(msgspec.json.encode(packed).decode())

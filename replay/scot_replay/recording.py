@@ -23,6 +23,7 @@ from scot_replay.levels import Envelope
 from scot_replay.maps import Sync
 from scot_replay.opening import open_parts
 from scot_replay.parts import Part
+from scot_replay.place import place
 from scot_replay.resync import ResyncedHolder
 from scot_replay.rows import Quality, Rows, join, of
 from scot_replay.timeline import ReadTimeline
@@ -53,11 +54,7 @@ def open_recording(path: str | Path, sync: str = Sync.AS_RECORDED) -> DirectoryR
     except ValueError:
         allowed = ", ".join(Sync)
         raise RecordingError(f"sync={sync!r} is not known; use one of {allowed}") from None
-    if isinstance(path, str) and "://" in path:
-        from scot_replay.remote import RemotePath
-
-        return DirectoryRecording(RemotePath.of(path), known)  # type: ignore[arg-type]
-    return DirectoryRecording(Path(path), known)
+    return DirectoryRecording(place(path), known)
 
 
 class DirectoryRecording(ReadTimeline):

@@ -18,6 +18,12 @@ from pyarrow import fs as stores
 
 from scot.errors import RecordingError
 
+OPTIONS = frozenset(
+    {"region", "scheme", "endpoint_override", "tls_verify_certificates", "enable_tls",
+     "blob_storage_authority", "dfs_storage_authority"}
+)  # fmt: skip
+"""What of a URL says where something lies, and is no secret."""
+NOBODY = "anonymous@"
 BLOCK = 64 << 10
 KEPT_BLOCKS = 256
 
@@ -35,11 +41,14 @@ class Store:
     Attributes:
         system: pyarrow's file system.
         scheme: of its URLs.
+        user, query: of its URLs, as they were given; secrets may stand there.
         fetched: bytes that were asked for so far.
     """
 
     system: Any
     scheme: str
+    user: str = ""
+    query: str = ""
     fetched: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,11 +64,13 @@ class RemotePath:
     Args:
         store: where.
         key: bucket and path.
+        type_: what is known to lie there, from a listing.
     """
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Store, key: str, type_: Any = None) -> None:
         self.store = store
         self._key = PurePosixPath(key)
+        self._known = type_
 
     @classmethod
     def of(cls, url: str) -> RemotePath:
@@ -76,7 +87,10 @@ class RemotePath:
             shown = f"{scheme}://{rest.rpartition('@')[2]}"  # never a key that stands in it
             why = str(error).replace(url, shown)
             raise RecordingError(f"{shown} cannot be opened: {why}") from None
-        return cls(Store(system, url.partition("://")[0]), key)
+        scheme, _, rest = url.partition("://")
+        before, _, query = rest.partition("?")
+        user, at, _ = before.rpartition("@")
+        return cls(Store(system, scheme, user + at, query), key)
 
     def __truediv__(self, name: str) -> RemotePath:
         return RemotePath(self.store, str(self._key / name))
@@ -85,6 +99,23 @@ class RemotePath:
         return f"{self.store.scheme}://{self._key}"
 
     __repr__ = __str__
+
+    @property
+    def source(self) -> str:
+        """The URL that opens it again, with the secrets it was opened with."""
+        query = f"?{self.store.query}" if self.store.query else ""
+        return f"{self.store.scheme}://{self.store.user}{self._key}{query}"
+
+    @property
+    def url(self) -> str:
+        """The URL that says where it lies, and no secret: who opens it needs keys of their own."""
+        options = [o for o in self.store.query.split("&") if o.partition("=")[0] in OPTIONS]
+        user = NOBODY if self.store.user == NOBODY else ""
+        return (
+            f"{self.store.scheme}://{user}{self._key}"
+            + ("?" if options else "")
+            + "&".join(options)
+        )
 
     @property
     def name(self) -> str:
@@ -121,7 +152,7 @@ class RemotePath:
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield what lies in it."""
         for info in self.store.system.get_file_info(stores.FileSelector(str(self._key))):
-            yield RemotePath(self.store, info.path)
+            yield RemotePath(self.store, info.path, info.type)
 
     def stat(self) -> Stat:
         """Return its size; raises OSError when there is no such file."""
@@ -144,6 +175,8 @@ class RemotePath:
             return file[0 : len(file)]
 
     def _type(self) -> Any:
+        if self._known is not None:
+            return self._known
         try:
             return self.store.system.get_file_info(str(self._key)).type
         except OSError as error:

@@ -13,11 +13,13 @@ from scot.errors import RecordingError
 from scot_replay.case_page import LANGUAGES, draw
 from scot_replay.case_report import PICTURES, gather, plain
 from scot_replay.chromium import print_pdf
+from scot_replay.commands import RecordingPath
+from scot_replay.place import name_of, place
 from scot_replay.recording import open_recording
 
 
 def report(
-    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    recording: RecordingPath,
     html: Annotated[
         Path | None, typer.Option("--html", help="File to write; RECORDING.html if none.")
     ] = None,
@@ -39,7 +41,7 @@ def report(
     if lang not in LANGUAGES:
         raise RecordingError(f"--lang {lang!r} is not known; use {' or '.join(LANGUAGES)}")
     if html is None and pdf is None:
-        html = Path(f"{recording.absolute().name}.html")
+        html = Path(f"{name_of(place(recording))}.html")
     for out in filter(None, (html, pdf)):
         if out.exists() and not force:
             raise RecordingError(f"{out} exists; name another file, or add --force")

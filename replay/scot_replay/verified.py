@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scot.errors import RecordingError
 from scot_replay.ledger.verify import Report, verify
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ class Verified:
 
     def __init__(self, recording: DirectoryRecording, believed: Sequence[Verifier] = ()) -> None:
         path = recording.path
-        if not isinstance(path, Path):
-            raise RecordingError(f"{path} lies elsewhere; copy it here to verify every byte of it")
         has = path.is_dir() and (path / LEDGER).exists()
         self.report: Report | None = verify(path, believed) if has else None
         self._name = str(path)

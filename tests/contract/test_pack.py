@@ -231,7 +231,7 @@ def test_an_interrupt_leaves_no_half_file(recording: Path, tmp_path: Path) -> No
 def test_the_command_says_what_it_wrote(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert pack_command(recording, tmp_path / "case.mcap", json=True) == 0
+    assert pack_command(str(recording), tmp_path / "case.mcap", json=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["messages"] == len(FRAMES)
     assert told["bytes"] == (tmp_path / "case.mcap").stat().st_size

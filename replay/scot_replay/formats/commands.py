@@ -11,6 +11,7 @@ import typer
 
 from scot.channel import NAME, NAME_RULE, Sensitivity
 from scot.errors import RecordingError
+from scot_replay.commands import RecordingPath
 from scot_replay.formats import table
 from scot_replay.formats.foreign import Foreign, Imported, record
 from scot_replay.formats.written import Asked, Written, WrittenChannel
@@ -36,7 +37,6 @@ READERS = {
 NAMED = 3
 _IDENTITY = "names the patient; name it with -c to write it"
 
-RecordingPath = Annotated[Path, typer.Argument(help="Directory of a recording.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 

@@ -16,6 +16,7 @@ from scot_replay.ledger.compare import Fault
 from scot_replay.ledger.redact import Asked, redact
 from scot_replay.ledger.site_report import SiteReport, verify_site
 from scot_replay.ledger.verify import Report, verify
+from scot_replay.place import has_parts, is_here, place
 from scot_replay.recording import open_recording
 from scot_replay.when import HOW, instant
 
@@ -30,7 +31,7 @@ Keys = Annotated[
 
 def verify_command(
     recording: Annotated[
-        Path, typer.Argument(help="Directory of a recording, or the folder of many.")
+        str, typer.Argument(help="Directory or URL of a recording, or the folder of many.")
     ],
     key: Keys = None,
     witness: Annotated[
@@ -51,12 +52,13 @@ def verify_command(
     witnesses = [keys.trusted(given) for given in witness or []]
     found: Report | SiteReport
     lines: list[str]
-    if _is_folder(recording):
-        found = verify_site(recording, believed)
+    path = place(recording)
+    if _is_folder(path):
+        found = verify_site(path, believed)
         lines = site_lines(found)
     else:
         found = verify(
-            recording,
+            path,
             believed,
             witnesses=witnesses,
             authorities=_roots(authority),
@@ -80,7 +82,7 @@ def _roots(path: Path | None) -> list[Any]:
 
 def _is_folder(path: Path) -> bool:
     """Say whether this is a folder of recordings: none itself, but with some in it."""
-    if not path.is_dir() or any(path.glob("segment-*.mcap")) or any(path.glob("journal-*.scotj")):
+    if not is_here(path) or not path.is_dir() or has_parts(path.iterdir()):
         return False
     return any(path.glob("*/ledger.scotl")) or not any(path.glob("ledger.scotl"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from scot_replay.journal import MAGIC, JournalReader, RecordKind, decode_head, e
 from scot_replay.journal import RECORD_BYTES as HEAD
 from scot_replay.layout import Manifest, parse_manifest
 from scot_replay.ledger.entry import OTHER, Key
+from scot_replay.place import whole
 from scot_replay.segment import SegmentPart
 
 BATCH = 512
@@ -89,11 +89,7 @@ class JournalSource:
         self.damage = list[str]()
         self._records: dict[str, Records] = {}
         try:
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                view = memoryview(
-                    mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) if size else b""
-                )
+            view = whole(path)
         except OSError as error:
             raise RecordingError(f"{path} cannot be read: {error.strerror}") from None
         reader = JournalReader(view, path.name)

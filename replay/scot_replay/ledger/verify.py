@@ -7,7 +7,6 @@ by record. Both rest on the last checkpoint whose signature is right.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from scot_replay.ledger.stored import (
     Source,
     journal_manifest,
 )
+from scot_replay.place import sliced
 from scot_replay.segment import SegmentPart
 
 WORKERS = 2
@@ -356,8 +356,7 @@ def _witnessed(ledger: Ledger, witnesses: Sequence[Verifier], report: Report) ->
 def _differing(path: Path, sealed: Sealed) -> Iterator[Fault]:
     """Yield the stretches of a segment's file that are not as its sealer entered them."""
     try:
-        with path.open("rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        data = sliced(path)
     except (OSError, ValueError) as error:
         yield fault("file", path.name, str(error), sealed.part)
         return
