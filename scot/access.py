@@ -22,6 +22,7 @@ from scot.channel import NAME
 from scot.errors import AccessError
 
 MAX_SUBSCRIPTIONS = 1000
+MAX_QUESTIONS_HZ = 1_000.0  # of the desk, by one key
 MAX_KEYS = 10_000
 FAR_NS = 1 << 62
 STRANGER = "stranger"
@@ -42,12 +43,14 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         bulk: video and images.
         subscriptions: prefixes held on each of the two sockets.
         history_bytes_hz: answers of History, bytes a second.
+        questions_hz: of the desk, whatever they ask; a second's worth may come at once.
     """
 
     ctl: Rate | None = None
     bulk: Rate | None = None
     subscriptions: int = MAX_SUBSCRIPTIONS
     history_bytes_hz: float | None = None
+    questions_hz: float = MAX_QUESTIONS_HZ
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

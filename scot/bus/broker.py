@@ -12,23 +12,15 @@ import zmq
 from scot.access import Access
 from scot.audit import Audit
 from scot.bus.authority import Posted
+from scot.bus.binding import KIND, OUT, bind
 from scot.bus.connections import end
 from scot.bus.datagram import ProbePort
 from scot.bus.desk import Desk, Out
+from scot.bus.inbox import MOST_PARTS, Inbox
 from scot.bus.keys import PORTS, Endpoints, KeyPair
 from scot.bus.readiness import Readiness
 from scot.bus.relay import Credit, Cut, Denied, Relay
-from scot.bus.socket import (
-    BULK_BYTES,
-    CONTROL_BYTES,
-    DATA_BYTES,
-    NOW,
-    PREFIX_BYTES,
-    assert_secure,
-    context,
-    rank,
-    serve,
-)
+from scot.bus.socket import NOW, context
 from scot.bus.trail import Trail
 from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
@@ -36,7 +28,7 @@ from scot.clock.clock import Clock
 from scot.clock.service import ClockService
 from scot.codec import MAX_TOPIC, measure, pack
 from scot.command import COMMANDS
-from scot.errors import ClockError, RoomError, ScotError
+from scot.errors import ClockError, ScotError
 from scot.health import Flow, declare_broker
 from scot.timestamp import ClockState, Timestamp
 
@@ -51,25 +43,6 @@ SUBSCRIBE_BUDGET = 16
 QUERY_BUDGET = 8
 TICK_MS = 100
 REPORT_NS = 1_000_000_000
-OUT = {"ctl_in": "ctl_out", "bulk_in": "bulk_out"}
-HWM = {"ctl_in": 4096, "ctl_out": 8192, "bulk_in": 64, "bulk_out": 96, "query": 1024, "probe": 256}
-LIMIT = {
-    "query": BULK_BYTES,
-    "probe": CONTROL_BYTES,
-    "ctl_in": DATA_BYTES,
-    "bulk_in": BULK_BYTES,
-    "ctl_out": PREFIX_BYTES,
-    "bulk_out": PREFIX_BYTES,
-}
-KIND = {
-    "ctl_in": zmq.ROUTER,
-    "ctl_out": zmq.XPUB,
-    "bulk_in": zmq.ROUTER,
-    "bulk_out": zmq.XPUB,
-    "query": zmq.ROUTER,
-    "probe": zmq.ROUTER,
-}
-
 CATALOGUE = Event("catalogue", label={"en": "Catalogue versions"}, latched=True)
 CLOCK = Event("clock", label={"en": "Clock probes and maps"})
 HEALTH = declare_broker()
@@ -118,7 +91,10 @@ class Broker:
         self._gate = Gate(self._context, access, posted, audit, trail)
         self._gate.tick()  # the roster is read before anybody can ask
         self.relay = Relay(self.epoch, self._gate.grants)
-        self._sock = {name: self._bind(name, endpoints, pair) for name in PORTS}
+        self._sock = {
+            name: bind(self._context, name, endpoints, pair, self._gate.watch) for name in PORTS
+        }
+        self._inbox = {name: Inbox(self._sock[name]) for name in KIND if not name.endswith("out")}
         # In a replay room/clock is the recording's: its player publishes it.
         own = not catalogue.replay
         self._time = ClockService(clock, lambda row: self._publish(CLOCK, row) if own else None)
@@ -158,28 +134,6 @@ class Broker:
         self._reported_ns: dict[str, int] = {}
         self._forwarded = Flow(clock.read())
         self._health_ns = 0
-
-    def _bind(self, name: str, endpoints: Endpoints, pair: KeyPair) -> zmq.Socket[bytes]:
-        sock = self._context.socket(KIND[name])
-        rank(sock, name)
-        serve(sock, pair, LIMIT[name], HWM[name])
-        # libzmq's thread that enciphers signals has no pictures, questions or their handshakes
-        sock.setsockopt(zmq.AFFINITY, 1 if name.startswith("ctl") else 2)
-        if name in OUT:
-            sock.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a publisher that reconnects keeps its count
-        if KIND[name] == zmq.XPUB:
-            sock.setsockopt(zmq.XPUB_MANUAL, 1)
-            sock.setsockopt(zmq.XPUB_VERBOSE, 1)
-        self._gate.watch(name, sock)
-        try:
-            sock.bind(endpoints.url(name))
-        except zmq.ZMQError as error:
-            raise RoomError(
-                f"cannot listen on {endpoints.url(name)}: {error.strerror}; another room may use "
-                "it: stop that one, or choose another [bus] port (0 takes a free one)"
-            ) from None
-        assert_secure(sock, name)
-        return sock
 
     @property
     def denied(self) -> int:
@@ -244,6 +198,7 @@ class Broker:
         for learnt in self._learnt.values():
             learnt.clear()
         self._send(self.desk.tick(now_ns))
+        self._tell_refusals()
         self._datagrams.tick(now_ns)
         for effect in self.relay.tick(now_ns):
             if isinstance(effect, Denied):
@@ -271,7 +226,7 @@ class Broker:
             "withheld_of": dict(self.relay.withheld),
             "misasked": self.desk.refused,
             "subscriptions": self.relay.subscriptions,
-            "questions": self.desk.questions,
+            "questions": len(self.desk.questions),
             "probes_refused": self._time.refused + self._datagrams.keys.refused.total(),
             "probes_refused_of": dict(self._time.refused_of + self._datagrams.keys.refused_of),
             "faults": self.faults.total(),
@@ -285,9 +240,9 @@ class Broker:
         """
         out = OUT[name]
         recv, send, relay = self._sock[name].recv, self._sock[out].send, self.relay
-        gate, learnt = self._gate, self._learnt[name]
+        gate, learnt, inbox = self._gate, self._learnt[name], self._inbox[name]
         try:
-            for _ in range(budget):
+            for _ in range(budget if inbox.pass_over() else 0):
                 identity = recv(NOW)
                 frame = recv(NOW, False)
                 if identity not in learnt:
@@ -296,9 +251,10 @@ class Broker:
                 size = len(frame)
                 data = frame.bytes if size <= COPY_BYTES else bytes(frame.buffer[:HEAD_BYTES])
                 if frame.more:
-                    rest(self._sock[name])
                     relay.malformed(name, identity, gate.user(frame), data[:MAX_TOPIC])
-                    continue
+                    if inbox.skip(frame):
+                        continue
+                    break
                 if not data:
                     self._credit(relay.asked(name, identity))
                     continue
@@ -338,40 +294,57 @@ class Broker:
         self._ready.again([name])
 
     def _probe(self) -> None:
-        sock = self._sock["probe"]
         for _ in range(PROBE_BUDGET):
-            try:
-                identity = sock.recv(zmq.NOBLOCK)
-            except zmq.Again:
+            taken = self._take("probe")
+            if taken is None:
                 return
+            user, identity, parts = taken
+            if not parts:
+                continue
             received_ns = self.clock.read()
-            parts = rest(sock)
-            user = self._gate.learn(parts[0])
             try:
                 reply = self._time.on_request(user, identity.hex(), parts[0].bytes, received_ns)
             except ScotError as error:
                 self.relay.deny(user, str(error).encode(), "probe")
                 continue
-            sock.send_multipart([identity, reply], zmq.NOBLOCK)
+            self._sock["probe"].send_multipart([identity, reply], zmq.NOBLOCK)
         self._ready.again(["probe"])
 
     def _query(self) -> None:
-        sock = self._sock["query"]
         for _ in range(QUERY_BUDGET):
-            try:
-                identity = sock.recv(zmq.NOBLOCK)
-            except zmq.Again:
+            taken = self._take("query")
+            if taken is None:
                 break
-            parts = rest(sock)
-            user = self._gate.learn(parts[0])
+            user, identity, parts = taken
+            if not parts:
+                continue
             message: list[Any] = [part.bytes for part in parts[:3]]
             message += parts[3:]  # of an answer to History: libzmq's own, passed on uncopied
             self._send(self.desk.on(identity, user, message, self.clock.read()))
         else:
             self._ready.again(["query"])
+        self._tell_refusals()
+
+    def _take(self, name: str) -> tuple[str, bytes, list[zmq.Frame]] | None:
+        """Return whose message is next, from where, and its parts; None when there is none.
+
+        It has no parts where it had too many: they are refused, and passed over.
+        """
+        try:
+            message = self._inbox[name].take()
+        except zmq.Again:
+            return None
+        if message is None:
+            return "", b"", []
+        user = self._gate.learn(message.parts[0])
+        if message.torn:
+            self.relay.deny(user, b"a message of more than %d parts" % MOST_PARTS, name)
+        return user, message.identity, [] if message.torn else message.parts
+
+    def _tell_refusals(self) -> None:
         refusals, self.desk.refusals = self.desk.refusals, []
-        for refusal in refusals:
-            self._gate.denied(refusal.verb, refusal.user, "", refusal.text)
+        for one in refusals:
+            self._gate.denied(one.verb, one.user, "", one.text, one.times)
 
     def _send(self, out: list[Out]) -> None:
         self._ready.sent("query")
@@ -393,11 +366,3 @@ class Broker:
         frame = self.desk.own(channel, value, exact)
         self._sock["ctl_out"].send(pack(frame), NOW)
         self._ready.sent("ctl_out")
-
-
-def rest(sock: zmq.Socket[bytes]) -> list[zmq.Frame]:
-    """Return the parts of a message after the one just taken."""
-    parts = [sock.recv(NOW, False)]
-    while parts[-1].more:
-        parts.append(sock.recv(NOW, False))
-    return parts

@@ -7,13 +7,15 @@ Every message is ``[request id, verb, body, *bundles]``; every answer ``[request
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from scot.access import Grant, Rate
+from scot.access import Grant
+from scot.bus.questions import MAX_PENDING, Allowance, Asker, Handed, Questions
 from scot.bus.routes import Routes
 from scot.bus.turntable import Turn, Turntable, check_wish
 from scot.channel import Catalogue, Channel, Device, Lifecycle
@@ -21,14 +23,11 @@ from scot.clock.sealed import ProbeKey, ProbeKeys
 from scot.codec import MAX_TOPIC, Frame, bundle, check_bounds, check_plain, write
 from scot.errors import UNREADABLE, AccessError, BusError, CodecError, ScotError
 from scot.history import History, HistoryRequest
-from scot.meter import Meter
 from scot.sample import Flags, Sample, Value
 from scot.timestamp import Timestamp
+from scot.transport import PLAYER
 
 SILENT_NS = 1_800_000_000  # with a tick and the way there: two seconds (P5)
-ANSWER_WITHIN_NS = 15_000_000_000
-MAX_PENDING = 1_000
-MAX_PENDING_OF_KEY = 64
 MAX_ADDRESSES = 4_096  # of one question
 MAX_ASK_BYTES = MAX_ADDRESSES * (MAX_TOPIC + 3) + 256  # as many as may be asked for, and the rest
 MAX_ANSWER_BYTES = 32 << 20
@@ -40,6 +39,7 @@ OWN_BYTES = 8 << 20
 OWN_ANSWER_BYTES = 64 << 10  # longer ones would hold up live samples while they are made
 VERBS = frozenset((b"announce", b"history", b"serve", b"answer", b"command", b"pace", b"play"))
 MAX_ITEMS = 100_000  # of one body: a device with a thousand channels
+NOBODY = Grant(name="")
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +62,7 @@ class Refusal(NamedTuple):
     user: str
     verb: str
     text: str
-
-
-class _Pending(NamedTuple):
-    client: bytes
-    asker: str
-    request_id: bytes
-    holder: str
-    due_ns: int
-    meter: Meter | None
+    times: int = 1
 
 
 class _Bounded(HistoryRequest, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,15 +116,9 @@ class Desk:
         self._changes_ns: dict[str, int] = {}  # up to here a key's share of changes is used
         self._seen_ns: dict[str, int] = {}
         self._place: dict[str, bytes] = {}
-        self._servers: dict[str, None] = {}  # who offered to answer, the newest last
-        self._pending: dict[bytes, _Pending] = {}
-        self._meters: dict[str, Meter] = {}  # of History, by who asks
-        self._count = 0
-
-    @property
-    def questions(self) -> int:
-        """How many wait for an answer of their holder."""
-        return len(self._pending)
+        self._allowance = Allowance()
+        self._waved_off: Counter[str] = Counter()  # over quota, since the last tick
+        self.questions = Questions(self._seen_ns)
 
     def on(self, identity: bytes, user: str, parts: list[bytes], now_ns: int) -> list[Out]:
         """Take one message from a client and return what to send."""
@@ -141,8 +127,16 @@ class Desk:
             return []
         request_id, verb, body, *frames = parts
         self._hear(identity, user, now_ns)
-        if verb == b"answer":
+        if verb == b"answer" and self.questions.waits(user, request_id):
             return self._route_answer(user, request_id, body, frames)
+        over = self._allowance.ask(user, self.grants.get(user, NOBODY).quota, now_ns)
+        if over is not None:
+            self.refused += 1
+            self._waved_off[user] += 1
+            return [Out(identity, [request_id, b"no", _encode(over)])] if over else []
+        if verb == b"answer":
+            self._refuse(user, verb, "nobody asked for this answer")
+            return []
         try:
             if verb != b"history":  # which is read as what it must be, and nothing else
                 check_bounds(body, MAX_ITEMS)
@@ -161,12 +155,17 @@ class Desk:
                 self._show(
                     msgspec.structs.replace(device, state=Lifecycle.DISCONNECTED, reason=reason)
                 )
-        late = [key for key, pending in self._pending.items() if pending.due_ns < now_ns]
+        self._allowance.tick(now_ns)
+        for user, count in self._waved_off.items():
+            self.refusals.append(Refusal(user, "query", "more questions than its quota", count))
+        self._waved_off.clear()
         out = [Out(*message) for message in self.routes.tick(now_ns)]
-        for key in late:
-            pending = self._pending.pop(key)
-            text = f"{pending.holder!r} did not answer within {ANSWER_WITHIN_NS / 1e9:g} s"
-            out.append(Out(pending.client, [pending.request_id, b"no", _encode(text)]))
+        for effect in self.questions.tick(now_ns):
+            if isinstance(effect, Handed):
+                out.append(self._hand(effect))
+            else:
+                _, client, request_id = effect.asker
+                out.append(Out(client, [request_id, b"no", _encode(effect.text)]))
         return out
 
     def own(self, channel: Channel, value: Value, time: Timestamp) -> Frame:
@@ -207,7 +206,7 @@ class Desk:
             raise AccessError(f"key {user!r} has no grant")
         answer: Any
         if verb == b"hello":
-            self._servers.pop(user, None)  # a new process: it says what it serves
+            self.questions.forget(user)  # a new process: it says what it serves
         if verb in (b"hello", b"ping"):
             answer = Welcome(broker=self.broker, catalogue_version=self.catalogue.version)
         elif verb == b"catalogue":
@@ -217,8 +216,7 @@ class Desk:
         elif verb == b"serve":
             if not grant.serve:
                 raise AccessError(f"key {user!r} may not answer History for others")
-            self._servers.pop(user, None)
-            self._servers[user] = None
+            self.questions.offer(user)
             answer = True
         elif verb == b"command":
             called = self.routes.on_call(
@@ -290,15 +288,7 @@ class Desk:
     def _route_ask(
         self, client: bytes, grant: Grant, request_id: bytes, body: bytes, now_ns: int
     ) -> list[Out]:
-        meter = self._meter(grant)
-        if meter is not None:
-            meter.refill(now_ns)
-            if meter.over:
-                raise BusError(
-                    f"key {grant.name!r} is over its quota of History "
-                    f"({grant.quota.history_bytes_hz:g} bytes a second); ask again in "
-                    f"{meter.wait_s:.1f} s"
-                )
+        meter = self._allowance.history(grant, now_ns)
         if len(body) > MAX_ASK_BYTES:
             raise CodecError(f"a question of {len(body)} bytes (limit {MAX_ASK_BYTES})")
         ask = _ask.decode(body)
@@ -314,7 +304,7 @@ class Desk:
                 raise AccessError(f"key {grant.name!r} may not read {address!r}")
         room = f"{self.catalogue.workspace}/room/"
         ours = bool(ask.addresses) and all(a.startswith(room) for a in ask.addresses)
-        server = self._server(now_ns)
+        server = self.questions.server(now_ns)
         numbered = ask.seqs is not None and ask.holder != "recorder"
         if ours and (ask.holder == "publisher" or numbered or server is None):
             few = min(ask.max_bytes, OWN_ANSWER_BYTES)  # whoever wants more asks again
@@ -324,53 +314,19 @@ class Desk:
             if meter is not None:
                 meter.charge(sum(map(len, frames)), messages=0)
             return [Out(client, [request_id, b"ok", _encode(head), *frames])]
-        holder, _ = self._holder(ask, server)
+        holder = self.questions.holder(ask, server, self._publisher_of)
+        asker, again = Asker(grant.name, client, request_id), ask.holder != "publisher"
         body = _encode(ask)
-        return self._pass_on(client, grant, request_id, holder, b"ask", body, now_ns, meter)
+        handed = self.questions.put(asker, holder, b"ask", body, now_ns, meter=meter, again=again)
+        return [self._hand(handed)]
 
-    def _pass_on(
-        self,
-        client: bytes,
-        grant: Grant,
-        request_id: bytes,
-        holder: str,
-        verb: bytes,
-        body: bytes,
-        now_ns: int,
-        meter: Meter | None = None,
-    ) -> list[Out]:
-        """Hand a question on to who answers it."""
-        if len(self._pending) >= MAX_PENDING:
-            raise BusError(f"{MAX_PENDING} questions are waiting for an answer; ask again later")
-        if sum(one.asker == grant.name for one in self._pending.values()) >= MAX_PENDING_OF_KEY:
-            raise BusError(
-                f"{MAX_PENDING_OF_KEY} questions of key {grant.name!r} are waiting; ask again later"
-            )
-        self._count += 1
-        key = self._count.to_bytes(8, "big")
-        self._pending[key] = _Pending(
-            client, grant.name, request_id, holder, now_ns + ANSWER_WITHIN_NS, meter
-        )
-        return [Out(self._place[holder], [key, verb, body])]
+    def _publisher_of(self, device: str) -> str | None:
+        """Return who announced a device, if it is known where they are."""
+        user = self._announced[device][0] if device in self._announced else ""
+        return user if user in self._place else None
 
-    def _server(self, now_ns: int) -> str | None:
-        """Return who offered last to answer History, of those that are there."""
-        there = [name for name in self._servers if now_ns - self._seen_ns[name] <= 2 * SILENT_NS]
-        return there[-1] if there else None
-
-    def _holder(self, ask: HistoryRequest, server: str | None) -> tuple[str, bytes]:
-        """Return who shall answer: the publisher for seqs, the recorder for stretches of time."""
-        devices = {address.split("/")[1] for address in ask.addresses if address.count("/") == 2}
-        owners = {self._announced[d][0] for d in devices if d in self._announced}
-        alone = owners.pop() if len(owners) == 1 else None
-        prefer_publisher = ask.holder == "publisher" or (ask.seqs is not None and not ask.holder)
-        if prefer_publisher and alone in self._place:
-            return alone, self._place[alone]
-        if ask.holder != "publisher" and server is not None:
-            return server, self._place[server]
-        if alone in self._place and ask.holder != "recorder":
-            return alone, self._place[alone]
-        raise BusError("nobody holds this History: no recorder is running")
+    def _hand(self, handed: Handed) -> Out:
+        return Out(self._place[handed.holder], [handed.key, handed.verb, handed.body])
 
     def _hand_on(
         self, client: bytes, grant: Grant, request_id: bytes, verb: bytes, body: bytes, now_ns: int
@@ -382,30 +338,17 @@ class Desk:
             session = self._turntable.turn(grant, self.catalogue, body)
             return [Out(client, [request_id, b"ok", _encode(session)])]
         check_wish(grant, self.catalogue)
-        player = self._server(now_ns)
+        player = self._host(now_ns)(PLAYER)  # whoever else serves here: none but it plays
         if player is None:
             raise BusError("no player is there; start the replay again")
-        return self._pass_on(client, grant, request_id, player, verb, body, now_ns)
+        asker = Asker(grant.name, client, request_id)
+        return [self._hand(self.questions.put(asker, player[0], verb, body, now_ns))]
 
     def _route_answer(self, user: str, key: bytes, body: bytes, frames: list[bytes]) -> list[Out]:
-        pending = self._pending.get(key)
-        if pending is None or pending.holder != user:
-            self._refuse(user, b"answer", "nobody asked for this answer")
+        pending = self.questions.answered(user, key, len(body) + sum(map(len, frames)))
+        if pending is None:
             return []
-        del self._pending[key]
-        if pending.meter is not None:
-            pending.meter.charge(len(body) + sum(map(len, frames)), messages=0)
-        return [Out(pending.client, [pending.request_id, b"ok", body, *frames])]
-
-    def _meter(self, grant: Grant) -> Meter | None:
-        """Return what a holder has had of History, if it has a quota."""
-        rate = grant.quota.history_bytes_hz
-        if rate is None:
-            return None
-        known = self._meters.get(grant.name)
-        if known is None or known.rate.bytes_hz != rate:
-            known = self._meters[grant.name] = Meter(Rate(messages_hz=1.0, bytes_hz=rate))
-        return known
+        return [Out(pending.asker.client, [pending.asker.request_id, b"ok", body, *frames])]
 
 
 def check_device(device: Device) -> None:

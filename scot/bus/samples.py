@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -43,6 +44,7 @@ class Samples(Iterator[Sample]):
         self._connection = connection
         self._timeout_s = timeout_s
         self._waiting: deque[Delivery] = deque(maxlen=MAX_WAITING)
+        self._turn = threading.Lock()  # the background delivers while the caller takes
         self._closed = False
 
     def handle(self, batch: Sequence[Delivery]) -> None:
@@ -50,21 +52,23 @@ class Samples(Iterator[Sample]):
         if self._only_newest:
             self._replace(batch)
             return
-        self.dropped += max(0, len(self._waiting) + len(batch) - MAX_WAITING)
-        self._waiting.extend(batch)
+        with self._turn:
+            self.dropped += max(0, len(self._waiting) + len(batch) - MAX_WAITING)
+            self._waiting.extend(batch)
 
     def _replace(self, batch: Sequence[Delivery]) -> None:
         """Keep the newest of each channel; what is asked back comes late and is older."""
-        waiting = {delivery.frame.topic: delivery for delivery in [*self._waiting]}
-        for delivery in batch:
-            topic, place = delivery.frame.topic, (delivery.header.epoch, delivery.header.seq)
-            if place > self._newest.get(topic, (0, -1)):
-                self._newest[topic] = place
-                self.dropped += topic in waiting
-                waiting[topic] = delivery
-            else:
-                self.dropped += 1
-        self._waiting = deque(waiting.values())
+        with self._turn:
+            waiting = {delivery.frame.topic: delivery for delivery in self._waiting}
+            for delivery in batch:
+                topic, place = delivery.frame.topic, (delivery.header.epoch, delivery.header.seq)
+                if place > self._newest.get(topic, (0, -1)):
+                    self._newest[topic] = place
+                    self.dropped += topic in waiting
+                    waiting[topic] = delivery
+                else:
+                    self.dropped += 1
+            self._waiting = deque(waiting.values())
 
     def close(self) -> None:
         """End the iteration once what has come is taken (as a sink)."""
@@ -82,11 +86,14 @@ class Samples(Iterator[Sample]):
     def _next(self) -> Delivery:
         if self._only_newest and not self._closed:
             self._connection.look()
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            if not self._closed:
-                self._connection.wait(lambda: bool(self._waiting) or self._closed, self._timeout_s)
-        if not self._waiting:
+        delivery = self._pop()
+        if delivery is None and not self._closed:
+            self._connection.wait(lambda: bool(self._waiting) or self._closed, self._timeout_s)
+            delivery = self._pop()
+        if delivery is None:
             raise StopIteration
-        return self._waiting.popleft()
+        return delivery
+
+    def _pop(self) -> Delivery | None:
+        with self._turn:
+            return self._waiting.popleft() if self._waiting else None

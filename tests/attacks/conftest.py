@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from scot.access import Grant, write_private
+from scot.access import Grant, Quota, write_private
 from scot.audit import Outcome, Row, read
 from scot.bus.keys import Endpoints, Link
 from scot.config import RoomFile
@@ -26,6 +26,7 @@ from tests.system.conftest import STOP_S, BusProcess, child
 SOFT_LIMIT = 1_024  # open files, as most systems begin a process
 OURS = 6_000
 INTRUDERS = 90
+ASKED_HZ = 20.0
 FILE = "audit.jsonl"
 AUDIT_S, LOOK_S = 4.0, 0.02
 MOST_ROWS = 12
@@ -33,6 +34,7 @@ GRANTS = [
     Grant(name="monitor", publish=["or1/monitor/"], subscribe=["or1/room/"], devices=["monitor"]),
     Grant(name="console", subscribe=["or1/"]),
     Grant(name="late", subscribe=["or1/"]),
+    Grant(name="asker", subscribe=["or1/"], quota=Quota(questions_hz=ASKED_HZ)),
     Grant(
         name="recorder",
         publish=["or1/recorder/"],

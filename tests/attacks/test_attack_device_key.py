@@ -10,18 +10,21 @@ import msgspec
 import pytest
 
 from scot.bus.keys import Link
+from scot.bus.questions import MAX_TOLD
 from scot.bus.socket import BULK_BYTES, DATA_BYTES
 from scot.clock import machine
 from scot.sample import AlarmValue
 from tests.attacks.bombs import BOMBS
-from tests.attacks.conftest import Target
+from tests.attacks.conftest import ASKED_HZ, Target
 from tests.attacks.honest import ADDRESS, Honest, Memory, joins
-from tests.attacks.zmtp import Attacker, framed, hung_up
+from tests.attacks.zmtp import MORE, Attacker, framed, hung_up
 
 pytestmark = pytest.mark.system
 
 MB = 1 << 20
 PROBERS = 400
+FLOOD = 2_000
+QUESTION = [(b"1", MORE), (b"ping", MORE), (b"\xc0", 0)]
 pack = msgspec.msgpack.Encoder().encode
 ALARM = pack(AlarmValue(id="x", kind="Phy", priority="Hi", present=True))
 NOW = machine.utc_ns()
@@ -255,6 +258,37 @@ def test_a_question_costs_the_broker_no_more_than_it_yields(
         assert status == b"ok"
         honest.unharmed()
     assert memory.grown_bytes < 24 * MB
+
+
+def test_who_asks_without_end_waits_and_nobody_else_does(
+    target: Target, honest: Honest, memory: Memory
+) -> None:
+    """Cheap questions, all sent before an answer is read: told to wait, then not answered."""
+    asker = target.link("asker")
+    with target.audited("query", asker.name, FLOOD // 2), desk(asker) as asking:
+        flood = [asking.box(part, flags) for part, flags in QUESTION * FLOOD]
+        asking.raw.sendall(b"".join(map(framed, flood)))
+        joins(target.link("late"))
+        honest.unharmed()
+        said = [asking.receive()[1] for _ in range(round(ASKED_HZ) + MAX_TOLD)]
+        assert said[: round(ASKED_HZ)] == [b"ok"] * round(ASKED_HZ)
+        assert b"no" in said
+    assert memory.grown_bytes < 24 * MB
+
+
+@pytest.mark.parametrize("name", ["ctl_in", "query", "probe"])
+def test_a_message_without_end_is_passed_over_and_its_connection_ended(
+    target: Target, thief: Link, honest: Honest, name: str
+) -> None:
+    verb = "publish" if name == "ctl_in" else name
+    with target.audited(verb, thief.name), Attacker(thief, name) as attacker:
+        attacker.send(*[b"x"] * 20_000)
+        assert hung_up(attacker.raw, 2.0)
+        with Attacker(thief, name) as second:
+            second.send(b"" if name == "ctl_in" else pack([2, None]))
+            if name != "query":
+                assert second.receive(), "what comes after it is served"
+    joins(target.link("late"))
 
 
 @pytest.mark.timeout(180)

@@ -217,7 +217,7 @@ def test_a_new_broker_is_told_every_device_and_who_serves() -> None:
     room.begin(2)
     room.run(600 * MS)
     assert room.desk.catalogue.devices["monitor"].channels.keys() == {"hr", HEALTH.name}
-    assert "recorder" in room.desk._servers
+    assert "recorder" in room.desk.questions.servers
     assert ward.console.catalogue == room.desk.catalogue
 
 

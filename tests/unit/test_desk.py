@@ -10,20 +10,18 @@ import pytest
 
 from scot.access import Grant
 from scot.bus.desk import (
-    ANSWER_WITHIN_NS,
     CHANGE_EVERY_NS,
     CHANGES_AT_ONCE,
     MAX_ADDRESSES,
     MAX_ANSWER_BYTES,
     MAX_CATALOGUE_BYTES,
     MAX_DEVICE_BYTES,
-    MAX_PENDING,
-    MAX_PENDING_OF_KEY,
     SILENT_NS,
     Desk,
     Out,
     Welcome,
 )
+from scot.bus.questions import ANSWER_WITHIN_NS, MAX_PENDING, MAX_PENDING_OF_KEY
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle, Numeric
 from scot.clock.probe import Request
 from scot.clock.sealed import Asking, ProbeKey, ProbeKeys
@@ -38,7 +36,7 @@ GRANTS = [
     Grant(name="tracker", publish=["or1/tracker/"], devices=["tracker"]),
     Grant(name="recorder", subscribe=["or1/"], serve=True),
     Grant(name="console", subscribe=["or1/"]),
-    Grant(name="nurse", command=["or1/monitor/"], role="or_staff"),
+    Grant(name="nurse", command=["or1/monitor/", "or1/player/"], role="or_staff"),
     Grant(name="numerics", subscribe=["or1/monitor/hr"]),
     Grant(name="player", devices=["*"], subscribe=["or1/"], serve=True),
     *(Grant(name=f"reader{n}", subscribe=["or1/"]) for n in range(20)),
@@ -55,13 +53,13 @@ TRACKER = Device(name="tracker", provider="openigtlink", state=Lifecycle.RUNNING
 class Room:
     """A desk with clients in front of it and a hand on its clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, replay: bool = False) -> None:
         self.now_ns = 100 * S
         self.versions: list[int] = []
         self.steps: list[dict[str, Any]] = []
         self.desk = Desk(
             7,
-            Catalogue(workspace="or1"),
+            Catalogue(workspace="or1", replay=replay),
             {grant.name: grant for grant in GRANTS},
             lambda catalogue: self.versions.append(catalogue.version),
             self.steps.append,
@@ -339,6 +337,77 @@ def test_a_recorder_that_begins_anew_is_asked_once_it_says_that_it_serves(room: 
 def test_of_what_an_earlier_broker_published_the_recorder_is_asked(room: Room) -> None:
     ask = HistoryRequest(addresses=["or1/room/clock"], seqs=(3, 1, 2), holder="recorder")
     forwarded(served(room).send("console", b"history", ask), "recorder")
+
+
+def test_of_two_that_serve_the_one_that_answers_is_asked(room: Room) -> None:
+    served(room)
+    room.send("player", b"serve")
+    key = forwarded(room.ask("console"), "player")  # it offered last, and says nothing
+    for _ in range(5):
+        room.wait(S)
+        room.send("recorder", b"ping")
+        room.send("player", b"ping")
+    forwarded(room.ask("console"), "recorder")
+    room.desk.on(b"player", "player", [key, b"answer", b"\xc0"], room.now_ns)
+    forwarded(room.ask("console"), "player")  # late, but it does answer
+
+
+def test_a_question_to_one_that_is_gone_is_put_to_another_that_serves(room: Room) -> None:
+    served(room)
+    room.send("player", b"serve")
+    key = forwarded(room.ask("console"), "player")
+    out = []
+    for _ in range(4):
+        room.send("recorder", b"ping")
+        out += room.wait(S)
+    assert forwarded(out, "recorder") == key
+    late = room.desk.on(b"player", "player", [key, b"answer", b"\xc0"], room.now_ns)
+    assert late == []
+    (given,) = room.desk.on(b"recorder", "recorder", [key, b"answer", b"\xc0"], room.now_ns)
+    assert given.identity == b"console"
+
+
+def test_what_only_its_publisher_can_answer_is_put_to_nobody_else(room: Room) -> None:
+    served(room)
+    forwarded(room.ask("console", holder="publisher"), "monitor")
+    for _ in range(6):
+        room.send("recorder", b"ping")
+        assert room.wait(S) == []
+
+
+def test_a_wish_goes_to_the_player_whoever_else_serves() -> None:
+    room = Room(replay=True)
+    wish = msgspec.msgpack.encode({"playing": True})
+    assert "no player is there" in refusal(room.send("nurse", b"play", wish), "nurse")
+    room.send("player", b"announce", Device(name="player", provider="scot.player"))
+    room.send("recorder", b"serve")
+    (handed,) = room.send("nurse", b"play", wish)
+    assert (handed.identity, handed.parts[1]) == (b"player", b"play")
+
+
+def test_a_key_that_asks_too_much_waits_and_others_do_not(room: Room) -> None:
+    asked = [room.send("console", b"ping") for _ in range(1_001)]
+    assert all(out[0].parts[1] == b"ok" for out in asked)
+    text = refusal(room.send("console", b"ping"), "console")
+    assert text == (
+        "key 'console' asks more than its quota of 1000 questions a second; ask again in 0.1 s"
+    )
+    flood = [out for _ in range(10_000) for out in room.send("console", b"ping")]
+    assert len(flood) < 100, "to say no again and again would cost what it saves"
+    answer(room.send("tracker", b"ping"), "tracker")
+    room.desk.refusals.clear()
+    room.wait(S)
+    assert [(one.user, one.times) for one in room.desk.refusals] == [("console", 10_001)]
+    answer(room.send("console", b"ping"), "console")
+
+
+def test_who_answers_is_not_asking(room: Room) -> None:
+    served(room)
+    keys = [forwarded(room.ask(f"reader{n}"), "recorder") for n in range(20)]
+    for _ in range(2_000):
+        room.send("recorder", b"ping")
+    for key in keys:
+        assert room.desk.on(b"recorder", "recorder", [key, b"answer", b"\xc0"], room.now_ns)
 
 
 def test_a_flood_of_questions_is_bounded(room: Room) -> None:

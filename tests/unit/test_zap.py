@@ -11,7 +11,8 @@ import zmq
 from zmq.utils import z85
 
 from scot.access import Access, Grant, Roster
-from scot.bus import broker
+from scot.bus import binding
+from scot.bus.broker import Broker
 from scot.bus.keys import PORTS, Endpoints, KeyPair
 from scot.bus.socket import DOMAIN, assert_secure, context, serve
 from scot.bus.zap import Gate
@@ -182,11 +183,11 @@ def test_curve_without_a_domain_stops_the_start_too() -> None:
 
 
 def test_the_broker_refuses_to_start_with_a_wrong_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(broker.HWM, "bulk_out", 0)
+    monkeypatch.setitem(binding.HWM, "bulk_out", 0)
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     endpoints = Endpoints(workspace="or1", host="127.0.0.1", ports=ports, server=PAIR.public)
     with pytest.raises(BusError, match="socket bulk_out: SNDHWM is 0"):
-        broker.Broker(endpoints, PAIR, Access(ROSTER), Clock.session(), Catalogue(workspace="or1"))
+        Broker(endpoints, PAIR, Access(ROSTER), Clock.session(), Catalogue(workspace="or1"))
 
 
 def test_an_old_libzmq_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

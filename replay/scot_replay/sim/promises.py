@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scot.bus.client import read_reply
-from scot.bus.desk import MAX_PENDING
+from scot.bus.questions import MAX_PENDING
 from scot.bus.session import Answered
 from scot.bus.subscriber import MAX_HELD, Subscription
 from scot.channel import Lifecycle
@@ -88,7 +88,7 @@ class Promises:
             for subscription in client.subscriptions:
                 _bound(len(subscription._held), MAX_HELD, member, "held frames")
         if room.broker.life is not None:
-            _bound(len(room.broker.desk._pending), MAX_PENDING, room.broker, "pending")
+            _bound(len(room.broker.desk.questions), MAX_PENDING, room.broker, "pending")
         journal = room.recorder.journal
         if journal is not None:
             waiting = journal.facts().waiting_bytes
