@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from scot.bus.subscriber import Delivery
@@ -30,13 +30,25 @@ class Waiting(Protocol):
 class Samples(Iterator[Sample]):
     """Samples as they come; `next` waits for one.
 
+    Args:
+        connection: they come from.
+        timeout_s: end after so long without a sample; None never.
+        turn: a lock of its own: the background delivers while the caller takes.
+        newest: of each channel only the newest.
+
     Attributes:
         dropped: samples that nobody took: the oldest of more than `MAX_WAITING`, or, where only the
             `newest` are wanted, those that had a newer one of their channel behind them.
         malformed: samples whose payload was not of their channel's kind.
     """
 
-    def __init__(self, connection: Waiting, timeout_s: float | None, newest: bool = False) -> None:
+    def __init__(
+        self,
+        connection: Waiting,
+        timeout_s: float | None,
+        turn: AbstractContextManager[object],
+        newest: bool = False,
+    ) -> None:
         self.dropped = 0
         self.malformed = 0
         self._only_newest = newest
@@ -44,7 +56,7 @@ class Samples(Iterator[Sample]):
         self._connection = connection
         self._timeout_s = timeout_s
         self._waiting: deque[Delivery] = deque(maxlen=MAX_WAITING)
-        self._turn = threading.Lock()  # the background delivers while the caller takes
+        self._turn = turn
         self._closed = False
 
     def handle(self, batch: Sequence[Delivery]) -> None:

@@ -185,7 +185,7 @@ class Connection:
             newest: of each channel only the newest sample at the moment when it is taken, and
                 nothing is asked back: for a program that is slower than a device.
         """
-        samples = Samples(self, timeout_s, newest)
+        samples = Samples(self, timeout_s, threading.Lock(), newest)
         wanted = prefixes or (f"{self.workspace}/",)
         self.subscribe(wanted, samples, fill=fill and not newest, from_start=from_start)
         return samples

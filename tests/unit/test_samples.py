@@ -51,7 +51,7 @@ class Background:
 
 def test_no_sample_is_given_twice_while_the_background_brings_newer_ones() -> None:
     room = Background()
-    samples = Samples(room, 10.0, newest=True)
+    samples = Samples(room, 10.0, threading.Lock(), newest=True)
     thread = threading.Thread(target=room.deliver, args=[samples])
     thread.start()
     given: dict[str, list[int]] = {}
