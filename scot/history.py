@@ -20,6 +20,9 @@ KEEP_NS = 150_000_000_000
 KEEP_BYTES = 32 << 20
 DEFAULT_MAX_BYTES = 8 << 20
 ALL_SEQS = 2**63 - 1
+LEVEL_BYTES = 896 << 10
+"""What the levels of one answer take at most, so that it fits into one message."""
+POINT_BYTES = 24
 
 
 class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +35,9 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         at: the state at an instant: of each channel the last sample at or before it; of video
             everything from the last keyframe up to it.
         max_bytes: of the answer; what does not fit is asked for again from `next_ns`.
+        max_points: with `between`: of a numeric or a waveform no samples but the least and the
+            greatest value of at most so many stretches, see `Level`. A holder without levels (a
+            publisher) answers with samples. 0: samples.
         holder: who shall answer: ``publisher``, ``recorder``, or whoever is nearest when empty.
     """
 
@@ -40,7 +46,43 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     seqs: tuple[int, int, int] | None = None
     at: int | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
+    max_points: int = 0
     holder: str = ""
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """What a numeric or a waveform did, in stretches of equal length; arrays are little-endian.
+
+    Attributes:
+        width_ns: length of a stretch.
+        first_ns: bus time at which the first begins.
+        places: uint32 (m,), ascending: so many stretches after the first; those without a sample
+            are left out.
+        low, high: float64 (m,), least and greatest value in the channel's unit; NaN where all were
+            lost or invalid.
+        count: uint32 (m,), valid values.
+    """
+
+    width_ns: int
+    first_ns: int
+    places: bytes
+    low: bytes
+    high: bytes
+    count: bytes
+
+    def __len__(self) -> int:
+        return len(self.places) // 4
+
+    @property
+    def sound(self) -> bool:
+        """Whether its arrays are of one length."""
+        m = len(self)
+        lengths = [len(one) for one in (self.places, self.low, self.high, self.count)]
+        return self.width_ns > 0 and lengths == [4 * m, 8 * m, 8 * m, 4 * m]
+
+    def moved(self, by_ns: int) -> Level:
+        """Return it at a later time."""
+        return msgspec.structs.replace(self, first_ns=self.first_ns + by_ns)
 
 
 class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +92,14 @@ class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
         complete: nothing that was asked for and is still held was left out.
         next_ns: where to ask again when it is not complete.
         first_ns: oldest bus time the holder has of these channels; None if it has nothing.
+        levels: by address, where `max_points` was asked for; of the stretch that the frames are of.
     """
 
     frames: list[Frame] = []
     complete: bool = True
     next_ns: int | None = None
     first_ns: int | None = None
+    levels: dict[str, Level] = {}
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):

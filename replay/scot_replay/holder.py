@@ -6,18 +6,21 @@ directory; all three read the same parts in the same way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 
 from scot.channel import Catalogue, Channel, Kind
 from scot.codec import Frame
-from scot.history import HistoryReply, HistoryRequest
+from scot.errors import RecordingError
+from scot.history import LEVEL_BYTES, POINT_BYTES, HistoryReply, HistoryRequest
 from scot_replay import rows as reading
 from scot_replay.found import Found, with_headers
 from scot_replay.index import Seen, Span, join
-from scot_replay.levels import WIDTHS_NS, Envelope, envelope
+from scot_replay.levels import LEVELLED, WIDTHS_NS, Envelope, envelope, to_level, width_for
 from scot_replay.levels import join as join_levels
 from scot_replay.parts import Part, bounds, newest_catalogue
 from scot_replay.rows import Quality, Rows
@@ -27,6 +30,7 @@ MAX_WINDOW_NS = 60_000_000_000
 SMALL_WINDOW = 256 << 10
 LARGE_WINDOW = 2 << 20
 AROUND = 64
+BLOCK_NS = 1_000_000_000  # a waveform goes on for so long after the time of its last block
 SEVERAL, WORKERS = 8, 2  # parts from which on they are read at the same time, by so many threads
 
 
@@ -216,6 +220,8 @@ class Holder:
             found = [one for a in ask.addresses for one in self.numbered(a, epoch, first, last)]
             return _bounded(iter(found), ask.max_bytes, first_ns)
         if ask.between is not None:
+            if ask.max_points > 0:
+                return self._levelled(ask, catalogue or self.catalogue(), first_ns)
             samples = self.samples(ask.addresses, *ask.between)
             return _bounded(samples, ask.max_bytes, first_ns)
         if ask.at is None:
@@ -227,6 +233,33 @@ class Holder:
             state += self.at(ask.at, address, channel.kind if channel else None)
         state.sort(key=lambda one: one[:4])
         return HistoryReply(frames=[one.frame for one in state], first_ns=first_ns)
+
+    def _levelled(
+        self, ask: HistoryRequest, known: Catalogue, first_ns: int | None
+    ) -> HistoryReply:
+        """Answer with levels, and with samples where there is no least and no greatest value."""
+        from_ns, to_ns = ask.between or (0, 0)
+        levelled = {
+            address: channel
+            for address in ask.addresses
+            if (channel := known.channel(address)) is not None and channel.kind in LEVELLED
+        }
+        room = LEVEL_BYTES // POINT_BYTES // max(1, len(levelled))
+        points = max(1, min(ask.max_points, room) - 1)  # one more where the grid is not met
+        made: dict[str, Envelope] = {}
+        reach = self.reach(levelled) or (from_ns, from_ns)
+        from_ns, ends_ns = max(from_ns, reach[0]), min(to_ns, reach[1] + BLOCK_NS)
+        width_ns = width_for(max(1, ends_ns - from_ns), points)
+        for address, channel in levelled.items():
+            with contextlib.suppress(RecordingError):  # of another kind before: sent as samples
+                made[address] = self.envelope(channel, address, width_ns, (from_ns, ends_ns))
+        rest = [address for address in ask.addresses if address not in made]
+        samples = self.samples(rest, ask.between[0], to_ns) if ask.between else iter(())
+        reply = _bounded(samples, ask.max_bytes, first_ns)
+        if reply.next_ns is not None:
+            made = {a: one.within(from_ns, reply.next_ns) for a, one in made.items()}
+        levels = {address: to_level(one) for address, one in made.items() if len(one)}
+        return msgspec.structs.replace(reply, levels=levels)
 
 
 def _last(part: Part, address: str, bus_ns: int) -> Found | None:

@@ -96,7 +96,10 @@ class Lap(NamedTuple):
             return msgspec.structs.replace(reply, first_ns=first_ns)
         frames = [self._shifted(frame, read_header(frame)) for frame in reply.frames]
         next_ns = None if reply.next_ns is None else self.out(reply.next_ns)
-        return msgspec.structs.replace(reply, frames=frames, next_ns=next_ns, first_ns=first_ns)
+        levels = {a: level.moved(self.shift_ns) for a, level in reply.levels.items()}
+        return msgspec.structs.replace(
+            reply, frames=frames, next_ns=next_ns, first_ns=first_ns, levels=levels
+        )
 
     def _shifted(self, frame: Frame, header: Header) -> Frame:
         if not self.number:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scot.channel import Channel, Kind
+from scot.history import Level
 from scot_replay.columns import columns
 from scot_replay.rows import Rows
 
@@ -55,6 +56,32 @@ class Envelope:
     def coarser(self, width_ns: int) -> Envelope:
         """Return it in stretches of `width_ns`, a multiple of its own length."""
         return _reduced(width_ns, self.start_ns, self.low, self.high, self.count)
+
+
+def to_level(found: Envelope) -> Level:
+    """Return an envelope as History's answer carries it."""
+    first_ns = int(found.start_ns[0]) if len(found) else 0
+    places = (found.start_ns - first_ns) // found.width_ns
+    return Level(
+        width_ns=found.width_ns,
+        first_ns=first_ns,
+        places=places.astype("<u4").tobytes(),
+        low=found.low.astype("<f8").tobytes(),
+        high=found.high.astype("<f8").tobytes(),
+        count=found.count.astype("<u4").tobytes(),
+    )
+
+
+def of_level(level: Level) -> Envelope:
+    """Return the envelope that `to_level` made a level of; it is sound."""
+    places = np.frombuffer(level.places, "<u4").astype(np.int64)
+    return Envelope(
+        level.width_ns,
+        level.first_ns + places * level.width_ns,
+        np.frombuffer(level.low, "<f8"),
+        np.frombuffer(level.high, "<f8"),
+        np.frombuffer(level.count, "<u4").astype(np.int64),
+    )
 
 
 def envelope(rows: Rows, channel: Channel, width_ns: int) -> Envelope:

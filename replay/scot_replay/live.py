@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 import scot
+from scot.channel import Channel
 from scot.codec import Frame, decode
 from scot.errors import BusError, CodecError, RecordingError
 from scot.history import HistoryReply, HistoryRequest
@@ -18,6 +21,7 @@ from scot.recording import Recorded
 from scot.sample import Sample
 from scot_replay import rows as reading
 from scot_replay.found import Found, with_headers
+from scot_replay.levels import Envelope, envelope, join, of_level
 from scot_replay.rows import Quality, Rows
 from scot_replay.timeline import ReadTimeline
 
@@ -130,6 +134,25 @@ class LiveTimeline(ReadTimeline):
         last = self._state(span[0] - 1).get(address) if before else None
         return reading.of([last, *found] if last else found, self.channel(address).kind).in_order()
 
+    def _envelope(
+        self, channel: Channel, address: str, width_ns: int, span: tuple[int, int]
+    ) -> Envelope:
+        """Ask for levels, not for samples: hours of a waveform are some kB on the way here."""
+        points = -(-(span[1] - span[0]) // width_ns) + 1
+        made: list[Envelope] = []
+        at_ns: int | None = span[0]
+        while at_ns is not None and at_ns < span[1]:
+            reply = self._ask(
+                HistoryRequest(addresses=[address], between=(at_ns, span[1]), max_points=points)
+            )
+            if address in reply.levels:
+                made.append(of_level(reply.levels[address]))
+            elif reply.frames:  # of a device, which keeps no levels
+                rows = reading.of(with_headers(address, reply.frames), channel.kind).in_order()
+                made.append(envelope(rows, channel, width_ns))
+            at_ns = reply.next_ns
+        return join(made, max((one.width_ns for one in made), default=width_ns))
+
     def pictures(self, address: str, bus_ns: int) -> list[Found]:
         """Return a video's access units from the last keyframe up to `bus_ns`."""
         return with_headers(
@@ -203,6 +226,4 @@ class LiveTimeline(ReadTimeline):
 
 
 def _of(ask: HistoryRequest, addresses: list[str]) -> HistoryRequest:
-    return HistoryRequest(
-        addresses=addresses, between=ask.between, at=ask.at, max_bytes=ask.max_bytes
-    )
+    return msgspec.structs.replace(ask, addresses=addresses)

@@ -432,6 +432,11 @@ def read_reply(parts: Sequence[bytes], asked: Iterable[str]) -> HistoryReply:
     for frame in reply.frames:
         if frame.topic not in topics:
             raise CodecError(f"History's answer holds {frame.address}, which was not asked for")
+    for address, level in reply.levels.items():
+        if topic(address) not in topics:
+            raise CodecError(f"History's answer holds {address}, which was not asked for")
+        if not level.sound:
+            raise CodecError(f"History's answer holds a level of {address} that is none")
     return reply
 
 

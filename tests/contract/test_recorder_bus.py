@@ -355,6 +355,8 @@ async def test_a_live_room_is_a_timeline_like_a_recording(
             assert len(table) == 8
             assert room.alarms["id"].tolist() == ["hr-high"]
             assert ">monitor/art<" in room._repr_html_()
+            drawn = room.envelope("monitor/hr", START_NS, START_NS + 8 * S, max_points=5)
+            assert (drawn.low.min(), drawn.high.max(), drawn.count.sum()) == (70, 77, 7)
             with pytest.raises(RecordingError, match=r"did you mean monitor/hr\?"):
                 room["monitor/hrr"]
 
