@@ -115,6 +115,8 @@ def write_volume(out: Path, t1: Volume) -> None:
         "unit": "mm",
         "convention": "neurological",
         "affine": [[1, 0, 0, x], [0, -1, 0, y + SIZE[1] - 1], [0, 0, 1, z], [0, 0, 0, 1]],
+        "modality": "MR",
+        "window": {"centre": 136, "width": 236},
         "grey": {
             "air": 0,
             "from": {"t1": WINDOW[0], "grey": 8},

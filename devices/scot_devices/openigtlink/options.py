@@ -11,6 +11,16 @@ from scot.channel import NAME, NAME_RULE
 Place = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
+class AvoidOptions(BaseModel):
+    """A ball around a structure that the tool keeps away from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(max_length=32, description="on the screen, in the room only")]
+    at_mm: Annotated[Place, Field(description="centre, in the tool's frame, mm")]
+    radius_mm: Annotated[float, Field(ge=0, le=200, description="of the structure, mm")] = 0.0
+
+
 class ToolOptions(BaseModel):
     """One tool that the room file describes, with the plan it is steered by, if there is one."""
 
@@ -29,11 +39,45 @@ class ToolOptions(BaseModel):
     target_mm: Annotated[Place | None, Field(description="planned target, in its frame, mm")] = None
     entry_mm: Annotated[Place | None, Field(description="planned entry, in its frame, mm")] = None
 
+    margin_mm: Annotated[
+        float | None, Field(gt=0, le=100, description="warn when nearer to what `avoid` names, mm")
+    ] = None
+    corridor_mm: Annotated[
+        float | None, Field(gt=0, le=100, description="warn when farther from entry–target, mm")
+    ] = None
+    beyond_mm: Annotated[
+        float | None, Field(ge=0, le=100, description="warn when farther past the target, mm")
+    ] = None
+    avoid: Annotated[
+        list[AvoidOptions], Field(max_length=16, description="structures to keep away from")
+    ] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _plan_is_whole(self) -> ToolOptions:
+        line = self.entry_mm is not None and self.target_mm is not None
+        for name in ("corridor_mm", "beyond_mm"):
+            if getattr(self, name) is not None and not line:
+                raise ValueError(
+                    f"{name} of tool {self.name!r} is measured from the planned line, and there is "
+                    "none; give entry_mm and target_mm too"
+                )
+        if line and self.entry_mm == self.target_mm:
+            raise ValueError(f"entry and target of tool {self.name!r} are one point; move one")
+        return self
+
     @property
     def attrs(self) -> dict[str, Any]:
-        """What the channel's ``attrs`` say of the tool: wire name, shaft axis, plan."""
+        """What the channel's ``attrs`` say of the tool: wire name, shaft axis, plan.
+
+        Positions and limits are numbers, so that they reach a consultant; names do not.
+        """
         said = {"axis": self.axis, "target_mm": self.target_mm, "entry_mm": self.entry_mm}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items() if v}
+        limits = {k: getattr(self, k) for k in ("margin_mm", "corridor_mm", "beyond_mm")}
+        plain |= {k: v for k, v in limits.items() if v is not None}
+        if self.avoid:
+            plain["avoid_mm"] = [[*ball.at_mm, ball.radius_mm] for ball in self.avoid]
+            plain["avoid_names"] = [ball.name for ball in self.avoid]
         return {"tool": self.name, **plain}
 
 

@@ -1,16 +1,22 @@
 /**
- * The navigation pane: three slices, the surface, the distance to the target with its ±.
- * The pictures are made in a worker of their own, loaded only where there is something to navigate.
- * @import {Session} from "./session.js"  @import {Navigation} from "./plan.js"  @import {Cell, View} from "./types.js"
+ * The navigation pane: three slices, the surface, the distance to the target with its ±, and how the
+ * tool stands to the plan. The pictures are made in a worker of their own, loaded only where there is
+ * something to navigate.
+ * @import {Session} from "./session.js"  @import {Breach, Navigation, ToolState} from "./nav/steering.js"  @import {Cell, View} from "./types.js"
  */
 
-import { deviceSize, h, offscreen, onResize, setClass, setText } from "./dom.js";
+import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
+import { angleTo, breaches, distance, toolState, turned } from "./nav/steering.js";
+import { Windowing } from "./nav/window.js";
 import { ClockChip, NEEDS_MS } from "./needs.js";
 import { FONT } from "./session.js";
 import { ageText, label, word } from "./text.js";
 import { DASH } from "./tiles.js";
 
 const SLICES = ["axial", "coronal", "sagittal"];
+const TURN_KEYS = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, 0.15], ArrowDown: [0, -0.15] };
+/** Volumes of the patient are the gateway's to give; the bundled one is a file of the page. */
+const folderOf = (/** @type {string} */ stem) => (/^room\d+$/.test(stem) ? "/volumes/" : "/static/volumes/");
 
 export class NavigationPane {
   /**
@@ -23,44 +29,86 @@ export class NavigationPane {
     this.worker = new Worker("/static/js/nav/worker.js", { type: "module", name: "navigation" });
     this.problem = h("div.picture-warning", { role: "status" });
     this.problem.hidden = true;
-    this.worker.onmessage = ({ data }) => {
-      if (data.is !== "problem") return;
-      this.problem.hidden = false;
-      setText(this.problem, `${word("noVolume")}: ${data.text}`);
-    };
+    this.coarser = h("span.nav-coarser");
+    this.windowing = new Windowing(plan.volume, (wish) => this.worker.postMessage(wish));
+    this.drawn = { frames: 0, spent_ms: 0 };
+    this.worker.onmessage = ({ data }) => this.hear(data);
     const { port1, port2 } = new MessageChannel();
     session.do({ do: "nav", port: port1 }, [port1]);
     this.worker.postMessage({ do: "port", port: port2 }, [port2]);
-    this.worker.postMessage({ do: "open", folder: "/static/volumes/", stem: plan.volume, font: FONT });
+    this.worker.postMessage({ do: "open", folder: folderOf(plan.volume), stem: plan.volume, font: FONT });
     this.distance = h("span.distance");
     this.unit = h("span.distance-unit");
     this.detail = h("div.distance-detail");
     this.millimetres = slices ? SLICES.map(() => h("span.slice-mm")) : [];
     const panes = slices ? SLICES.map((name, i) => this.view(name, [this.millimetres[i]])) : [];
+    panes[0]?.append(this.windowing.button, this.windowing.magnifier);
+    panes[1]?.append(this.coarser);
+    for (const pane of panes) this.windowing.on(pane);
     const name = label(plan.main.channel.label, plan.main.channel.name);
     this.clock = new ClockChip(plan.main.device, false);
+    this.strangers = h("div.nav-strangers", { role: "status" });
     this.solid = this.view("solid", [
       this.clock.element,
+      this.strangers,
       h("div.distance-box", {}, [h("div", {}, [this.distance, this.unit]), this.detail]),
       this.problem,
     ], `${name} → ${word("toTarget").replace(/^to /, "")}`);
-    this.element = h("div.navigation", { role: "group", "aria-label": name }, [...panes, this.solid]);
+    this.breach = h("div.nav-breach", { role: "alert" });
+    this.breach.hidden = true;
+    this.lost = h("div.nav-lost", { role: "status" });
+    this.lost.hidden = true;
+    this.element = h("div.navigation", { role: "group", "aria-label": name }, [...panes, this.solid, this.breach, this.lost]);
     setClass(this.element, "solid-only", !slices);
     this.target = plan.target;
     this.entry = plan.entry;
+    /** @type {Breach[]} */
+    this.breached = [];
+    /** @type {ToolState} */
+    this.standing = "never";
+    if (!plan.volume) this.missing("");
+    this.tellStrangers();
     this.sendPlan();
     this.turning();
   }
 
+  /** What the worker says. @param {any} data */
+  hear(data) {
+    if (data.is === "problem") this.missing(data.text);
+    else if (data.is === "drawn") this.drawn = data;
+    else if (data.is === "volume") {
+      this.windowing.open(data.modality, data.window);
+      const size = (/** @type {number[]} */ mm) => mm.map((v) => v.toFixed(v < 10 ? 2 : 1)).join(" × ");
+      const { coarser } = data;
+      setText(this.coarser, coarser ? `${word("coarser")} ${size(coarser.shown_mm)} mm (${word("stored")} ${size(coarser.of_mm)})` : "");
+    }
+  }
+
+  /** @param {string} why */
+  missing(why) {
+    setHidden(this.problem, false);
+    const text = why === "stays in the room" ? word("volumeStays") : why;
+    setText(this.problem, [word("noVolume"), this.plan.frame && `“${this.plan.frame}”`, text].filter(Boolean).join(" · "));
+  }
+
+  /** Tools that are told in another frame of reference cannot be drawn here. */
+  tellStrangers() {
+    const names = this.plan.strangers.map((p) => `${label(p.channel.label, p.channel.name)} (${p.channel.frame || "?"})`);
+    setText(this.strangers, names.length ? `${word("otherFrame")}: ${names.join(", ")}` : "");
+    setHidden(this.strangers, !names.length);
+  }
+
   sendPlan() {
-    const { main, axes } = this.plan;
-    this.worker.postMessage({ do: "plan", main: main.address, axes, target: this.target, entry: this.entry });
+    const { main, axes, plan } = this.plan;
+    this.worker.postMessage({ do: "plan", main: main.address, axes, target: this.target, entry: this.entry, plan });
   }
 
   /** @param {string} name @param {Node[]} over @param {string} [title] */
   view(name, over, title = word(name)) {
     const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { role: "img", "aria-label": title }));
     const element = h(`div.nav-view.nav-${name}`, {}, [canvas, h("span.pane-title", { text: title }), ...over]);
+    element.setAttribute("role", "group");
+    element.setAttribute("aria-label", title);
     const off = offscreen(canvas);
     this.worker.postMessage({ do: "view", name, canvas: off }, [off]);
     onResize(element, () => {
@@ -70,8 +118,16 @@ export class NavigationPane {
     return element;
   }
 
-  /** Drag to turn the head. */
+  /** Drag, or arrows, to turn the head. */
   turning() {
+    this.solid.tabIndex = 0;
+    this.solid.addEventListener("keydown", (event) => {
+      const turn = /** @type {Record<string, number[]>} */ (TURN_KEYS)[event.key];
+      if (!turn) return;
+      this.worker.postMessage({ do: "turn", dx: turn[0], dy: turn[1] });
+      event.preventDefault();
+      event.stopPropagation();
+    });
     this.solid.addEventListener("pointerdown", (down) => {
       this.solid.setPointerCapture(down.pointerId);
       let [x, y] = [down.clientX, down.clientY];
@@ -86,63 +142,89 @@ export class NavigationPane {
 
   /** @param {View} view */
   update(view) {
-    const { main } = this.plan;
+    const { main, plan } = this.plan;
     this.clock.update(view.clocks, NEEDS_MS.pose);
     const cell = view.cells[main.address];
-    const seen = Boolean(cell && !cell.stale && cell.value.visible);
+    this.standing = toolState(cell);
+    const seen = this.standing === "seen" || this.standing === "doubtful";
     setClass(this.element, "stale", !seen);
+    setClass(this.element, "doubtful", this.standing === "doubtful");
+    setHidden(this.lost, seen);
     if (!cell || !seen) return this.unseen(cell);
     const tip = cell.value.position;
+    const err = cell.value.err_mm ?? main.channel.err_mm ?? null;
+    this.warn(breaches(tip, plan, err));
     this.millimetres.forEach((element, i) => {
       const axis = ["z", "y", "x"][i];
       setText(element, `${axis} ${tip[2 - i].toFixed(1)} mm`);
     });
+    const doubt = this.standing === "doubtful" ? `${word("poseDoubtful")} · ` : "";
     if (!this.target) {
       setText(this.distance, "");
       setText(this.unit, "");
-      setText(this.detail, word("noTarget"));
+      setText(this.detail, doubt + word("noTarget"));
       return;
     }
-    const err = cell.value.err_mm ?? main.channel.err_mm;
     setText(this.distance, distance(tip, this.target).toFixed(1));
-    setText(this.unit, err == null ? "mm" : `mm ± ${err.toFixed(1)}`);
-    setText(this.detail, this.angleText(cell) + ` · ${ageText(cell.age_ms)}`);
+    setText(this.unit, err === null ? `mm · ${word("errUnknown")}` : `mm ± ${err.toFixed(1)}`);
+    setText(this.detail, doubt + this.angleText(cell) + ` · ${ageText(cell.age_ms)}`);
   }
 
   /** @param {Cell|undefined} cell */
   unseen(cell) {
+    this.warn([]);
     setText(this.distance, DASH);
     setText(this.unit, "");
-    const hidden = cell && !cell.stale && !cell.value.visible;
-    setText(this.detail, !cell ? word("never") : hidden ? word("notSeen") : `${word("noData")} ${ageText(cell.age_ms)}`);
+    /** @type {Record<string, string>} */
+    const words = {
+      never: word("never"), hidden: word("notSeen"), error: word("poseError"),
+      stale: `${word("noData")} ${ageText(cell?.age_ms ?? 0)}`,
+    };
+    setText(this.detail, words[this.standing]);
+    setText(this.lost, `${label(this.plan.main.channel.label, this.plan.main.channel.name)}: ${words[this.standing]}`);
     for (const element of this.millimetres) setText(element, DASH);
+  }
+
+  /** The worst first; loud, and in the colour of doubt: only a device's alarms have fills. @param {Breach[]} found */
+  warn(found) {
+    this.breached = found;
+    const [worst] = found;
+    setHidden(this.breach, !worst);
+    setClass(this.element, "breached", Boolean(worst));
+    if (!worst) return;
+    setText(this.breach, `⚠ ${breachText(worst)}${found.length > 1 ? ` · +${found.length - 1}` : ""}`);
+    setClass(this.breach, "sure", worst.sure);
   }
 
   /** @param {Cell} cell */
   angleText(cell) {
-    if (!this.target || !this.entry) return word("toTarget");
-    const axis = this.plan.axes[this.plan.main.address];
-    const shaft = turned(cell.value.orientation, axis);
-    const line = [0, 1, 2].map((k) => Number(this.target?.[k]) - Number(this.entry?.[k]));
-    const cos = shaft.reduce((sum, v, k) => sum + v * line[k], 0) / Math.hypot(...line);
-    return `${word("angle")} ${((Math.acos(Math.max(-1, Math.min(1, cos))) * 180) / Math.PI).toFixed(1)}°`;
+    const angle = angleTo(turned(cell.value.orientation, this.plan.axes[this.plan.main.address]), this.plan.plan);
+    return angle === null ? word("toTarget") : `${word("angle")} ${angle.toFixed(1)}°`;
   }
 
   /** What tests and `window.scot` read. */
   state() {
-    return { address: this.plan.main.address, text: this.distance.textContent ?? "" };
+    const { window, zoom } = this.windowing;
+    return {
+      address: this.plan.main.address, text: this.distance.textContent ?? "", tool: this.standing,
+      breach: this.breach.hidden ? "" : this.breach.textContent, window, zoom, frames: this.drawn.frames,
+      problem: this.problem.hidden ? "" : this.problem.textContent,
+    };
+  }
+
+  close() {
+    this.worker.terminate();
   }
 }
 
-/** @param {number[]} a @param {number[]} b */
-const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
-
-/** A vector turned by a unit quaternion x, y, z, w. @param {number[]} q @param {number[]} v */
-function turned([x, y, z, w], v) {
-  const t = [2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])];
-  return [
-    v[0] + w * t[0] + y * t[2] - z * t[1],
-    v[1] + w * t[1] + z * t[0] - x * t[2],
-    v[2] + w * t[2] + x * t[1] - y * t[0],
-  ];
+/** @param {Breach} breach */
+function breachText({ what, name, mm, limit_mm, sure }) {
+  const inside = what === "avoid" && mm < 0 ? ` ${word("insideIt")}` : "";
+  const [measured, limit] = [`${Math.abs(mm).toFixed(1)} mm${inside}`, `${limit_mm.toFixed(1)} mm`];
+  const texts = {
+    avoid: `${word("toKeep")} ${name || word("keptStructure")}: ${measured} · ${word("margin")} ${limit}`,
+    corridor: `${word("besidePlan")}: ${measured} · ${word("corridor")} ${limit}`,
+    beyond: `${word("pastTarget")}: ${measured} · ${word("allowed")} ${limit}`,
+  };
+  return `${word(sure ? "breach" : "breachMaybe")} — ${texts[what]}`;
 }

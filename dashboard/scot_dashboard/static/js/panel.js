@@ -5,6 +5,7 @@
 
 import { h, setHidden, setText } from "./dom.js";
 import { RULER_MM, SPEEDS, change, onSettings, pxPerMm, settings, widthOf } from "./settings.js";
+import { NAV_KEYS } from "./nav/window.js";
 import { word } from "./text.js";
 
 const SHIFT_MS = 120_000;
@@ -13,7 +14,7 @@ const SHIFT_PX = [[0, 0], [1, 0], [1, 1], [0, 1]];
 /** @type {[string, string][]} key, what it does */
 const KEYS = [
   ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
-  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ["S", "display"], ["?", "keys"],
+  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ...NAV_KEYS, ["S", "display"], ["?", "keys"],
 ];
 
 export class Panel {

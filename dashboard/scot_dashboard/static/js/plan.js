@@ -3,6 +3,7 @@
  * @import {Catalogue, Channel} from "./types.js"
  */
 
+import { navigationOf } from "./nav/steering.js";
 import { colorOf, placeOf } from "./palette.js";
 import { label } from "./text.js";
 
@@ -26,14 +27,7 @@ const MOST_ROWS = 7;
  * @property {string} color
  * @property {Group[]} groups
  *
- * @typedef {object} Navigation
- * @property {string} frame
- * @property {string} volume file stem
- * @property {Place} main
- * @property {Place[]} others
- * @property {number[]|null} target mm, fixed by the plan
- * @property {number[]|null} entry
- * @property {Record<string, number[]>} axes
+ * @typedef {import("./nav/steering.js").Navigation} Navigation
  *
  * @typedef {object} Layout
  * @property {Row[]} rows
@@ -88,39 +82,6 @@ export function groupsOf(places) {
       ...group, key: m.address, label: label(m.channel.label, m.channel.name), members: [m],
     }));
   });
-}
-
-/** @param {string|undefined} axis such as "+z" @returns {number[]} */
-export function axisOf(axis) {
-  const match = /^([+-])([xyz])$/.exec(axis ?? "");
-  const unit = [0, 0, 0];
-  unit["xyz".indexOf(match?.[2] ?? "z")] = match?.[1] === "-" ? -1 : 1;
-  return unit;
-}
-
-/** @param {any} point @returns {number[]|null} */
-function mm(point) {
-  return Array.isArray(point) && point.length === 3 && point.every((v) => typeof v === "number")
-    ? point : null;
-}
-
-/** @param {Catalogue} catalogue @param {Place[]} poses @returns {Navigation|null} */
-function navigationOf(catalogue, poses) {
-  const drawn = poses.filter((p) => p.channel.frame && catalogue.volumes[p.channel.frame]);
-  const tools = drawn.filter((p) => !["target", "entry"].includes(p.channel.name));
-  const main = tools.find((p) => mm(p.channel.attrs?.target_mm)) ?? tools[0];
-  if (!main) return null;
-  const frame = main.channel.frame ?? "";
-  const planned = tools.map((p) => p.channel.attrs ?? {}).find((a) => mm(a.target_mm)) ?? {};
-  return {
-    frame,
-    volume: catalogue.volumes[frame],
-    main,
-    others: tools.filter((p) => p !== main && p.channel.frame === frame),
-    target: mm(planned.target_mm),
-    entry: mm(planned.entry_mm),
-    axes: Object.fromEntries(tools.map((p) => [p.address, axisOf(p.channel.attrs?.axis)])),
-  };
 }
 
 /** @param {Catalogue} catalogue @returns {Layout} */

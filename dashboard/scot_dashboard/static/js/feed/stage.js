@@ -81,7 +81,7 @@ export class Stage {
       const cell = cellAt(this.room.store.track(address, "pose"), channel, t, live, (x) => x);
       if (!cell) continue;
       const err_mm = cell.value.err_mm ?? channel.err_mm ?? null;
-      found.push({ address, ...cell.value, err_mm, stale: cell.stale });
+      found.push({ address, ...cell.value, err_mm, stale: cell.stale, flags: cell.flags });
     }
     return found;
   }

@@ -4,8 +4,8 @@
  * pane looks the same on a machine without a GPU, where a theatre's wall often runs.
  */
 
-const DISTANCE_MM = 520;
 const FIELD_MM = 214;
+const DISTANCE_FIELDS = 2.43;
 
 /** @typedef {{positions: Float32Array, shading: Int8Array, indices: Uint16Array}} Mesh */
 
@@ -50,9 +50,11 @@ export function unpackMesh(meta, bytes) {
 
 /** An eye that looks at a point; angles in radians. */
 export class Eye {
-  /** @param {number[]} centre mm */
-  constructor(centre) {
+  /** @param {number[]} centre mm @param {number} [field_mm] what the shorter side shows @param {boolean} [lps] */
+  constructor(centre, field_mm = FIELD_MM, lps = false) {
     this.centre = centre;
+    this.field_mm = field_mm;
+    this.lps = lps;
     this.turn = -1.15;
     this.rise = 0.38;
     this.back = [0, 1, 0];
@@ -60,15 +62,18 @@ export class Eye {
     this.up = [0, 0, 1];
     this.middle = [0, 0];
     this.scale = 1;
+    this.away = DISTANCE_FIELDS * field_mm;
   }
 
   /** @param {number} width @param {number} height */
   aim(width, height) {
     const [ct, st, cr, sr] = [Math.cos(this.turn), Math.sin(this.turn), Math.cos(this.rise), Math.sin(this.rise)];
-    this.back = [st * cr, ct * cr, sr];
-    this.right = [-ct, st, 0];
-    this.up = [-st * sr, -ct * sr, cr];
-    this.scale = Math.min(width, height * 1.16) / FIELD_MM;
+    const f = this.lps ? -1 : 1;
+    this.back = [f * st * cr, f * ct * cr, sr];
+    this.right = [-ct * f, st * f, 0];
+    this.up = [-st * sr * f, -ct * sr * f, cr];
+    this.away = DISTANCE_FIELDS * this.field_mm;
+    this.scale = Math.min(width, height * 1.16) / this.field_mm;
     this.middle = [width * 0.53, height * 0.52];
   }
 
@@ -78,7 +83,7 @@ export class Eye {
     const y = p[at + 1] - this.centre[1];
     const z = p[at + 2] - this.centre[2];
     const depth = x * this.back[0] + y * this.back[1] + z * this.back[2];
-    const zoom = (this.scale * DISTANCE_MM) / (DISTANCE_MM - depth);
+    const zoom = (this.scale * this.away) / (this.away - depth);
     return [
       this.middle[0] + zoom * (x * this.right[0] + y * this.right[1]),
       this.middle[1] - zoom * (x * this.up[0] + y * this.up[1] + z * this.up[2]),

@@ -3,8 +3,10 @@
  * in a worker of its own. Poses come straight from the feed's worker.
  */
 
+import { Cast } from "./cast.js";
 import { paintSlice, paintSolid } from "./paint.js";
 import { Eye, Solid, loadMesh } from "./solid.js";
+import { turned, usable } from "./steering.js";
 import { Slice, loadVolume } from "./volume.js";
 
 /** @import {Scene, Tool} from "./paint.js" */
@@ -16,38 +18,30 @@ const MAX_SOLID_PX = 1100;
 
 /** @type {Map<string, {pen: OffscreenCanvasRenderingContext2D, slice: Slice|null, rem: number}>} */
 const views = new Map();
-/** @type {Solid|null} */
+/** @type {Solid|Cast|null} */
 let solid = null;
 /** @type {import("./volume.js").Volume|null} */
 let volume = null;
 /** @type {Scene} */
-let scene = { tool: null, others: [], target: null, entry: null, through: [0, 0, 0] };
+let scene = {
+  tool: null, others: [], target: null, entry: null, plan: null, through: [0, 0, 0],
+  window: { centre: 128, width: 256 }, zoom: 1,
+};
 let main = "";
 /** @type {Record<string, number[]>} axis of the shaft in the tool's own frame */
 let axes = {};
 let waiting = false;
 let drawn = 0;
-
-/**
- * The shaft's direction: the tool's own axis, turned by its unit quaternion.
- *
- * @param {number[]} q x, y, z, w
- * @param {number[]} v
- */
-function turned([x, y, z, w], v) {
-  const t = [2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])];
-  return [
-    v[0] + w * t[0] + y * t[2] - z * t[1],
-    v[1] + w * t[1] + z * t[0] - x * t[2],
-    v[2] + w * t[2] + x * t[1] - y * t[0],
-  ];
-}
+let frames = 0;
+let spent_ms = 0;
 
 /** @param {any} pose @returns {Tool|null} */
 function toolOf(pose) {
   if (!pose.visible || pose.stale) return null;
+  const state = usable(pose, pose.flags ?? 0);
+  if (state === "error") return null;
   const direction = turned(pose.orientation, axes[pose.address] ?? [0, 0, 1]);
-  return { tip: pose.position, direction, err_mm: pose.err_mm };
+  return { tip: pose.position, direction, err_mm: pose.err_mm, doubtful: state === "doubtful" };
 }
 
 /** @param {any[]} poses */
@@ -74,18 +68,32 @@ function later() {
 function draw() {
   waiting = false;
   drawn = performance.now();
+  frames += 1;
   for (const [name, view] of views) {
     const { width, height } = view.pen.canvas;
     if (width < 8 || height < 8) continue;
     if (name === "solid") {
-      if (solid) paintSolid(view.pen, shaped(solid, width, height), scene, view.rem);
+      if (solid) paintSolid(view.pen, /** @type {Solid} */ (shaped(solid, width, height)), scene, view.rem);
+      else blank(view.pen);
     } else if (view.slice) paintSlice(view.pen, view.slice, scene, view.rem);
+    else blank(view.pen);
+  }
+  spent_ms += performance.now() - drawn;
+  if (frames % 30 === 0) {
+    outside.postMessage({ is: "drawn", frames, spent_ms });
+    spent_ms = 0;
   }
 }
 
-/** The still picture, made for this size. @param {Solid} still @param {number} width @param {number} height */
+/** @param {OffscreenCanvasRenderingContext2D} pen */
+function blank(pen) {
+  pen.fillStyle = "#000";
+  pen.fillRect(0, 0, pen.canvas.width, pen.canvas.height);
+}
+
+/** The still picture, made for this size. @param {Solid|Cast} still @param {number} width @param {number} height */
 function shaped(still, width, height) {
-  const k = Math.min(1, MAX_SOLID_PX / width);
+  const k = Math.min(1, (still instanceof Cast ? still.most_px : MAX_SOLID_PX) / width);
   const [w, h] = [Math.round(width * k), Math.round(height * k)];
   if (still.width !== w || still.height !== h) still.render(w, h);
   return still;
@@ -100,6 +108,12 @@ function attach() {
   later();
 }
 
+/** An eye that has the whole box in sight. @param {import("./volume.js").Volume} box */
+function eyeOf({ low, high, lps }) {
+  const span = Math.max(...high.map((v, k) => v - low[k]));
+  return new Eye(low.map((v, k) => (v + high[k]) / 2), span * 1.15, lps);
+}
+
 /** @type {Record<string, (wish: any) => void>} */
 const wishes = {
   async open({ folder, stem, font }) {
@@ -107,15 +121,29 @@ const wishes = {
       const face = new FontFace("Inter", `url(${font})`, { weight: "400 750" });
       face.load().then(() => /** @type {any} */ (self).fonts.add(face)).then(later, () => {});
     }
+    if (!stem) return;
     try {
       volume = await loadVolume(folder, stem);
+      const { modality, window, coarser } = volume;
+      scene.window = window;
+      outside.postMessage({ is: "volume", modality, window, coarser });
       attach();
-      solid = new Solid(await loadMesh(folder, stem), new Eye([0, -16, 6]));
-      if (scene.entry) solid.eye.turn = scene.entry[0] > 0 ? 1.15 : -1.15;
+      const mesh = await loadMesh(folder, stem);
+      solid = mesh ? new Solid(mesh, new Eye([0, -16, 6])) : new Cast(volume, eyeOf(volume));
+      if (scene.entry) solid.eye.turn = scene.entry[0] > 0 === !volume.lps ? 1.15 : -1.15;
       attach();
     } catch (error) {
-      outside.postMessage({ is: "problem", text: String(error) });
+      outside.postMessage({ is: "problem", text: error instanceof Error ? error.message : String(error) });
     }
+  },
+  window({ window }) {
+    scene.window = window;
+    if (solid instanceof Cast) solid.cut(window.centre);
+    later();
+  },
+  zoom({ zoom }) {
+    scene.zoom = zoom;
+    later();
   },
   view({ name, canvas }) {
     views.set(name, { pen: canvas.getContext("2d", { alpha: false }), slice: null, rem: 16 });
@@ -132,7 +160,7 @@ const wishes = {
   plan(wish) {
     main = wish.main;
     axes = wish.axes;
-    scene = { ...scene, target: wish.target, entry: wish.entry };
+    scene = { ...scene, target: wish.target, entry: wish.entry, plan: wish.plan };
     if (wish.target && !scene.tool) scene.through = wish.target;
     later();
   },

@@ -1,0 +1,244 @@
+"""The navigation pane in a real browser: what it draws, what it says of the tool, when it warns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+PANE = """async ({ frame, volumes }) => {
+    const { NavigationPane } = await import("/static/js/navigation.js");
+    const { layoutOf } = await import("/static/js/plan.js");
+    const attrs = { axis: "+z", target_mm: [-33, 18, 2], entry_mm: [-44, 50, 36], margin_mm: 2,
+        corridor_mm: 8, beyond_mm: 2, avoid_mm: [[-38, 18, 6, 2]], avoid_names: ["<b>Vessel"] };
+    const channels = {
+        probe: { name: "probe", kind: "pose", frame, label: { en: "Probe" }, attrs },
+        pointer: { name: "pointer", kind: "pose", frame: "ct", label: { en: "Pointer" },
+            attrs: { axis: "+z" } },
+    };
+    const catalogue = { workspace: "or1", title: {}, volumes,
+        devices: { tracker: { name: "tracker", channels } } };
+    const session = { do: (wish) => { session.port = wish.port; } };
+    const pane = new NavigationPane(session, layoutOf(catalogue).navigation);
+    for (const name of ["base", "navigation"]) {
+        const link = document.createElement("link");
+        Object.assign(link, { rel: "stylesheet", href: `/static/css/${name}.css` });
+        document.head.append(link);
+    }
+    document.body.replaceChildren(pane.element);
+    pane.element.style.height = "400px";
+    window.pane = pane;
+    let poses = [];
+    setInterval(() => session.port.postMessage({ poses }), 40);
+    window.say = (more, cellMore = {}) => {
+        const value = { position: [-44, 50, 36], orientation: [0, 0, 0, 1], visible: true,
+            err_mm: 0.5, ...more };
+        const cell = { value, age_ms: 20, flags: 0, stale: false, ...cellMore };
+        const { stale, flags } = cell;
+        const pose = { address: "or1/tracker/probe", ...value, stale, flags };
+        poses = [pose]; // the feed tells them again and again
+        pane.update({ clocks: {}, cells: { "or1/tracker/probe": cell } });
+        return { ...pane.state(), unit: pane.unit.textContent, detail: pane.detail.textContent,
+            lost: pane.lost.hidden ? "" : pane.lost.textContent,
+            images: document.querySelectorAll("b").length, strangers: pane.strangers.textContent };
+    };
+}"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix("/static"))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A test reports what it sees, not each request."""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """Serves the page's files."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=STATIC))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+async def until(page: Page, what: str, seen: Callable[[Any], bool]) -> Any:
+    """Return what an expression gives as soon as `seen` holds of it."""
+    for _ in range(200):
+        if seen(got := await page.evaluate(what)):
+            return got
+        await page.wait_for_timeout(25)
+    return pytest.fail(f"{what} stayed {got}")
+
+
+async def test_the_pane_warns_at_the_planned_margin_and_never_draws_a_tool_it_cannot_believe(
+    page: Page, origin: str
+) -> None:
+    await page.goto(f"{origin}/static/fonts/?lang=en")
+    await page.evaluate(PANE, {"frame": "mni152", "volumes": {"mni152": "brain"}})
+    far = await page.evaluate("say({})")
+    near = await page.evaluate("say({ position: [-38, 18, 10.4] })")
+    inside = await page.evaluate("say({ position: [-38, 18, 7] })")
+    off = await page.evaluate("say({ position: [-38, 20, 36], err_mm: null })")
+    assert far["tool"] == "seen"
+    assert (far["breach"], far["text"], far["unit"]) == ("", "48.0", "mm ± 0.5")
+    assert "may be inside" in near["breach"].lower(), "2.4 mm is outside 2 mm, and its ± is not"
+    assert "2.4 mm" in near["breach"]
+    assert inside["breach"].startswith("⚠ Inside the margin — to <b>Vessel: 1.0 mm within")
+    assert inside["images"] == 0, "what a plan calls a structure is text"
+    assert "corridor" in off["breach"]
+    assert "± unknown" in off["unit"]
+    assert "Pointer (ct)" in far["strangers"], "a tool of another frame is named, not drawn"
+    states = [
+        await page.evaluate(f"say({more})")
+        for more in (
+            "{ visible: false, position: [NaN, NaN, NaN] }, { flags: 16 }",
+            "{ position: [NaN, 0, 0] }",
+            "{}, { flags: 16 }",
+            "{ orientation: [0, 0, 0, 9] }",
+            "{}, { stale: true, age_ms: 4000 }",
+            "{}, { flags: 32 }",
+        )
+    ]
+    assert [s["tool"] for s in states] == ["hidden", "error", "error", "error", "stale", "doubtful"]
+    assert [s["text"] for s in states[:5]] == ["– –"] * 5, "no number is held"
+    assert [s["breach"] for s in states] == [""] * 6
+    assert states[0]["lost"] == "Probe: tool not seen"
+    assert states[1]["lost"] == "Probe: tool position invalid"
+    assert "position doubtful" in states[5]["detail"]
+
+
+GREEN = """async (name) => {
+    const picture = await createImageBitmap(pane.element.querySelector(`.nav-${name} canvas`));
+    const canvas = new OffscreenCanvas(picture.width, picture.height);
+    const pen = canvas.getContext("2d");
+    pen.drawImage(picture, 0, 0);
+    const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+    let green = 0, grey = 0;
+    for (let i = 0; i < data.length; i += 4) {
+        const [r, g, b] = data.subarray(i, i + 3);
+        if (g > r + 15 && g > b + 6) green++;
+        else if (r > 60 && Math.abs(r - g) < 6 && Math.abs(g - b) < 6) grey += r;
+    }
+    return { green, grey };
+}"""
+
+
+async def test_the_halo_grows_with_the_error_and_the_window_moves_by_key_drag_and_preset(
+    page: Page, origin: str
+) -> None:
+    await page.goto(f"{origin}/static/fonts/?lang=en")
+    await page.evaluate(PANE, {"frame": "mni152", "volumes": {"mni152": "brain"}})
+    await until(page, "pane.windowing.presets.length", bool)
+    look = f"({GREEN})('axial')"
+    await page.evaluate("say({ position: [-20, 0, 20], err_mm: 2 })")
+    small = await until(page, look, lambda seen: seen["green"] > 0 and seen["grey"] > 0)
+    await page.evaluate("say({ position: [-20, 0, 20], err_mm: 8 })")
+    await until(page, look, lambda seen: seen["green"] > small["green"] + 150)
+    start = await page.evaluate("pane.state().window")
+    assert start == {"centre": 136, "width": 236}
+    await page.keyboard.press("]")
+    await page.keyboard.press("{")
+    moved = await page.evaluate("pane.state().window")
+    assert moved["centre"] < start["centre"], "] is brighter"
+    assert moved["width"] < start["width"]
+    await page.keyboard.press("w")
+    assert await page.evaluate("pane.state().window") == start, "back to the first preset"
+    box = await page.locator(".nav-coronal").bounding_box()
+    assert box
+    await page.mouse.move(box["x"] + 60, box["y"] + 100)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 140, box["y"] + 100)
+    await page.mouse.up()
+    wide = await page.evaluate("pane.state().window")
+    assert wide["width"] > start["width"]
+    assert wide["centre"] == start["centre"]
+    before = await page.evaluate(look)
+    await page.locator(".nav-axial").focus()
+    for _ in range(8):
+        await page.keyboard.press("ArrowDown")
+    await until(page, look, lambda seen: seen["grey"] != before["grey"])
+    kept = await page.evaluate("JSON.parse(localStorage.getItem('scot.window.brain'))")
+    assert kept == await page.evaluate("pane.state().window"), "this display keeps its window"
+
+
+async def test_a_frame_without_a_picture_says_so_and_still_measures(
+    page: Page, origin: str
+) -> None:
+    await page.goto(f"{origin}/static/fonts/?lang=en")
+    await page.evaluate(PANE, {"frame": "patient", "volumes": {"mni152": "brain"}})
+    told = await page.evaluate("say({ position: [-33, 18, 5] })")
+    assert told["problem"] == "no picture for this frame of reference · “patient”"
+    assert told["text"] == "3.0"
+
+
+async def test_a_slice_of_an_oblique_volume_shows_each_voxel_where_its_affine_puts_it(
+    page: Page, origin: str
+) -> None:
+    await page.goto(f"{origin}/static/icon.svg")
+    got = await page.evaluate(
+        """async () => {
+            const { Slice, applied, valueAt, volumeOf } =
+                await import("/static/js/nav/volume.js");
+            const [ca, sa] = [Math.cos(0.4), Math.sin(0.4)];
+            // 0.8 mm by 1.1 mm by 2.5 mm, turned about z and then about x
+            const affine = [[0.8 * ca, -1.1 * sa, 0, -20],
+                [0.8 * sa * ca, 1.1 * ca * ca, -2.5 * sa, 5],
+                [0.8 * sa * sa, 1.1 * ca * sa, 2.5 * ca, -30], [0, 0, 0, 1]];
+            const [nc, nr, ns] = [40, 36, 20];
+            const grey = new Int16Array(nc * nr * ns);
+            const spots = [[5, 7, 3], [33, 30, 16], [20, 4, 11], [39, 35, 19]];
+            for (const [c, r, s] of spots) grey[(s * nr + r) * nc + c] = 1000;
+            const shape = { columns: nc, rows: nr, slices: ns };
+            const result = { values: [], brightest: [], round: 0 };
+            for (const axes of ["RAS", "LPS"]) {
+                const volume = volumeOf({ shape, affine, axes, modality: "CT" }, grey);
+                for (const spot of spots) {
+                    const mm = applied(volume.toMm, spot);
+                    const back = applied(volume.toVoxel, mm);
+                    const off_by = back.map((v, k) => Math.abs(v - spot[k]));
+                    result.round = Math.max(result.round, ...off_by);
+                    result.values.push(Math.round(valueAt(volume, mm)));
+                    for (const plane of ["axial", "coronal", "sagittal"]) {
+                        const slice = new Slice(volume, plane);
+                        slice.aim(mm, { width: 300, height: 300, zoom: 4, inset: 0 });
+                        slice.cut(mm, { centre: 500, width: 1000 });
+                        const canvas = new OffscreenCanvas(300, 300);
+                        const pen = canvas.getContext("2d");
+                        slice.paint(pen);
+                        const { data } = pen.getImageData(0, 0, 300, 300);
+                        let [sum, sx, sy] = [0, 0, 0];
+                        for (let i = 0; i < 90000; i++) {
+                            const v = data[i * 4] / 255;
+                            sum += v;
+                            sx += v * (i % 300 + 0.5);
+                            sy += v * (Math.floor(i / 300) + 0.5);
+                        }
+                        const [x, y, out] = slice.place(mm, mm);
+                        const off = Math.hypot(sx / sum - x, sy / sum - y) / slice.px_mm;
+                        result.brightest.push([spot.join() === "39,35,19" ? 0 : off, out]);
+                    }
+                }
+            }
+            const { right } = new Slice(volumeOf({ shape, affine, axes: "LPS" }, grey), "axial");
+            const ras = new Slice(volumeOf({ shape, affine, axes: "RAS" }, grey), "axial").right;
+            return { ...result, right, ras };
+        }"""
+    )
+    assert got["round"] < 1e-9
+    assert got["values"] == [1000] * 8, "at a voxel's centre stands its own value"
+    assert max(off for off, _ in got["brightest"]) < 0.5, "mm from where the point is drawn"
+    assert all(out == 0 for _, out in got["brightest"])
+    assert got["right"] == [1, 0, 0], "the patient's left is at the right: +x in LPS"
+    assert got["ras"] == [-1, 0, 0]
