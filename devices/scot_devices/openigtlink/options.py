@@ -72,7 +72,9 @@ class ToolOptions(BaseModel):
         Positions and limits are numbers, so that they reach a consultant; names do not.
         """
         said = {"axis": self.axis, "target_mm": self.target_mm, "entry_mm": self.entry_mm}
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items() if v}
+        plain: dict[str, Any] = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in said.items() if v
+        }
         limits = {k: getattr(self, k) for k in ("margin_mm", "corridor_mm", "beyond_mm")}
         plain |= {k: v for k, v in limits.items() if v is not None}
         if self.avoid:
