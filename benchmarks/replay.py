@@ -41,7 +41,8 @@ from scot.config import RoomFile
 from scot.room import free_ports
 from scot.transport import FLAT_OUT, Wish
 from scot_replay.digest import Digest
-from scot_replay.player import Options, Player
+from scot_replay.options import Options
+from scot_replay.player import Player
 from scot_replay.recording import DirectoryRecording, open_recording
 
 S = 1_000_000_000

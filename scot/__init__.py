@@ -40,6 +40,26 @@ def open(  # noqa: A001 - the one line an engineer types
     return recording
 
 
+def compare(*recordings: Any, align: str = "start", sync: str = "as-recorded") -> Any:
+    """Open two to eight recordings side by side, as one Timeline.
+
+    Channels are named by whose they are: ``a_monitor/hr``, ``b_monitor/hr``. Of the result
+    ``twins("monitor/hr")`` finds both, ``overlay("monitor/hr")`` draws them in one plot, and
+    ``delta(one, two)`` says what lies between two samples and how well that is known.
+
+    Args:
+        recordings: as `open` takes them, or what it returned.
+        align: ``start``; ``chapter:NAME``; ``utc``; or an instant of each, ``"1:20,0:45.5"``.
+        sync: see `open`.
+
+    Raises:
+        RecordingError: one cannot be opened, or has no such moment.
+    """
+    from scot.plugin import load
+
+    return load("scot.recordings", "comparison")(*recordings, align=align, sync=sync)
+
+
 def connect(
     workspace: str | None = None,
     name: str | None = None,

@@ -12,11 +12,8 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from scot import channel as declare
 from scot.bus.connection import Connection
@@ -27,11 +24,11 @@ from scot.host import Service
 from scot.sample import Flags, Sample
 from scot.transport import FLAT_OUT, PLAYER, STATE, Answer, Laps, Transport, Wish
 from scot_replay.cast import Cast, Played, ours, published
+from scot_replay.compare import Comparison
 from scot_replay.found import Found
 from scot_replay.laps import Lap, laps_of
-from scot_replay.maps import Sync
+from scot_replay.options import Options, opened
 from scot_replay.outlet import Outlet
-from scot_replay.recording import open_recording
 from scot_replay.standing import Standing
 from scot_replay.steps import step_to
 from scot_replay.wishes import pictures, target
@@ -56,28 +53,6 @@ MOVE_EVERY_NS = 50_000_000
 SAY_EVERY_S = 1.0
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a start of the player is given.
-
-    Attributes:
-        recording: directory.
-        rate: recorded seconds a second; `scot.transport.FLAT_OUT` is as fast as can be.
-        from_ns: recorded time to begin at; the recording's first sample when None.
-        loop: begin again at the end.
-        stretch: play only from the first to the second recorded time, again and again.
-        playing: go on at once.
-        sync: which clock maps it is played with, see `scot.open`.
-    """
-
-    recording: Annotated[str, Meta(min_length=1)]
-    rate: float = 1.0
-    from_ns: int | None = None
-    loop: bool = False
-    stretch: list[int] = []
-    playing: bool = True
-    sync: Sync = Sync.AS_RECORDED
-
-
 async def serve(service: Service) -> None:
     """Play until `service.stopping`; at the end of the recording History goes on answering.
 
@@ -91,7 +66,7 @@ async def serve(service: Service) -> None:
     except msgspec.ValidationError as error:
         allowed = ", ".join(Options.__struct_fields__)
         raise ConfigError("player", "options", str(error), f"allowed: {allowed}") from None
-    recording = await asyncio.to_thread(open_recording, Path(options.recording), options.sync)
+    recording = await asyncio.to_thread(opened, options, service.connection.workspace)
     player = Player(service.connection, recording, options)
     try:
         await player.announce()
@@ -187,7 +162,10 @@ class Player:
         state = await asyncio.to_thread(self._standing.at, self.recording.first_ns)
         laps = laps_of(self.recording, [one.frame for one in state])
         self._outlet.lap = self.lap = Lap(self.lap.number, laps)
-        channel = msgspec.structs.replace(TRANSPORT, attrs=msgspec.to_builtins(laps))
+        attrs = msgspec.to_builtins(laps)
+        if isinstance(self.recording, Comparison):
+            attrs["sides"] = self.recording.layout()
+        channel = msgspec.structs.replace(TRANSPORT, attrs=attrs)
         await self.connection.announce(
             Device(
                 name=PLAYER,

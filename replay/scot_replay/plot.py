@@ -27,7 +27,7 @@ MOST = 8
 _INK, _ALARM = "#1f4e79", "#c0392b"
 
 
-class _Drawing(Figure):
+class Drawing(Figure):
     """A figure that a notebook shows, whether or not pyplot was loaded."""
 
     def _repr_png_(self) -> bytes:
@@ -44,7 +44,7 @@ def plot(
     """Return a matplotlib Figure; see `scot_replay.timeline.ReadTimeline.plot`."""
     span = timeline.stretch(between)
     addresses = _chosen(timeline, names)
-    figure = _Drawing(figsize=(10, 1 + 1.5 * len(addresses)), layout="constrained")
+    figure = Drawing(figsize=(10, 1 + 1.5 * len(addresses)), layout="constrained")
     axes = figure.subplots(len(addresses), 1, sharex=True, squeeze=False)[:, 0]
     for axis, address in zip(axes, addresses, strict=True):
         channel = timeline.channel(address)
@@ -83,14 +83,14 @@ def _chosen(timeline: ReadTimeline, names: str | Sequence[str] | None) -> list[s
 
 def _values(timeline: ReadTimeline, axis: Any, address: str, span: tuple[int, int]) -> None:
     found = timeline.envelope(address, *span, POINTS)
-    times, low, high = _broken(found.start_ns, found.low, found.high, found.width_ns)
+    times, low, high = broken(found.start_ns, found.low, found.high, found.width_ns)
     several = len(found) > 0 and int(found.count.sum()) > 2 * len(found)
     axis.fill_between(_utc(times), low, high, color=_INK, alpha=0.6, linewidth=0)
     if not several:  # of many values there is no one line
         axis.plot(_utc(times), (low + high) / 2, color=_INK, linewidth=0.9)
 
 
-def _broken(
+def broken(
     start_ns: NDArray[np.int64], low: Any, high: Any, width_ns: int
 ) -> tuple[NDArray[np.int64], Any, Any]:
     """Put a NaN where samples are missing for long, so that no line bridges the hole."""

@@ -27,7 +27,9 @@ _TIME = re.compile(r"^(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)$")
 
 
 def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
-    recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Directory of a recording; more of them are compared.")
+    ],
     rate: Annotated[
         str, typer.Option(help="0.1 to 16, negative to go back, or max: as fast as it is read.")
     ] = "1",
@@ -39,6 +41,12 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
         str | None, typer.Option("--loop", help="A-B, as 1:20-2:05: again and again; or all.")
     ] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Wait for a key, or the page.")] = False,
+    align: Annotated[
+        str,
+        typer.Option(
+            help="Of several: start, chapter:NAME, utc, or an instant of each, as 1:20,0:45.5."
+        ),
+    ] = "start",
     sync: Annotated[
         str, typer.Option(help="Clock maps: as-recorded, recomputed or refined (by later probes).")
     ] = "as-recorded",
@@ -59,11 +67,13 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
     With --digest the recording goes over the bus once, as fast as its reader acknowledges, and the
     digest of what arrived is compared with that of the file. With --sync the clocks are estimated
     again from the recorded probes, and what that moved is said first.
+
+    Several recordings play on one axis, that of the first: their devices are called a_monitor,
+    b_monitor and so on, --align says which of their moments are the same, and what was moved by how
+    much is said. One player and one room drive them all; the page's /engineer shows them together.
     """
     speed = read_rate(rate)
-    opened: Any = scot.open(recording, sync)
-    if sync != "as-recorded":
-        tell_sync(opened.sync_report())
+    opened = _open(recordings, align, sync, workspace, digest)
     from_ns = opened.first_ns + read_offset(start)
     if from_ns > opened.last_ns:
         length_s = (opened.last_ns - opened.first_ns) / 1e9
@@ -75,8 +85,11 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
         raise ConfigError(
             "--loop", "", f"{loop} is past the end", "give a stretch of the recording"
         )
+    first, *others = [str(one.absolute()) for one in recordings]
     options = {
-        "recording": str(recording.absolute()),
+        "recording": first,
+        "beside": others,
+        "align": align,
         "rate": speed,
         "from_ns": from_ns,
         "playing": not paused,
@@ -85,8 +98,38 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command line
     }
     if digest:
         return _print_digest(asyncio.run(_digest(room, opened)), as_json)
+    opened.close()
     asyncio.run(_play(room, options, from_ns, browser, as_json))
     return 0
+
+
+def _open(
+    recordings: list[Path], align: str, sync: str, workspace: str | None, digest: bool
+) -> Any:
+    """Open what is to be played; say on stderr what was done to its times.
+
+    Raises:
+        ConfigError: the options do not go together.
+        RecordingError: one cannot be opened, or they cannot be aligned.
+    """
+    if len(recordings) == 1:
+        if align != "start":
+            what = "one recording has nothing to be aligned with"
+            raise ConfigError("--align", "", what, "name two recordings")
+        opened: Any = scot.open(recordings[0], sync)
+        if sync != "as-recorded":
+            tell_sync(opened.sync_report())
+        return opened
+    if digest:
+        what = "it compares what arrived with one recording"
+        raise ConfigError("--digest", "", what, "name one recording")
+    comparison: Any = plugin.load("scot.recordings", "comparison")
+    together = comparison(
+        *recordings, align=align, sync=sync, **({"workspace": workspace} if workspace else {})
+    )
+    for line in (*together.lines(), *together.damage):
+        tell(line)
+    return together
 
 
 def tell_sync(report: dict[str, dict[str, Any]]) -> None:
