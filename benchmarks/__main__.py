@@ -1,6 +1,6 @@
 """Runs the benchmarks one after another and keeps their figures; what `make bench` does.
 
-    python -m benchmarks                       # all but the long ones, about 50 minutes
+    python -m benchmarks                       # all but the long ones, about 56 minutes
     python -m benchmarks latency frames        # these
     python -m benchmarks faults bed            # the long ones need root and are named
     python -m benchmarks --list
@@ -59,6 +59,9 @@ SCRIPTS: dict[str, Script] = {
     "slow-viewer": Script("", ["benchmarks.slow_viewer"], 4),
     "recording": Script("", ["benchmarks.recording"], 11),
     "replay": Script("", ["benchmarks.replay"], 7),
+    "screen": Script(
+        "The screen, in Chromium without a GPU", ["benchmarks.screen", "--rounds", "5"], 6
+    ),
     "attacks": Script("What an attack costs honest peers", ["benchmarks.attacks"], 5),
     "revocation": Script("A key that is revoked", ["benchmarks.revocation"], 1),
     "clocks": Script("Simulated clocks on simulated links", ["benchmarks.clocks"], 3),
