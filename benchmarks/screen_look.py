@@ -1,4 +1,4 @@
-"""How a page is looked at in the screen's benchmark: what runs inside it, and what is read of it."""
+"""How the screen's benchmark looks at a page: what runs inside it, and what is read of it."""
 
 from __future__ import annotations
 
