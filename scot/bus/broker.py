@@ -308,6 +308,7 @@ class Broker:
                 self.relay.deny(user, str(error).encode(), "probe")
                 continue
             self._sock["probe"].send_multipart([identity, reply], zmq.NOBLOCK)
+            break  # signals do not wait for a second estimate
         self._ready.again(["probe"])
 
     def _query(self) -> None:

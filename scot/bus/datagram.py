@@ -124,7 +124,10 @@ class ProbePort:
         return -1 if self._end is None else self._end.sock.fileno()
 
     def on_readable(self, budget: int = BUDGET) -> None:
-        """Take at most `budget` datagrams, so that no flood of them holds up anything else."""
+        """Take datagrams up to one that is answered, and at most `budget` of them.
+
+        An estimate takes as long as forwarding fifty samples, which must not wait for several.
+        """
         if self._end is None:
             return
         for _ in range(budget):
@@ -135,7 +138,8 @@ class ProbePort:
             if got is None:
                 return
             data, sender, age_ns = got
-            self._answer(self._end, data, sender, self._clock.read() - age_ns)
+            if self._answer(self._end, data, sender, self._clock.read() - age_ns):
+                return
 
     def tick(self, now_ns: int) -> None:
         """Say, at most once a minute, what was refused since."""
@@ -157,10 +161,11 @@ class ProbePort:
             counts = ", ".join(f"{count} {why}" for why, count in sorted(new.items()))
             log.warning("refused clock probes over UDP: %s", counts)
 
-    def _answer(self, end: Stamped, data: bytes, sender: Address, t2_ns: int) -> None:
+    def _answer(self, end: Stamped, data: bytes, sender: Address, t2_ns: int) -> bool:
+        """Answer a datagram; return whether it was worth one."""
         question = self.keys.open(data, t2_ns)
         if question is None:
-            return
+            return False
         user, place = question.user, question.instance.hex()
         try:
             reply = self._service.on_request(user, place, question.message, t2_ns, UDP)
@@ -169,6 +174,7 @@ class ProbePort:
             log.debug("%s: %s", user, error)
         except OSError:
             self.unsent += 1
+        return True
 
 
 class ProbeEnd:

@@ -249,6 +249,21 @@ def test_one_turn_takes_no_more_of_a_flood_than_its_budget() -> None:
     port.close()
 
 
+def test_a_turn_estimates_for_one_source_so_that_signals_wait_for_no_more() -> None:
+    port, endpoints, _ = serving()
+    asking = [Asking(port.keys.issue("monitor", name, 0)) for name in (b"one", b"two", b"three")]
+    with asked(endpoints) as sock:
+        for one in asking:
+            sock.send(one.ask(Request(machine.monotonic_ns(), None)))
+        sock.setblocking(False)
+        for one in asking:
+            port.on_readable()
+            assert one.answered(sock.recv(4096)) is not None
+            with pytest.raises(BlockingIOError):
+                sock.recv(4096)
+    port.close()
+
+
 def test_an_answer_is_as_long_as_its_question_and_goes_only_where_that_came_from() -> None:
     port, endpoints, _ = serving()
     asking = Asking(port.keys.issue("monitor", b"one", 0))
