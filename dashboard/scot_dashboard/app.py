@@ -24,6 +24,8 @@ from scot_dashboard.audit import Audit
 from scot_dashboard.door import SECRET_BYTES, Door, RefusedError
 from scot_dashboard.files import Files
 from scot_dashboard.gateway import Gateway
+from scot_dashboard.layouts import FILE as LAYOUTS_FILE
+from scot_dashboard.layouts import Layouts
 from scot_dashboard.line import FeedProtocol, SocketLine
 from scot_dashboard.metrics import TOKEN_FILE, Metrics, token_of
 from scot_dashboard.rest import Rest
@@ -112,6 +114,7 @@ async def serve(service: Service) -> None:
     try:
         audit = Audit(service.state / "audit.jsonl", service.connection.workspace)
         gateway = Gateway(service.connection, door, audit, settings.playout_ms)
+        gateway.layouts = Layouts(service.state / LAYOUTS_FILE)
         gateway.remember = Memory(service.state / STATE_FILE, kept, door).write
         gateway.remember()
         await gateway.start()

@@ -30,6 +30,7 @@ from scot_dashboard.feed import UNUSABLE, Fanout
 from scot_dashboard.hearing import Hearing
 from scot_dashboard.keeper import AlarmKeeper
 from scot_dashboard.lanes import Lanes
+from scot_dashboard.layouts import Layouts
 from scot_dashboard.recorded import Recorded
 from scot_dashboard.roles import Act, Role, may_act
 from scot_dashboard.viewer import (
@@ -69,6 +70,7 @@ class Gateway:
         counters: refused, malformed, queues; shown in the device's ``health``.
         health: of every device of the room, for metrics.
         alarms: the room's, which this gateway keeps for everybody.
+        layouts: the room's, in memory until somebody gives it a file.
         remember: called whenever what the door knows may have changed.
     """
 
@@ -84,6 +86,7 @@ class Gateway:
         self.consult = Consult(door)
         self.health = HealthWatch()
         self.alarms = AlarmKeeper(self)
+        self.layouts = Layouts()
         self.viewers: dict[Any, Viewer] = {}  # by outbox
         said = ("viewers", "refused", "malformed", "left_out", "queued_bytes", "slowest_bytes")
         self.counters = dict.fromkeys(said, 0)
@@ -297,6 +300,8 @@ class Gateway:
             "session_id": viewer.person.id,
         }
         viewer.say("hello", hello)
+        if may_act(role, Act.ARRANGE):
+            viewer.say("layouts", self.layouts.newest(), replaces="layouts")
         self._wake(self.fanout.join(role, viewer.outbox, bus_now_ns))
 
     def _gone(self, viewer: Viewer) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
 
 from scot.clock import machine
+from scot_dashboard.arranging import Arranging
 from scot_dashboard.door import Person, RefusedError
 from scot_dashboard.files import Asset, Files
 from scot_dashboard.gateway import Gateway
@@ -21,6 +22,7 @@ from scot_dashboard.shield import page_policy
 FOREVER = "public, max-age=31536000, immutable"
 CHECK = "no-cache"
 BEARER = "Bearer "
+WHAT = {Act.ARRANGE: "see and save layouts"}
 
 
 class EnterBody(BaseModel):
@@ -59,11 +61,13 @@ class Rest:
         app.add_api_route("/", self.wall, methods=["GET"])
         app.add_api_route("/consult", self.consult_page, methods=["GET"])
         app.add_api_route("/engineer", self.engineer_page, methods=["GET"])
+        app.add_api_route("/station", self.station_page, methods=["GET"])
         app.add_api_route("/static/{name:path}", self.static, methods=["GET"])
         app.add_api_route("/enter", self.enter, methods=["POST"])
         app.add_api_route("/invitations", self.invite, methods=["POST"], status_code=201)
         app.add_api_route("/invitations", self.people, methods=["GET"])
         app.add_api_route("/invitations/{name}", self.revoke, methods=["DELETE"], status_code=204)
+        Arranging(self.gateway, self._may).add_to(app)
         app.add_exception_handler(RefusedError, self._refused)
         app.add_exception_handler(RequestValidationError, self._invalid)
 
@@ -78,6 +82,10 @@ class Rest:
     async def engineer_page(self, request: Request) -> Response:
         """Serve the engineer's page."""
         return self._page(request, "engineer.html")
+
+    async def station_page(self, request: Request) -> Response:
+        """Serve the wall's page again: at this address it is a clinician's desk."""
+        return self._page(request, "wall.html")
 
     async def static(self, request: Request, name: str) -> Response:
         """Serve a file of the page."""
@@ -186,7 +194,9 @@ class Rest:
                 raise RefusedError(401, "this is not the secret of this room's wall")
             person = self.who(request, "")
             if not may_act(person.role, what):
-                raise RefusedError(403, f"only the operating room may {what.value} people")
+                raise RefusedError(
+                    403, f"only the operating room may {WHAT.get(what, what.value + ' people')}"
+                )
         except RefusedError as refused:
             self.gateway.counters["refused"] += 1
             self.gateway.audit.refused(

@@ -42,6 +42,7 @@ class Act(StrEnum):
     PEOPLE = "people"
     ACKNOWLEDGE = "acknowledge"
     PLAY = "play"
+    ARRANGE = "arrange"
 
 
 ANY_KIND = frozenset(Kind)

@@ -109,7 +109,7 @@ export function wordsOf(place, cell) {
       return value.visible
         ? `${value.position.map((/** @type {number} */ v) => v.toFixed(1)).join(" ")} mm` : word("notSeen");
     case "text":
-      return String(value);
+      return label(place.channel.attrs?.values?.[String(value)], String(value));
     default:
       return Object.entries(value ?? {})
         .filter(([, v]) => typeof v !== "object")

@@ -32,10 +32,31 @@ const BRIGHT = {
   "#b99cff": "#5b37b8", "#ff9ecb": "#a0186a",
 };
 
+/** What only alarms, LIVE and "doubtful" may look like. */
+const RESERVED = ["#e3002b", "#ffd21f", "#19c8de", "#ffb020", "#22c55e"];
+const APART = 90; // in RGB, so that nobody takes one for the other
+const DARK = 0.3;
+
+/** @param {string} hex @returns {number[]} 0 to 255 */
+const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+/**
+ * The colour that a channel asks for, unless it means something else here or could not be read on
+ * black. @param {unknown} asked @returns {string|null}
+ */
+export function askedColor(asked) {
+  if (typeof asked !== "string" || !/^#[0-9a-f]{6}$/i.test(asked)) return null;
+  const [r, g, b] = rgb(asked);
+  const light = (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255;
+  const taken = RESERVED.some((other) => Math.hypot(...rgb(other).map((v, i) => v - [r, g, b][i])) < APART);
+  return light < DARK || taken ? null : asked.toLowerCase();
+}
+
 /** @param {Channel} channel */
 export function colorOf(channel) {
-  const color = family(channel)?.[0] ?? OTHER;
-  return settings.theme === "bright" ? BRIGHT[color] ?? color : color;
+  const color = family(channel)?.[0] ?? askedColor(channel.attrs?.colour) ?? OTHER;
+  if (settings.theme !== "bright") return color;
+  return BRIGHT[color] ?? `#${rgb(color).map((v) => Math.round(v * 0.42).toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** Where on a monitor's screen people look for it. @param {Channel} channel */

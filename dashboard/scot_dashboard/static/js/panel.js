@@ -14,7 +14,7 @@ const SHIFT_PX = [[0, 0], [1, 0], [1, 1], [0, 1]];
 /** @type {[string, string][]} key, what it does */
 const KEYS = [
   ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
-  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ...NAV_KEYS, ["S", "display"], ["?", "keys"],
+  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
 ];
 
 export class Panel {

@@ -8,6 +8,8 @@ import { colorOf, placeOf } from "./palette.js";
 import { label } from "./text.js";
 
 const MOST_ROWS = 7;
+const MOST_FOOT = 24;
+const UNKNOWN_PLACE = 9;
 
 /**
  * @typedef {object} Place
@@ -32,7 +34,8 @@ const MOST_ROWS = 7;
  * @typedef {object} Layout
  * @property {Row[]} rows
  * @property {Group[]} foot
- * @property {Place|null} video
+ * @property {Place|null} video the first
+ * @property {Place[]} videos
  * @property {Navigation|null} navigation
  * @property {Place[]} extras any further channel: the generic pane
  * @property {Place[]} technical
@@ -106,7 +109,10 @@ export function layoutOf(catalogue) {
   waves.sort((a, b) => placeOf(a.p.channel) - placeOf(b.p.channel) || a.i - b.i);
   /** @type {Set<string>} */
   const used = new Set();
-  const rows = waves.slice(0, MOST_ROWS).map(({ p }) => {
+  // The column is a monitor's; what no monitor shows stands with its own device.
+  const first = waves[0]?.p.device;
+  const column = waves.filter(({ p }) => p.device === first || placeOf(p.channel) < UNKNOWN_PLACE);
+  const rows = column.slice(0, MOST_ROWS).map(({ p }) => {
     const members = (p.channel.numeric_of ?? [])
       .map((name) => byAddress[`${catalogue.workspace}/${p.device}/${name}`])
       .filter((n) => n && n.channel.kind === "numeric" && !used.has(n.address));
@@ -114,7 +120,8 @@ export function layoutOf(catalogue) {
     return { wave: p, color: colorOf(p.channel), groups: groupsOf(members) };
   });
   const loose = kind("numeric").filter((p) => !used.has(p.address));
-  const foot = groupsOf(loose.filter((p) => p.device === rows[0]?.wave.device || !rows.length));
+  const beside = rows[0]?.wave.device ?? loose[0]?.device;
+  const foot = groupsOf(loose.filter((p) => p.device === beside)).slice(0, rows.length ? MOST_FOOT : 2 * MOST_FOOT);
   const navigation = navigationOf(catalogue, kind("pose"));
   const placed = new Set([
     ...rows.flatMap((r) => [r.wave.address, ...r.groups.flatMap((g) => g.members.map((m) => m.address))]),
@@ -125,7 +132,7 @@ export function layoutOf(catalogue) {
   if (video) placed.add(video.address);
   const quiet = new Set(["alarm", "annotation"]);
   return {
-    rows, foot, video, navigation, technical, byAddress,
+    rows, foot, video, videos: kind("video"), navigation, technical, byAddress,
     extras: shown.filter((p) => !placed.has(p.address) && !quiet.has(p.channel.kind)
       && p.device !== "room" && p.device !== "alarms" && p.channel.sensitivity !== "identity"),
     notes: kind("annotation")[0] ?? null,

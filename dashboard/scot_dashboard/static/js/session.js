@@ -10,6 +10,7 @@
  * @property {(view: View) => void} [view]
  * @property {(people: Person[]) => void} [people]
  * @property {(notes: Note[]) => void} [notes]
+ * @property {(layouts: import("./layout/book.js").Line[]) => void} [layouts] the room's, newest version of each
  * @property {(lanes: any) => void} [lanes]
  * @property {(trends: any) => void} [trends]
  * @property {(series: any) => void} [series] samples that were asked for, see feed/probe.js
@@ -115,6 +116,7 @@ export class Session {
       else if (data.is === "hello") l.hello?.(data.hello);
       else if (data.is === "catalogue") l.catalogue?.(data.catalogue);
       else if (data.is === "people") l.people?.(data.people);
+      else if (data.is === "layouts") l.layouts?.(data.layouts);
       else if (data.is === "notes") l.notes?.(data.notes);
       else if (data.is === "lanes") l.lanes?.(data.lanes);
       else if (data.is === "trends") l.trends?.(data.trends);

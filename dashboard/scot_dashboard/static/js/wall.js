@@ -1,26 +1,30 @@
-/** The wall: picture and numbers for three metres, and one scrubber. @import {Catalogue, Note, Person, View} from "./types.js" */
+/**
+ * The wall: picture and numbers for three metres, and one scrubber; and the station, the same room
+ * on a clinician's desk. What stands where is the layout's. @import {Catalogue, Note, Person, View} from "./types.js"
+ */
 
 import { usesUtc } from "./clock.js";
 import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
-import { Extras } from "./extras.js";
 import { AlarmLine } from "./alarmline.js";
 import { AlarmLog } from "./alarmlog.js";
 import { Chips } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
-import { NavigationPane } from "./navigation.js";
+import { Board, docking } from "./layout/board.js";
+import { Dvr } from "./layout/dvr.js";
+import { Editor } from "./layout/editor.js";
+import { Layouts } from "./layout/layouts.js";
+import { Shelf } from "./layout/shelf.js";
 import { Door } from "./people.js";
 import { Panel } from "./panel.js";
-import { Picture } from "./picture.js";
 import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
 import { StandingBar } from "./standing.js";
 import { lang, spanText, word } from "./text.js";
-import { Tile } from "./tiles.js";
+import { Thread } from "./thread.js";
 import { Toasts } from "./toasts.js";
 import { Trends } from "./trends.js";
-import { Waves } from "./waves.js";
 
 const UTC_OFFSET_MS = 37_000;
 
@@ -39,7 +43,23 @@ const toasts = new Toasts();
 const drawer = new Drawer();
 const panel = new Panel();
 const trends = new Trends(session);
-lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, drawer.button, panel.button]));
+const desk = location.pathname === "/station";
+setClass(document.body, "station", desk);
+const dvr = desk ? new Dvr(session) : null;
+const thread = new Thread(session, { write: true });
+const tools = { log: docking(alarmLog), trends: docking(trends) };
+const layouts = new Layouts(desk ? "station" : "wall", (text) => toasts.warn(text));
+const shelf = new Shelf(layouts);
+const editor = new Editor(layouts, shelf.button);
+const hiddenAlarm = h("button.hidden-alarm", { type: "button" });
+layouts.onChange = () => {
+  editor.update();
+  shelf.update();
+  if (session.shown) show(session.shown); // what has just come to stand is never empty
+};
+hiddenAlarm.addEventListener("click", () => layouts.show(hiddenAlarm.dataset.pane ?? ""));
+lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, drawer.button, panel.button, editor.key]));
+if (dvr) lanes.element.append(dvr.element);
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -51,27 +71,17 @@ let goodbye = false;
 /** @param {Catalogue} described */
 function build(described) {
   const layout = layoutOf(described);
-  const waves = layout.rows.length ? new Waves(session, "rows", layout.rows) : null;
-  const foot = layout.foot.map((group) => new Tile(group));
-  const picture = layout.video ? new Picture(session, "main", layout.video) : null;
-  const navigation = layout.navigation ? new NavigationPane(session, layout.navigation) : null;
-  const extras = new Extras(session, layout.extras, "extra");
-  const vitals = h("section.vitals", { "aria-label": "vitals" }, [
-    waves?.element, foot.length ? h("div.foot-tiles", {}, foot.map((t) => t.element)) : null,
-  ]);
-  const scene = h("section.scene", {}, [
-    picture?.element ?? h("figure.picture.empty", {}, [h("figcaption.pane-title", { text: word("video") })]),
-    navigation?.element, extras.element, toasts.element,
-  ]);
-  setHidden(vitals, !waves && !foot.length);
+  const made = new Board(session, layout, described, {
+    tools, notes: thread.element, openAll: () => drawer.toggle(true), replay: described.replay,
+  });
+  made.element.append(toasts.element, hiddenAlarm);
   root.replaceChildren(
-    h("header.top", {}, [alarmLine.element, chips.element]),
-    h("main.board", {}, [vitals, scene]), lanes.element, banner.element, standing.element, door.knocks, door.viewers, drawer.element, alarmLog.element, trends.element, panel.element,
+    h("header.top", {}, [alarmLine.element, chips.element]), made.element, editor.bar, lanes.element,
+    banner.element, standing.element, door.knocks, door.viewers, drawer.element, alarmLog.element, trends.element, panel.element, shelf.element,
   );
   drawer.build(layout, described);
   trends.build(layout);
-  setClass(root, "no-vitals", !waves && !foot.length);
-  return { layout, waves, foot, picture, navigation, extras };
+  return made;
 }
 
 /** Devices and channels, without what changes by itself. @param {Catalogue} c */
@@ -102,17 +112,15 @@ function show(view) {
   alarmLine.update(view, catalogue, board.layout, true);
   alarmLog.update(view, catalogue, board.layout);
   chips.update(catalogue, view, { recording: recording() });
-  board.waves?.update(view);
-  for (const tile of board.foot) tile.update(view, view.cursorAlarms);
-  board.picture?.update(view, catalogue.replay);
-  board.navigation?.update(view);
-  board.extras.update(view);
+  board.update(view);
+  dvr?.update(view);
+  warnOfHidden(board.alarmed(view));
   lanes.update(view, catalogue);
   banner.update(view, catalogue.replay);
   toasts.update(view);
   trends.update(view);
   drawer.update(view);
-  board.picture?.pin(pinned);
+  board.pin(pinned);
   if (pinned && view.now_t > pinnedUntil) pinned = null;
 }
 
@@ -122,14 +130,16 @@ session.listen({
     if (shapeOf(described) === shape) return;
     // A canvas can be handed to a worker once: a new set of channels is a new set of panes.
     shape = shapeOf(described);
-    board?.navigation?.worker.terminate();
+    board?.end();
     session.do({ do: "clear" });
     board = build(described);
+    void layouts.open(board);
     if (session.shown) show(session.shown); // new tiles are never empty, not even for a moment
     setHidden(message, true);
-    document.title = `SCOT · ${described.title.en ?? described.workspace}`;
+    document.title = `SCOT · ${desk ? `${word("station")} · ` : ""}${described.title.en ?? described.workspace}`;
   },
   view: show,
+  layouts: (lines) => layouts.follow(lines),
   people(people) {
     door.update(people);
     chips.showPeople(people, () => door.open());
@@ -137,13 +147,14 @@ session.listen({
   notes(notes) {
     toasts.take(notes);
     door.thread.update(notes);
+    thread.update(notes);
     const view = session.view;
     const fresh = notes.filter((n) => n.points.length && n.author !== author && view && n.t + n.ttl_s * 1000 > view.now_t);
     pinned = fresh[fresh.length - 1] ?? null;
     pinnedUntil = pinned ? pinned.t + pinned.ttl_s * 1000 : 0;
   },
   hello(hello) {
-    author = door.thread.author = hello.author;
+    author = door.thread.author = thread.author = hello.author;
   },
   link(state, code) {
     if (goodbye) return; // it said more than a code does
@@ -163,6 +174,14 @@ let pinned = null;
 let pinnedUntil = 0;
 let author = "";
 
+/** An alarm is in the alarm line whatever stands here; its pane is one press away. @param {import("./layout/arrange.js").Spec[]} panes */
+function warnOfHidden(panes) {
+  setHidden(hiddenAlarm, !panes.length);
+  if (!panes.length) return;
+  hiddenAlarm.dataset.pane = panes[0].id;
+  setText(hiddenAlarm, `${word("alarmHidden")}: ${panes.map((p) => p.title).join(" · ")} — ${word("showPane")}`);
+}
+
 /** @param {string} text @param {boolean} [waiting] for what comes by itself */
 function say(text, waiting = false) {
   setText(message, text);
@@ -180,12 +199,13 @@ timeKeys(session, {
   o: () => alarmLog.toggle(),
   t: () => trends.toggle(),
   s: () => panel.toggle("display"),
+  e: () => editor.toggle(),
   "?": () => panel.toggle("keys"),
-}, () => closeOne([panel, alarmLog, trends, drawer]));
+}, () => closeOne([panel, shelf, alarmLog, trends, drawer, editor]));
 expose(
   session,
-  () => (board ? [...(board.waves?.rows.flatMap((r) => r.tiles) ?? []), ...board.foot, ...board.extras.tiles].flatMap((t) => t.state()) : []),
-  () => ({ standing: document.body.dataset.state ?? "", blind: standing.blind.spans, navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, ...lanes.state() }),
+  () => (board?.tiles ?? []).flatMap((t) => t.state()),
+  () => ({ standing: document.body.dataset.state ?? "", blind: standing.blind.spans, navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, layout: layouts.state(), ...lanes.state() }),
 );
 say(word("opening"), true);
 const { error } = await enter(/^#wall=(.+)$/);

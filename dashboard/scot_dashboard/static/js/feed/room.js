@@ -71,6 +71,7 @@ export class Room {
     else if (type === "hello") this.greet(first, local);
     else if (type === "catalogue") this.describe(first);
     else if (type === "people") this.tell("people", { people: first });
+    else if (type === "layouts") this.tell("layouts", { layouts: first });
     else if (type === "lanes") this.tell("lanes", { lanes: this.lanes(second) });
     else if (type === "trends") this.tell("trends", { trends: this.trends(second) });
     else if (type === "conflated") this.conflate(first);
