@@ -9,8 +9,13 @@ import typer
 
 from scot_replay.completeness import WHY, Account, report
 from scot_replay.layout import iso_utc
-from scot_replay.recording import DirectoryRecording, open_recording
+from scot_replay.place import place
+from scot_replay.recording import DirectoryRecording
 
+LOCKED = (
+    "what is counted above is from headers, which are not encrypted; no value can be read, and "
+    "what only a value tells (a tail that never came, a clock that was set) is not known"
+)
 GAPS_SHOWN = 100
 LOST_SHOWN = 5
 _TOTALS = ("missing", "expected", "backfilled", "late", "lost")
@@ -24,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 def info(recording: RecordingPath, json: Json = False) -> int:
     """Say what a recording holds, and of each channel what was expected, came late, was lost."""
-    opened = open_recording(recording)
+    opened = DirectoryRecording(place(recording), locked=True)
     found = describe(opened)
     opened.close()
     if json:
@@ -73,6 +78,8 @@ def describe(opened: DirectoryRecording) -> dict[str, Any]:
         "samples": sum(channel["count"] for channel in channels.values()),
         **totals,
         "channels": channels,
+        "encrypted": manifest.encrypted,
+        "locked": opened.missing_key,
         "damage": opened.damage,
     }
 
@@ -116,6 +123,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"  {address:{width}}  {channel['kind']:10} {channel['unit']:9}"
             + "".join(f" {count or '-':>11}" for count in counts)
         )
+    if found["locked"]:
+        lines += ["", f"  {found['locked']}", f"  {LOCKED}"]
     return [*lines, *_troubles(found)]
 
 

@@ -17,12 +17,11 @@ from scot.errors import CodecError
 from scot.health import fields
 from scot_replay.came import Stretch, gather
 from scot_replay.index import Pair, Span, join
-from scot_replay.parts import Part
+from scot_replay.parts import ERASED, Part
 from scot_replay.progress import follow
 
 DISK = "disk"
 NEVER_CAME = "never-came"
-ERASED = "erased"
 MAX_INTERVALS = 1_000
 WHY = {
     NEVER_CAME: {"en": "never came", "ja": "未着"},

@@ -40,6 +40,7 @@ _LENGTHS = struct.Struct("<BB")
 _NS = struct.Struct("<q")
 _encoder = msgspec.msgpack.Encoder()
 _catalogue = msgspec.msgpack.Decoder(Catalogue)
+_erased = msgspec.msgpack.Decoder(tuple[str, int, int])
 
 
 class RecordKind(IntEnum):
@@ -52,7 +53,7 @@ class RecordKind(IntEnum):
     LOSS = 5  # JSON: what could not be written, by channel
     END = 6  # the journal was closed in order
     CAME = 7  # JSON: which of the frames around it were asked back, or late (`scot_replay.came`)
-    ERASED = 8  # the kind of what was here, then zeros: see `scot_replay.ledger.redact`
+    ERASED = 8  # what was here is erased, see `encode_erased`
 
 
 class Record(NamedTuple):
@@ -140,6 +141,36 @@ def _head(body: memoryview | bytes) -> tuple[int, int]:
     if len(body) < end:
         raise CodecError(f"a frame record of {len(body)} B states {end} B of topic and header")
     return start, end
+
+
+def encode_erased(kind: int, size: int, said: tuple[str, int, int] | None) -> bytes:
+    """Return the body of an ERASED record: kind u8 | length u8 | note[length] | zeros.
+
+    Args:
+        kind: of the record that was here.
+        size: of its body, which this takes as well.
+        said: address, and bus time of the first and the last sample that were erased with it: the
+            note, as MessagePack; left out where it does not fit.
+    """
+    note = b"" if said is None else _encoder.encode(said)
+    if len(note) > min(255, size - 2):
+        note = b""
+    head = bytes((kind, len(note))) if size > 1 else bytes((kind,))
+    return (head + note).ljust(size, b"\0")
+
+
+def decode_erased(body: memoryview | bytes) -> tuple[str, int, int] | None:
+    """Return the note of an ERASED record's body; None when it has none.
+
+    Raises:
+        CodecError: it is no note.
+    """
+    if len(body) < 2 or not body[1]:
+        return None
+    try:
+        return _erased.decode(body[2 : 2 + body[1]])
+    except msgspec.DecodeError as error:
+        raise CodecError(f"bad note of erased samples: {error}") from None
 
 
 def encode_catalogue(bus_ns: int, catalogue: Catalogue) -> bytes:

@@ -191,10 +191,15 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
     return manifest
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as its file has it."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write the manifest so that a crash leaves the old one or the new one."""
     file, fresh = path / MANIFEST, path / f"{MANIFEST}.part"
-    data = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    data = encode_manifest(manifest)
     with fresh.open("wb") as out:
         out.write(data)
         out.flush()

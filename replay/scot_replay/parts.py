@@ -25,6 +25,7 @@ from scot_replay.journal import (
     Record,
     RecordKind,
     decode_catalogue,
+    decode_erased,
     decode_frame,
     decode_head,
     read_record,
@@ -34,6 +35,7 @@ from scot_replay.levels import Envelope
 from scot_replay.rows import Quality, Rows
 
 LOOKED_AT = 32
+ERASED = "erased"
 Int64s = NDArray[np.int64]
 _KEYFRAME = int(Flags.KEYFRAME)  # the flag's own & takes eight times as long
 
@@ -141,6 +143,7 @@ class JournalPart:
         self.manifest: Manifest | None = None
         self.losses: list[dict[str, Any]] = []
         self.came: list[Came] = []
+        self._erased: dict[str, dict[str, Any]] = {}
         self._index: dict[str, ChannelIndex] = {}
         self._file: File | None = file
 
@@ -184,6 +187,7 @@ class JournalPart:
         for topic, found in rows.items():
             index = self._index.setdefault(Frame(topic, b"", b"").address, ChannelIndex())
             index.add(found)  # nobody else reads it yet
+        self.losses += [{address: loss} for address, loss in self._erased.items()]
         tail = reader.tail
         for first, last in reader.damaged:
             self.damage.append(
@@ -210,6 +214,16 @@ class JournalPart:
             self.losses.append(msgspec.json.decode(record.body))
         elif record.kind == RecordKind.CAME:
             self.came.append(came.decode(record.body))
+        elif record.kind == RecordKind.ERASED and (said := decode_erased(record.body)):
+            self._erase(*said)
+
+    def _erase(self, address: str, first_ns: int, last_ns: int) -> None:
+        """Count a sample that was erased, as the loss it is."""
+        loss = {"count": 0, "first_ns": first_ns, "last_ns": last_ns, "why": ERASED}
+        known = self._erased.setdefault(address, loss)
+        known["count"] += 1
+        known["first_ns"] = min(known["first_ns"], first_ns)
+        known["last_ns"] = max(known["last_ns"], last_ns)
 
     def add(self, address: str, rows: list[Row]) -> None:
         """Make frames visible that now lie in the file; of one thread only."""

@@ -63,19 +63,24 @@ class DirectoryRecording(ReadTimeline):
     Args:
         path: of the directory.
         sync: which clock maps it is read with.
+        locked: open it without the key of its samples, too: they have no payload then.
+
+    Attributes:
+        missing_key: why its samples have no payload; empty when they have.
 
     Raises:
         RecordingError: see `open_recording`.
     """
 
-    def __init__(self, path: Path, sync: Sync = Sync.AS_RECORDED) -> None:
+    def __init__(self, path: Path, sync: Sync = Sync.AS_RECORDED, *, locked: bool = False) -> None:
         self.path = path
         self.sync = sync
         self.title = f"recording {path}"
+        self.missing_key = ""
         self._verified: Verified | None = None
         manifest, parts, self._opened_with = open_parts(path)
         if manifest is not None and manifest.encrypted:
-            parts = decrypted(path, parts, manifest.encrypted)
+            parts, self.missing_key = decrypted(path, parts, manifest.encrypted, locked)
         self._holder = Holder(parts)
         if sync is not Sync.AS_RECORDED:
             self._holder = ResyncedHolder(parts, self._holder.catalogue().workspace, sync)
@@ -343,19 +348,23 @@ def _kind(was: list[Version], one: Found) -> Kind | None:
     return None if channel is None else channel.kind
 
 
-def decrypted(path: Path, parts: Sequence[Part], key_id: str) -> list[Part]:
-    """Return parts whose samples are decrypted as they are read.
+def decrypted(
+    path: Path, parts: Sequence[Part], key_id: str, locked: bool
+) -> tuple[list[Part], str]:
+    """Return parts whose samples are decrypted as they are read, and why they cannot be.
 
     Raises:
-        RecordingError: the key is not here.
+        RecordingError: the key is not here, and they are not wanted `locked`.
     """
     from scot_replay.ledger.casekey import CaseKey, Opened
 
     try:
         key = CaseKey.load(key_id)
     except RecordingError as error:
-        raise RecordingError(f"{path} cannot be read: {error}") from None
-    return [Opened(part, key) for part in parts]
+        if not locked:
+            raise RecordingError(f"{path} cannot be read: {error}") from None
+        return [Opened(part, None) for part in parts], str(error)
+    return [Opened(part, key) for part in parts], ""
 
 
 def _kept_too_little(manifest: Manifest, first_ns: int) -> list[str]:

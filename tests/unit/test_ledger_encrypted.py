@@ -14,8 +14,9 @@ from scot.errors import CodecError, RecordingError
 from scot_replay.layout import hold, write_manifest
 from scot_replay.ledger.casekey import CaseKey, key_path
 from scot_replay.ledger.keys import ensure
+from scot_replay.ledger.log import LEDGER
 from scot_replay.ledger.shred import shred
-from scot_replay.recording import open_recording
+from scot_replay.recording import DirectoryRecording, open_recording
 from scot_replay.seal import seal
 from tests.golden.recording_frames import case
 from tests.golden.recording_writing import manifest
@@ -87,10 +88,21 @@ def test_once_shredded_it_is_proven_and_cannot_be_read(
         assert report.intact, report.faults
         assert [one.by for one in report.shredded] == ["officer"]
     capsys.readouterr()
-    assert run(["info", str(desk.path)]) == 1
-    said = capsys.readouterr().err
-    assert "cannot be read: its samples are encrypted" in said
+    with pytest.raises(RecordingError, match=r"cannot be read: its samples .* destroyed"):
+        open_recording(desk.path)
+    assert run(["info", str(desk.path)]) == 0  # who, how many, when: headers are not encrypted
+    said = capsys.readouterr().out
+    assert "its samples are encrypted, and their key" in said
     assert "destroyed" in said
+    assert run(["info", str(desk.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == len(FRAMES)
+    assert found["channels"]["or1/monitor/hr"]["count"] == 4
+    assert found["encrypted"] == key.id
+    assert key.id in found["locked"]
+    assert found["damage"] == []
+    locked = DirectoryRecording(desk.path, locked=True)
+    assert {frame.payload for frame in locked.frames()} == {b""}
     assert run(["verify", str(desk.path)]) == 0
     assert "shredded by officer: ten years" in capsys.readouterr().out
     assert run(command) == 1  # there is nothing left to destroy
@@ -133,3 +145,17 @@ def test_only_an_ended_encrypted_recording_is_shredded(tmp_path: Path, site: Pat
     write_manifest(desk.path, manifest())
     with pytest.raises(RecordingError, match="is not encrypted"):
         shred(desk.path, "a", "b", 1, signer)
+
+
+def test_one_without_a_ledger_is_shredded_too(
+    tmp_path: Path, site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk, key = recorded(tmp_path / "case", site, 1)
+    (desk.path / LEDGER).unlink()
+    command = ["shred", str(desk.path), "--by", "officer", "--reason", "ten years", "--yes"]
+    assert run(command) == 0
+    assert "it has no ledger" in capsys.readouterr().out
+    assert not key_path(key.id, site).exists()
+    assert not (desk.path / LEDGER).exists()
+    with pytest.raises(RecordingError, match="destroyed"):
+        open_recording(desk.path)

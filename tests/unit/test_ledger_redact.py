@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import signal
+import sys
 from pathlib import Path
 
 import msgspec
@@ -17,10 +20,12 @@ from scot.sample import NumericValue
 from scot_replay.journal import encode_frame
 from scot_replay.layout import hold, journal_path, segment_path
 from scot_replay.ledger.entry import Block, record_leaf
+from scot_replay.ledger.erase import Asked
 from scot_replay.ledger.keys import ensure
 from scot_replay.ledger.log import LEDGER, Item, lines, opened
-from scot_replay.ledger.redact import Asked, Redacted, redact
+from scot_replay.ledger.redact import Redacted, redact
 from scot_replay.recording import open_recording
+from scot_replay.seal import seal
 from tests.golden.recording_frames import START_NS, S, case
 from tests.unit.ledger_recording import Desk, recorded
 
@@ -82,14 +87,21 @@ def test_no_byte_of_it_is_left_in_any_file(tmp_path: Path, sealed: int) -> None:
     assert not values & set(table["monitor/hr"].dropna())
 
 
-def test_a_sealed_recording_says_that_they_were_erased_and_not_that_they_never_came(
-    tmp_path: Path,
+@pytest.mark.parametrize("sealed", [0, 1])
+def test_it_says_that_they_were_erased_and_not_that_they_never_came(
+    tmp_path: Path, sealed: int
 ) -> None:
-    desk = recorded(tmp_path, [FRAMES], 1)
+    desk = recorded(tmp_path, [FRAMES], sealed)
     erase(desk)
-    opened_ = open_recording(desk.path)
-    assert ["3 samples of or1/monitor/hr are lost" in line for line in opened_.damage] == [True]
-    assert "erased" in opened_.damage[0]
+    for _ in range(2 - sealed):
+        opened_ = open_recording(desk.path)
+        assert ["3 samples of or1/monitor/hr are lost" in line for line in opened_.damage] == [True]
+        assert "erased" in opened_.damage[0]
+        account = opened_.completeness()[HR]
+        assert [(one.count, one.why) for one in account.lost_in] == [(3, "erased")]
+        if journal_path(desk.path, 1).exists():
+            seal(desk.path, 1)  # says so, too, when it is sealed afterwards
+    assert desk.verify().intact
 
 
 @pytest.mark.parametrize("sealed", [0, 2])
@@ -141,6 +153,76 @@ def test_it_can_be_done_twice_and_again_after_a_crash(tmp_path: Path) -> None:
     assert list(open_recording(desk.path).frames()) == [
         f for f in FRAMES if not gone(f, (HR, "or1/tracker/probe"))
     ]
+
+
+STEPS = 16  # up to the new name of the segment; after it only columns are made
+
+
+def kill_at(step: int, desk: Desk) -> bool:
+    """Erase in a process that is killed before its `step`th change of the directory; say if so."""
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    left = step
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        opened_to_write = event == "open" and int(str(arguments[2] or 0)) & (
+            os.O_WRONLY | os.O_RDWR
+        )
+        if opened_to_write or event in {"os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}:
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    try:
+        erase(desk, HR, "or1/tracker/probe")
+    finally:
+        os._exit(0)
+
+
+def test_killed_at_any_step_nothing_is_done_or_what_is_left_to_do_is_said_and_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = recorded(tmp_path, [FRAMES[:HALF], FRAMES[HALF:]], 1)
+    whole = tmp_path / "whole"
+    shutil.copytree(desk.path, whole)
+    states = []
+    for step in range(STEPS):
+        shutil.rmtree(desk.path)
+        shutil.copytree(whole, desk.path)
+        assert kill_at(step, desk)
+        report = desk.verify()
+        states.append(report.state)
+        assert report.state in {"intact", "unfinished"}, report.faults
+        if report.state == "unfinished":
+            capsys.readouterr()
+            assert run(["verify", str(desk.path)]) == 1
+            said = capsys.readouterr().out
+            assert "ERASING NOT FINISHED" in said
+            assert f"scot redact --resume {desk.path}" in said
+        if report.redactions:
+            assert run(["redact", str(desk.path), "--resume"]) == 0
+            expected = [f for f in FRAMES if not gone(f, (HR, "or1/tracker/probe"))]
+        else:
+            expected = FRAMES
+        assert list(open_recording(desk.path).frames()) == expected
+        assert desk.verify().intact
+    assert states[0] == "intact"
+    assert states == ["intact"] * 3 + ["unfinished"] * (STEPS - 4) + ["intact"]
+    assert not list(desk.path.rglob("*.part"))
+
+
+def test_there_is_nothing_to_resume_where_nothing_was_erased(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = recorded(tmp_path, [FRAMES], 1)
+    assert run(["redact", str(desk.path), "--resume"]) == 1
+    assert "nothing was ever erased" in capsys.readouterr().err
+    assert run(["redact", str(desk.path), "--resume", "--by", "me"]) == 2
+    assert run(["redact", str(desk.path), "--by", "me"]) == 2
 
 
 def test_what_was_altered_or_is_still_being_made_is_left_alone(tmp_path: Path) -> None:

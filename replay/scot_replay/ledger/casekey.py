@@ -155,10 +155,10 @@ class Opened:
 
     Args:
         part: as it is stored.
-        key: of the recording.
+        key: of the recording; without one its samples have no payload.
     """
 
-    def __init__(self, part: Part, key: CaseKey) -> None:
+    def __init__(self, part: Part, key: CaseKey | None) -> None:
         self._part, self._key = part, key
         self.number, self.path = part.number, part.path
         self.catalogues: list[tuple[int, Catalogue]] = part.catalogues
@@ -209,6 +209,8 @@ class Opened:
         self._part.close()
 
     def _decrypted(self, frames: list[Frame]) -> list[Frame]:
+        if self._key is None:
+            return [frame._replace(payload=b"") for frame in frames]
         found: list[Frame] = []
         for frame in frames:
             try:

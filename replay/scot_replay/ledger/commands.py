@@ -13,7 +13,8 @@ from scot.errors import RecordingError
 from scot_replay.layout import iso_utc
 from scot_replay.ledger import keys
 from scot_replay.ledger.compare import Fault
-from scot_replay.ledger.redact import Asked, redact
+from scot_replay.ledger.erase import Asked
+from scot_replay.ledger.redact import Redacted, finish, redact
 from scot_replay.ledger.site_report import SiteReport, verify_site
 from scot_replay.ledger.verify import Report, verify
 from scot_replay.place import has_parts, is_here, place
@@ -21,6 +22,7 @@ from scot_replay.recording import open_recording
 from scot_replay.when import HOW, instant
 
 SHOWN = 20
+WORDS = {"intact": "INTACT", "unfinished": "ERASING NOT FINISHED", "recovered": "RECOVERED"}
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Keys = Annotated[
@@ -90,7 +92,7 @@ def _is_folder(path: Path) -> bool:
 def report_lines(found: Report) -> list[str]:
     """Return a report as people read it."""
     name = found.signer.split("+")[0]
-    word = "INTACT" if found.intact else "NOT AS RECORDED"
+    word = WORDS.get(found.state, "NOT AS RECORDED")
     proven = sum(part.proven for part in found.parts)
     erased = sum(part.erased for part in found.parts)
     lines = [
@@ -107,7 +109,9 @@ def report_lines(found: Report) -> list[str]:
         lines.append(f"  covered until {iso_utc(found.until_ns)}" + _after(found))
     if not found.ended:
         lines.append("  it was never ended in order")
-    lines += [f"  {line}" for line in _sayings(found, erased)]
+    lines += [f"  {line}" for line in [*_sayings(found, erased), *found.remarks]]
+    if found.state == "unfinished":
+        lines.append(f"  what was erased is not all gone yet: scot redact --resume {found.path}")
     faults = [f"  {_fault_line(one)}" for one in found.faults[:SHOWN]]
     if len(found.faults) > SHOWN:
         faults.append(f"  and {len(found.faults) - SHOWN} more; --json names each")
@@ -165,14 +169,29 @@ def site_lines(found: SiteReport) -> list[str]:
 
 def redact_command(
     recording: Annotated[Path, typer.Argument(help="Directory of a recording.")],
-    channel: Annotated[list[str], typer.Option("--channel", "-c", help="monitor/hr; repeat it.")],
-    between: Annotated[tuple[str, str], typer.Option(help=f"From and to (exclusive): {HOW}.")],
-    by: Annotated[str, typer.Option(help="Who erases it; stays in the ledger.")],
-    reason: Annotated[str, typer.Option(help="Why; stays in the ledger, so name no patient.")],
+    channel: Annotated[
+        list[str] | None, typer.Option("--channel", "-c", help="monitor/hr; repeat it.")
+    ] = None,
+    between: Annotated[
+        tuple[str, str] | None, typer.Option(help=f"From and to (exclusive): {HOW}.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who erases it; stays in the ledger.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; stays in the ledger, so name no patient.")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="End what a crash broke off; nothing else is given.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> int:
     """Erase samples for good; what is left is still proven, and the ledger says who did it."""
+    if resume:
+        if channel or between or by or reason:
+            raise typer.BadParameter("--resume ends what was begun; give nothing else with it")
+        return _redacted(recording, finish(recording, keys.ensure()), json)
+    for name, given in (("channel", channel), ("between", between), ("by", by), ("reason", reason)):
+        if not given:
+            raise typer.BadParameter(f"give --{name}, or --resume to end what was broken off")
+    channel, between = channel or [], between or ("", "")
     opened = open_recording(recording)
     addresses = [opened.resolve(name) for name in channel]
     from_ns, to_ns = (instant(text, opened.first_ns) for text in between)
@@ -190,10 +209,14 @@ def redact_command(
         reason=reason,
         utc_ns=machine.utc_ns(),
     )
-    done = redact(recording, asked, signer)
+    return _redacted(recording, redact(recording, asked, signer), json)
+
+
+def _redacted(recording: Path, done: Redacted, json: bool) -> int:
     if json:
         typer.echo(msgspec.json.encode(done))
     else:
-        typer.echo(f"{recording}: {done.records} records erased in {', '.join(done.files)}")
+        where = f" in {', '.join(done.files)}" if done.files else ", all was done"
+        typer.echo(f"{recording}: {done.records} records erased{where}")
         typer.echo("  copies, clips and exports made before are not changed; erase those, too")
     return 0

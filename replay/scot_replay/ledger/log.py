@@ -110,12 +110,16 @@ class Log:
         self._inode = -1
         self._file = -1
 
-    def rewrite(self, records: bytes) -> None:
-        """Put other bytes for the file's, of the same leaves, in one step. Within `turn`.
+    def rewrite(
+        self, records: bytes, entries: Sequence[tuple[Entry, None]], signer: Signer
+    ) -> None:
+        """Put other bytes for the file's, of the same leaves, and append; one step. Within `turn`.
 
         Raises:
             OSError: the disk does not take them; the file is as it was.
         """
+        added, tree, _ = self._encoded(entries, signer)
+        records += added
         fresh = self.path.with_name(f"{self.path.name}.part")
         file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -128,6 +132,7 @@ class Log:
         finally:
             os.close(file)
         self._end, self._inode = len(MAGIC) + len(records), os.fstat(self._file).st_ino
+        self.tree = tree
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -167,8 +172,17 @@ class Log:
         """
         if entries and not self.tree.size:
             self._first(entries[0][0])
+        records, tree, head = self._encoded(entries, signer)
+        self._write(records if self._end else MAGIC + records)
+        self.tree = tree
+        return head
+
+    def _encoded(
+        self, entries: Sequence[tuple[Entry, Opening | None]], signer: Signer | None
+    ) -> tuple[bytes, Frontier, Checkpoint]:
+        """Return the bytes of entries and their checkpoint, and the tree with them."""
         tree = self.tree.copy()
-        records: list[bytes] = [] if self._end else [MAGIC]
+        records: list[bytes] = []
         for entry, opening in entries:
             leaf, secret = encode_entry(entry, opening)
             tree.append(leaf_hash(leaf))
@@ -176,9 +190,7 @@ class Log:
         head = Checkpoint(self.origin, tree.size, tree.root())
         if signer is not None:
             records.append(encode_line(Item.CHECKPOINT, signer.sign(head.text())))
-        self._write(b"".join(records))
-        self.tree = tree
-        return head
+        return b"".join(records), tree, head
 
     def add(self, kind: Item, body: bytes) -> None:
         """Append what is no entry; forced down. Within `turn`.

@@ -1,34 +1,29 @@
 """Erases samples from a recording for good, so that the rest is still proven.
 
-In this order, so that a crash at any point is repaired by doing it again: the ledger keeps the
-leaves of what goes and loses the secrets that open them, and the redaction is signed; then the
-bytes go, from journals, segments and what lies beside them; then each new file is entered.
+In this order, so that a crash leaves nothing done, or what `scot verify` calls unfinished and
+`finish` ends: in one step the ledger keeps the leaves of what goes, loses the secrets that open
+them, and has the redaction signed; then the bytes go, file by file. A segment that is written anew
+is entered in the ledger before it gets its name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from scot.codec import Frame
 from scot.errors import RecordingError
 from scot.note import Signer
-from scot_replay import sidecar
-from scot_replay.beside import make
-from scot_replay.journal import JournalReader, Record, RecordKind, decode_head, encode_record
+from scot_replay.journal import RecordKind
 from scot_replay.layout import (
     DAMAGED,
     WORK,
     Layout,
-    Manifest,
     hold,
     iso_utc,
     list_parts,
-    sync_directory,
 )
 from scot_replay.ledger.entry import (
     OTHER,
@@ -42,32 +37,15 @@ from scot_replay.ledger.entry import (
     record_leaf,
     runs,
 )
+from scot_replay.ledger.erase import Asked, erase, is_asked
 from scot_replay.ledger.log import LEDGER, Item, Log, encode_line, lines, opened
 from scot_replay.ledger.merkle import root
-from scot_replay.ledger.sealed import enter
+from scot_replay.ledger.read import read_ledger
 from scot_replay.ledger.stored import JournalSource, Records, SegmentSource, Source, Stored
-from scot_replay.ledger.without import Without, within
-from scot_replay.seal import write_segment
+from scot_replay.ledger.without import within
 from scot_replay.segment import SegmentPart
 
 _encoder = msgspec.msgpack.Encoder()
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be erased, and why.
-
-    Attributes:
-        addresses: channels.
-        between: bus time, the end exclusive.
-        by, reason: for the ledger; a reason names no patient.
-        utc_ns: now.
-    """
-
-    addresses: list[str]
-    between: tuple[int, int]
-    by: str
-    reason: str
-    utc_ns: int
 
 
 class Redacted(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,23 +80,10 @@ def redact(path: Path, asked: Asked, signer: Signer) -> Redacted:
         log = Log(path / LEDGER)
         with log.turn():
             blocks = _in_ledger(log, layout, asked, signer)
-        records, files = 0, []
-        if blocks:
-            _leftovers(path)
-        for file in [*layout.journals.values(), *layout.segments.values()]:
-            done = _journal(file, asked) if file.suffix == ".scotj" else _segment(file, asked)
-            if done:
-                records += done
-                files.append(file.name)
-        if records:
-            _leftovers(path)
-        for number in layout.segments:
-            if layout.segments[number].name in files:
-                enter(path, number, signer)
-                with contextlib.suppress(OSError):  # without columns it is only slower to read
-                    _columns(layout.segments[number], number)
+        records, files = erase(layout, asked, signer, tidy=blocks > 0)
     except OSError as error:
-        raise RecordingError(f"{path} cannot be written: {error.strerror}; do it again") from None
+        why = f"{error.strerror}; mend that, then: scot redact --resume {path}"
+        raise RecordingError(f"{path} cannot be written: {why}") from None
     finally:
         os.close(held)
     if not records and not blocks:
@@ -129,13 +94,52 @@ def redact(path: Path, asked: Asked, signer: Signer) -> Redacted:
     return Redacted(path=str(path), records=records, files=files, blocks=blocks)
 
 
-def _in_ledger(log: Log, layout: Layout, asked: Asked, signer: Signer) -> int:
-    """Keep the leaves, drop the secrets, sign; all of it in one step. Return how many blocks."""
+def finish(path: Path, signer: Signer) -> Redacted:
+    """End every erasure that the ledger tells of and that a crash broke off.
+
+    Raises:
+        RecordingError: as `redact` does; there is none to end.
+    """
+    layout = list_parts(path)
+    _refuse(layout)
+    held = hold(path)
+    if held is None:
+        raise RecordingError(f"{path} is being recorded or repaired; end that first")
+    records, files = 0, list[str]()
+    try:
+        log = Log(path / LEDGER)
+        with log.turn():
+            _check_signer(log, signer)
+        ledger = read_ledger(path, [signer.verifier])
+        signed = [one.entry for one in ledger.entries[: ledger.covered]]
+        told = [entry for entry in signed if isinstance(entry, Redaction)]
+        for entry in told:
+            asked = Asked(
+                addresses=entry.channels, between=(entry.from_ns, entry.to_ns), by=entry.by,
+                reason=entry.reason, utc_ns=entry.utc_ns,
+            )  # fmt: skip
+            done, names = erase(list_parts(path), asked, signer, tidy=True)
+            records, files = records + done, [*files, *names]
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be written: {error.strerror}; do it again") from None
+    finally:
+        os.close(held)
+    if not told:
+        raise RecordingError(f"{path}: nothing was ever erased from it; there is nothing to end")
+    return Redacted(path=str(path), records=records, files=list(dict.fromkeys(files)), blocks=0)
+
+
+def _check_signer(log: Log, signer: Signer) -> None:
     if log.begin is None or log.begin.key != signer.verifier.text():
         raise RecordingError(
             f"{log.path} is signed by {'nobody' if log.begin is None else log.begin.key}; redact "
             "with that key, or a verifier would not believe it"
         )
+
+
+def _in_ledger(log: Log, layout: Layout, asked: Asked, signer: Signer) -> int:
+    """Keep the leaves, drop the secrets, sign; all of it in one step. Return how many blocks."""
+    _check_signer(log, signer)
     data = log.path.read_bytes()
     found = list(lines(data))
     places = [at for at, line in enumerate(found) if line.kind == Item.ENTRY]
@@ -148,8 +152,8 @@ def _in_ledger(log: Log, layout: Layout, asked: Asked, signer: Signer) -> int:
         body = _encoder.encode((leaf, secret))
         found[places[place]] = found[places[place]]._replace(body=body)
     entry = Redaction(asked.by, asked.reason, asked.utc_ns, asked.addresses, *asked.between, erased)
-    log.rewrite(b"".join(encode_line(Item(one.kind), one.body) for one in found))
-    log.append([(entry, None)], signer)
+    kept = b"".join(encode_line(Item(one.kind), one.body) for one in found)
+    log.rewrite(kept, [(entry, None)], signer)
     return len(changed)
 
 
@@ -238,12 +242,7 @@ def selected(address: str, stored: Stored, asked: Asked) -> bool:
     """Say whether a record is to be erased."""
     if address != OTHER:
         return asked.between[0] <= stored.key[2] < asked.between[1]
-    return stored.kind == RecordKind.STATE and _is_state(bytes(stored.body), asked)
-
-
-def _is_state(body: bytes, asked: Asked) -> bool:
-    frame: Frame = decode_head(body)
-    return frame.address in asked.addresses and within(frame, asked.between)
+    return stored.kind == RecordKind.STATE and is_asked(bytes(stored.body), asked)
 
 
 def _refuse(layout: Layout) -> None:
@@ -261,77 +260,3 @@ def _refuse(layout: Layout) -> None:
                 f"{kept} may hold what is to be erased, and nothing accounts for it; move it away "
                 "or remove it first"
             )
-
-
-def _leftovers(path: Path) -> None:
-    """Remove what sealing left of journals beside the parts: rotten copies, half segments."""
-    for pattern in ("journal-*.damaged", "journal-*.part", "segment-*.part"):
-        for entry in path.glob(pattern):
-            entry.unlink()
-    sync_directory(path)
-
-
-def _journal(path: Path, asked: Asked) -> int:
-    """Write a journal anew with zeros for what goes; return how many records."""
-    data = path.read_bytes()
-    reader = JournalReader(data, path.name)
-    fresh, done = bytearray(data), 0
-    for record in reader.records():
-        if _goes(record, asked):
-            body = bytes((record.kind,)) + bytes(len(record.body) - 1)
-            fresh[record.start : record.end] = encode_record(RecordKind.ERASED, body)
-            done += 1
-    if done:
-        _replace(path, bytes(fresh))
-    return done
-
-
-def _goes(record: Record, asked: Asked) -> bool:
-    return record.kind in {RecordKind.FRAME, RecordKind.STATE} and _is_state(
-        bytes(record.body), asked
-    )
-
-
-def _segment(path: Path, asked: Asked) -> int:
-    """Write a segment anew without what goes; return how many samples and states."""
-    part = SegmentPart(path, int(path.stem.rsplit("-", 1)[-1]))
-    left = Without(part, asked.addresses, asked.between)
-    try:
-        if not left.erased:
-            return 0
-        if part.damage:
-            raise RecordingError(f"{path} is damaged: {part.damage[0]}; recover it first")
-        sidecar.remove(path.parent, part.number)
-        fresh = path.with_name(f"{path.name}.part")
-        with fresh.open("wb") as out:
-            write_segment(left, out)
-            out.flush()
-            os.fsync(out.fileno())
-        again = SegmentPart(fresh, part.number)
-        for address in left.addresses():
-            if len(again.times(address)) != len(left.times(address)):
-                raise RecordingError(f"{fresh} holds other samples of {address} than it should")
-        again.close()
-        fresh.rename(path)
-        sync_directory(path.parent)
-        return left.erased
-    finally:
-        part.close()
-
-
-def _columns(path: Path, number: int) -> None:
-    part = SegmentPart(path, number)
-    try:
-        make(part, path, part.manifest or Manifest())
-    finally:
-        part.close()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.part")
-    with fresh.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.rename(path)
-    sync_directory(path.parent)

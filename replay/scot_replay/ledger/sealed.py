@@ -48,10 +48,27 @@ def enter(directory: Path, number: int, signer: Signer | None = None) -> None:
         sys.stderr.write(f"segment {number} is not in {path}: {error}\n")
 
 
-def _enter(directory: Path, number: int, log: Log, signer: Signer | None) -> None:
-    segment = segment_path(directory, number)
+def enter_fresh(directory: Path, number: int, fresh: Path, signer: Signer) -> None:
+    """Enter segment `number` in the ledger while it has another name, before it gets its own.
+
+    Raises:
+        OSError, ScotError: it cannot be read, or the ledger not be written.
+    """
+    _enter(directory, number, Log(directory / LEDGER), signer, fresh)
+
+
+def _enter(
+    directory: Path, number: int, log: Log, signer: Signer | None, fresh: Path | None = None
+) -> None:
+    segment = fresh or segment_path(directory, number)
     size, pieces = segment.stat().st_size, stretches(segment)
-    records, beyond = _compared(directory, number, blocks(log.path, number))
+    if fresh is None:
+        source = _source(directory, number)
+    else:
+        source = SegmentSource(SegmentPart(fresh, number))
+    found = compare(number, blocks(log.path, number), source)
+    beyond = sum(len(records) for records in found.beyond.values())
+    records = -1 if found.faults else found.proven
     with log.turn():  # short: the recorder forces nothing down while it waits for its own
         if signer is not None and log.begin is not None:
             signer = signer if signer.verifier.text() == log.begin.key else None
@@ -70,19 +87,12 @@ def blocks(ledger: Path, number: int) -> list[tuple[Block, Opening]]:
     return found
 
 
-def _compared(
-    directory: Path, number: int, covered: list[tuple[Block, Opening]]
-) -> tuple[int, int]:
-    """Return how many records are as the blocks say, -1 when one is not; and how many in none."""
+def _source(directory: Path, number: int) -> Source:
+    """Return the records of a part: of the journal, while it is still there."""
     journal = journal_path(directory, number)
-    source: Source
     if journal.exists():
-        source = JournalSource(journal)
-    else:
-        source = SegmentSource(SegmentPart(segment_path(directory, number), number))
-    found = compare(number, covered, source)
-    beyond = sum(len(records) for records in found.beyond.values())
-    return -1 if found.faults else found.proven, beyond
+        return JournalSource(journal)
+    return SegmentSource(SegmentPart(segment_path(directory, number), number))
 
 
 def stretches(path: Path) -> list[Stretch]:

@@ -20,17 +20,22 @@ from scot_replay.ledger.log import LEDGER, Log
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What was destroyed: of which recording, which key, where it lay."""
+    """What was destroyed: of which recording, which key, where it lay.
+
+    Attributes:
+        told: the recording's ledger says so; without a ledger nothing in it does.
+    """
 
     path: str
     key_id: str
     key: str
+    told: bool
 
 
 def shred(
     path: Path, by: str, reason: str, utc_ns: int, signer: Signer, folder: Path | None = None
 ) -> Done:
-    """Destroy the key of a recording, and say so in its ledger.
+    """Destroy the key of a recording, and say so in its ledger if it has one.
 
     Raises:
         RecordingError: it is not encrypted, is being recorded, its key is not here, or its ledger
@@ -49,17 +54,23 @@ def shred(
     try:
         if not key_path(manifest.encrypted, folder).exists():
             destroy(manifest.encrypted, folder)  # says that it is not here
-        log = Log(path / LEDGER)
-        with log.turn():
-            if log.begin is None or log.begin.key != signer.verifier.text():
-                raise RecordingError(f"{log.path} is not signed by {signer.name}; use that machine")
-            log.append([(Shredded(by, reason, utc_ns, manifest.encrypted), None)], signer)
+        told = (path / LEDGER).exists()
+        if told:
+            entry = Shredded(by, reason, utc_ns, manifest.encrypted)
+            _tell(Log(path / LEDGER), entry, signer)
         where = destroy(manifest.encrypted, folder)
     except OSError as error:
         raise RecordingError(f"{path} cannot be written: {error.strerror}") from None
     finally:
         os.close(held)
-    return Done(path=str(path), key_id=manifest.encrypted, key=str(where))
+    return Done(path=str(path), key_id=manifest.encrypted, key=str(where), told=told)
+
+
+def _tell(log: Log, entry: Shredded, signer: Signer) -> None:
+    with log.turn():
+        if log.begin is None or log.begin.key != signer.verifier.text():
+            raise RecordingError(f"{log.path} is not signed by {signer.name}; use that machine")
+        log.append([(entry, None)], signer)
 
 
 def shred_command(
@@ -77,5 +88,7 @@ def shred_command(
         typer.echo(msgspec.json.encode(done))
     else:
         typer.echo(f"{recording}: key {done.key_id} destroyed; the samples cannot be read any more")
+        if not done.told:
+            typer.echo("  it has no ledger: nothing in it says who did it and why; keep a note")
         typer.echo(f"  copies of {done.key} and clips, exports and packs are not; destroy those")
     return 0

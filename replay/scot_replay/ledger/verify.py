@@ -7,6 +7,7 @@ by record. Both rest on the last checkpoint whose signature is right.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,13 +19,23 @@ from cryptography.x509 import Certificate
 
 from scot.errors import RecordingError
 from scot.note import Verifier
-from scot_replay.layout import MANIFEST, Layout, list_parts, parse_manifest, read_manifest
+from scot_replay.layout import (
+    MANIFEST,
+    Layout,
+    Manifest,
+    bus_ns_of,
+    encode_manifest,
+    list_parts,
+    parse_manifest,
+    read_manifest,
+)
 from scot_replay.ledger import keys, site
 from scot_replay.ledger.checkpoint import cosigned
 from scot_replay.ledger.compare import Fault, compare
 from scot_replay.ledger.entry import Begin, Block, End, Opened, Opening, Redaction, Sealed, Shredded
 from scot_replay.ledger.log import LEDGER
 from scot_replay.ledger.read import Ledger, read_ledger, text_of
+from scot_replay.ledger.report import RECOVERED, UNERASED, Part, Report, fault
 from scot_replay.ledger.stored import (
     DAMAGED,
     JournalSource,
@@ -35,75 +46,15 @@ from scot_replay.ledger.stored import (
 from scot_replay.place import sliced
 from scot_replay.segment import SegmentPart
 
+__all__ = ["Part", "Report", "fault", "verify"]
+
 WORKERS = 2
+KEPT_NS = 2_000_000_000  # a recorder that died wrote at most so much that is on no disk
+ROUNDED_NS = 1_000_000  # what a manifest says of a trigger is to the ms
 
 
-class Part(msgspec.Struct, kw_only=True):
-    """What was found of one part.
-
-    Attributes:
-        file: that was looked at; empty when there is none.
-        how: ``bytes`` or ``records``.
-        proven, erased: records that are as they were; whose leaf only is left.
-        beyond: records after the last checkpoint, of which nothing can be said.
-        beyond_first_ns, beyond_last_ns: their bus time; 0 when it is not known.
-    """
-
-    number: int
-    file: str = ""
-    how: str = "records"
-    proven: int = 0
-    erased: int = 0
-    beyond: int = 0
-    beyond_first_ns: int = 0
-    beyond_last_ns: int = 0
-
-
-class Report(msgspec.Struct, kw_only=True):
-    """What `verify` found.
-
-    Attributes:
-        path: of the recording.
-        origin: of its checkpoints.
-        signer: name and key of who signed them.
-        known: that key is one the verifier was given, or this machine's own.
-        entries, checkpoints: in the ledger, and with a right signature.
-        covered: entries that the last of those covers.
-        until_ns: bus time up to which records are covered; 0 without any.
-        parts: by number.
-        faults: what is not as it was recorded; the first is the first in time.
-        redactions: who erased what, why.
-        shredded: who destroyed the key of its samples.
-        witnesses: who cosigned it, at which size and when.
-        tokens: RFC 3161 tokens over its checkpoints.
-        ended: it was ended in order.
-    """
-
-    path: str
-    origin: str = ""
-    signer: str = ""
-    known: bool = False
-    entries: int = 0
-    checkpoints: int = 0
-    covered: int = 0
-    until_ns: int = 0
-    parts: list[Part] = []
-    faults: list[Fault] = []
-    redactions: list[Redaction] = []
-    shredded: list[Shredded] = []
-    witnesses: list[dict[str, object]] = []
-    tokens: list[dict[str, object]] = []
-    ended: bool = False
-
-    @property
-    def intact(self) -> bool:
-        """Nothing is other than it was recorded, as far as the ledger reaches."""
-        return not self.faults and self.covered > 0
-
-
-def fault(what: str, file: str, detail: str, part: int = 0) -> Fault:
-    """Return a fault that is of no record."""
-    return Fault(what, part, file, "", -1, -1, 0, 0, 0, detail)
+_LATER = ("finished_ns", "finished", "triggered", "recovered")
+"""What a manifest says that its first part cannot know."""
 
 
 def verify(
@@ -143,6 +94,7 @@ def verify(
     proof.parts(records)
     proof.manifest()
     proof.heads(folder)
+    proof.remarks()
     report.faults.sort(key=lambda one: (one.part == 0, one.part, one.first_ns))
     return report
 
@@ -154,8 +106,9 @@ class _Proof:
         self._layout, self._ledger, self._report = layout, ledger, report
         self._blocks: dict[int, list[tuple[Block, Opening]]] = {}
         self._sealed: dict[int, Sealed] = {}
+        self._stale: set[int] = set()  # sealed before something was erased from them
         self._end: End | None = None
-        self._before = _given_up(layout)
+        self._manifest = _manifest_of(layout)
         for place, one in enumerate(ledger.entries[: ledger.covered]):
             self._sort(place, one)
 
@@ -167,8 +120,11 @@ class _Proof:
             report.until_ns = max(report.until_ns, entry.last_ns)
         elif isinstance(entry, Sealed):
             self._sealed[entry.part] = entry
+            self._stale.discard(entry.part)
         elif isinstance(entry, Redaction):
             report.redactions.append(entry)
+            touched = [self._ledger.entries[one.block].entry for one in entry.erased]
+            self._stale.update(block.part for block in touched if isinstance(block, Block))
         elif isinstance(entry, Shredded):
             report.shredded.append(entry)
         elif isinstance(entry, End):
@@ -181,29 +137,68 @@ class _Proof:
         """Look at every part that there is, or that there should be."""
         report, layout = self._report, self._layout
         by_bytes: list[tuple[Part, Path, Sealed]] = []
+        missing: list[int] = []
         for number in sorted({*self._blocks, *self._sealed, *layout.numbers}):
             part = Part(number=number)
             report.parts.append(part)
             segment, sealed = layout.segments.get(number), self._sealed.get(number)
             file = segment or layout.journals.get(number)
             if file is None:
-                if number > self._before:
-                    self._gone(number)
+                missing.append(number)
                 continue
             part.file = file.name
-            if segment and sealed and sealed.records >= 0 and not records:
+            if segment and sealed and self._by_bytes(sealed) and not records:
                 by_bytes.append((part, segment, sealed))
             else:
                 self._by_records(part, file)
         with ThreadPoolExecutor(WORKERS) as pool:  # sha256 lets other threads go on meanwhile
             found = pool.map(lambda one: list(_differing(one[1], one[2])), by_bytes)
             for (part, segment, sealed), faults in zip(by_bytes, found, strict=True):
-                report.faults += faults
                 if faults:
-                    self._by_records(part, segment)
+                    report.faults += self._instead(part, segment, faults)
                     continue
                 part.how, part.proven, part.beyond = "bytes", sealed.records, sealed.beyond
                 part.erased = sum(len(o.kept) for _, o in self._blocks.get(part.number, []))
+        for number in missing:
+            if not self._given_up(number):
+                self._gone(number)
+
+    def _by_bytes(self, sealed: Sealed) -> bool:
+        """Say whether a segment is as it was when its bytes are those that were entered."""
+        return sealed.records >= 0 and sealed.part not in self._stale
+
+    def _given_up(self, number: int) -> bool:
+        """Say whether the recorder itself removed a part, for it was too old before a trigger."""
+        manifest = self._manifest
+        if manifest is None or not manifest.keep_last_s or number > self._layout.numbers[0]:
+            return False
+        until_ns = manifest.finished_ns
+        if until_ns is None:  # it died: it came at most so far
+            ends = [self._report.until_ns, *(part.beyond_last_ns for part in self._report.parts)]
+            until_ns = max(ends) + KEPT_NS
+        with contextlib.suppress(ValueError):
+            until_ns = bus_ns_of(manifest.triggered) if manifest.triggered else until_ns
+        since_ns = until_ns - round(manifest.keep_last_s * 1e9) + ROUNDED_NS
+        last = [block.last_ns for block, _ in self._blocks.get(number, [])]
+        return max(last, default=0) <= since_ns
+
+    def _instead(self, part: Part, segment: Path, faults: list[Fault]) -> list[Fault]:
+        """Look at the records of a segment whose bytes differ; return which faults are left.
+
+        A redaction that was broken off leaves other bytes and the records that it was to erase.
+        """
+        before = len(self._report.faults)
+        self._by_records(part, segment)
+        found = self._report.faults[before:]
+        if self._report.redactions and {one.what for one in found} == {UNERASED}:
+            return []
+        if not found and self._manifest is not None and self._manifest.recovered:
+            detail = (
+                "scot recover wrote it anew: its samples are as they were; what is none (the "
+                "catalogue, what was true before) is not proven any more"
+            )
+            return [fault(RECOVERED, segment.name, detail, part.number)]
+        return faults
 
     def _gone(self, number: int) -> None:
         blocks = [block for block, _ in self._blocks.get(number, [])]
@@ -268,7 +263,7 @@ class _Proof:
         if self._end is None:
             self._first_manifest(data)
             return
-        if sha256(data).digest() != self._end.manifest:
+        if sha256(data).digest() != self._end.manifest and not self._is_recovered():
             faults.append(fault("altered", MANIFEST, "it was changed after the end"))
         if ledger.torn and not ledger.faults:
             detail = f"its last {ledger.torn} B are no record, though it was ended in order"
@@ -286,11 +281,36 @@ class _Proof:
         except RecordingError as error:
             self._report.faults.append(fault("file", MANIFEST, str(error)))
             return
-        if first is not None:
-            now = msgspec.structs.replace(here, finished_ns=first.finished_ns)
-            if msgspec.structs.replace(now, finished=first.finished) != first:
-                detail = "it says otherwise than the first part"
-                self._report.faults.append(fault("altered", MANIFEST, detail))
+        if first is None:
+            return
+        then = {name: getattr(first, name) for name in _LATER}
+        if msgspec.structs.replace(here, **then) != first:
+            detail = "it says otherwise than the first part"
+            self._report.faults.append(fault("altered", MANIFEST, detail))
+
+    def _is_recovered(self) -> bool:
+        """Say whether the manifest is as it was at the end, but for what ``scot recover`` says."""
+        manifest = self._manifest
+        if manifest is None or not manifest.recovered or self._end is None:
+            return False
+        before = encode_manifest(msgspec.structs.replace(manifest, recovered=""))
+        return sha256(before).digest() == self._end.manifest
+
+    def remarks(self) -> None:
+        """Say what became of it in good order."""
+        manifest, remarks = self._manifest, self._report.remarks
+        if manifest is None:
+            return
+        if manifest.recovered:
+            remarks.append(f"recovered at {manifest.recovered}")
+        gone = [n for n in self._blocks if n < self._layout.numbers[0] and self._given_up(n)]
+        if gone:
+            parts = f"parts {min(gone)} to {max(gone)}" if len(gone) > 1 else f"part {gone[0]}"
+            until = manifest.triggered or "its end"
+            remarks.append(
+                f"only its last {manifest.keep_last_s:g} s were kept until {until}: the recorder "
+                f"removed {parts}, which were older"
+            )
 
     def heads(self, folder: Path | None) -> None:
         """Look at what the site's log says of this recording."""
@@ -308,13 +328,11 @@ class _Proof:
                 )  # fmt: skip
 
 
-def _given_up(layout: Layout) -> int:
-    """Return up to which part the recorder itself may have removed parts: before a trigger."""
+def _manifest_of(layout: Layout) -> Manifest | None:
     try:
-        manifest = read_manifest(layout.path)
+        return read_manifest(layout.path)
     except RecordingError:
-        return 0
-    return layout.numbers[0] - 1 if manifest is not None and manifest.keep_last_s else 0
+        return None
 
 
 def _token(

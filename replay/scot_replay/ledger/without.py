@@ -13,10 +13,9 @@ from scot.codec import Frame, read_header
 from scot.errors import CodecError
 from scot.sample import Flags
 from scot_replay.came import Came
-from scot_replay.completeness import ERASED
 from scot_replay.index import ENTRY, Span, span
 from scot_replay.layout import Manifest
-from scot_replay.parts import Int64s
+from scot_replay.parts import ERASED, Int64s
 from scot_replay.segment import SegmentPart
 
 BATCH = 512
