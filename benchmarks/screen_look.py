@@ -50,7 +50,7 @@ READY = """() => {
 REWOUND = """async () => {
     const before = window.scot;
     const began = performance.now();
-    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+    window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" }));
     const utc = 37_000;
     for (;;) {
         await new Promise((done) => setTimeout(done, 4));

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -129,7 +129,42 @@ class VolumeTable(_Table):
     """One ``[[volume]]``: the picture behind a frame of reference."""
 
     frame: Annotated[str, Field(description="frame of the poses drawn on it", examples=["mni152"])]
-    file: Annotated[str, Field(description="bundled volume's name", examples=["brain"])]
+    file: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z][a-z0-9_-]{0,62})?$",
+            description="bundled volume's name",
+            examples=["brain"],
+        ),
+    ] = ""
+    source: Annotated[
+        Path | None, Field(description="the patient's own: folder of DICOM, .nii or .nii.gz")
+    ] = None
+    axes: Annotated[Literal["RAS", "LPS"], Field(description="of the poses in this frame, mm")] = (
+        "RAS"
+    )
+    modality: Annotated[
+        str,
+        Field(pattern=r"^[A-Z0-9_]{0,16}$", description="DICOM modality, where a file says none"),
+    ] = ""
+    series: Annotated[
+        int | None, Field(description="Series Number, where the folder holds several")
+    ] = None
+    frame_uid: Annotated[
+        str, Field(pattern=r"^[0-9.]{0,64}$", description="Frame of Reference UID it must have")
+    ] = ""
+    remote: Annotated[
+        bool, Field(description="consultants may see it: a scan of a head shows a face")
+    ] = False
+
+    @model_validator(mode="after")
+    def _one_picture(self) -> VolumeTable:
+        if bool(self.file) == bool(self.source):
+            raise ValueError(
+                f"volume of frame {self.frame!r} needs one picture; give file (a bundled one) or "
+                "source (the patient's own)"
+            )
+        return self
 
 
 class ControlTable(_Table):
@@ -159,6 +194,10 @@ class RoomFile(_Table):
     simulator: list[SimulatorTable] = Field(default_factory=list)
     volume: list[VolumeTable] = Field(default_factory=list)
     control: list[ControlTable] = Field(default_factory=list)
+
+    def volumes(self) -> dict[str, VolumeTable]:
+        """Return the tables by the stem under which a page finds each: no path, no name."""
+        return {table.file or f"room{n}": table for n, table in enumerate(self.volume)}
 
     @model_validator(mode="after")
     def _names_differ(self) -> RoomFile:
@@ -212,10 +251,21 @@ def load_room(path: Path, fill: dict[str, str] | None = None) -> RoomFile:
         ) from None
     except ValueError as error:  # bad TOML, bad UTF-8, a lone dollar sign
         raise ConfigError(path, "", f"is not TOML: {error}", "see docs, room file") from None
-    room = parse(RoomFile, tables, path, "")
+    room = _beside(parse(RoomFile, tables, path, ""), path)
     for index, device in enumerate(room.device):
         provider_options(device, path, f"device[{index}]")
     return room
+
+
+def _beside(room: RoomFile, path: Path) -> RoomFile:
+    """Return the room with the sources of its volumes found from the room file's own folder."""
+    volumes = [
+        table.model_copy(update={"source": (path.parent / table.source).resolve()})
+        if table.source
+        else table
+        for table in room.volume
+    ]
+    return room.model_copy(update={"volume": volumes})
 
 
 def provider_options(device: DeviceTable, where: str | Path, key: str) -> BaseModel:

@@ -298,7 +298,7 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
         replay=bool(options.get("replay")),
         title=room.room.title,
         case=room.room.case,
-        volumes={volume.frame: volume.file for volume in room.volume},
+        volumes={table.frame: stem for stem, table in room.volumes().items()},
     )
     own = Roster.parse((state / OWN).read_bytes(), state / OWN)
     broker = Broker(

@@ -32,6 +32,7 @@ from scot_dashboard.rest import Rest
 from scot_dashboard.settings import Settings
 from scot_dashboard.shield import Shield
 from scot_dashboard.viewer import FORBIDDEN, UNKNOWN
+from scot_dashboard.volume.store import VolumeRoutes, Volumes
 from scot_dashboard.wire import MAX_INBOUND, message
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,12 @@ class Kept(msgspec.Struct):
 
 
 def build(
-    gateway: Gateway, settings: Settings, port: int, files: Files, token: str = ""
+    gateway: Gateway,
+    settings: Settings,
+    port: int,
+    files: Files,
+    volumes: Volumes,
+    token: str = "",
 ) -> ASGIApp:
     """Return the whole application for a gateway that listens on `port`.
 
@@ -67,6 +73,7 @@ def build(
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     rest = Rest(gateway, settings, port, files)
     rest.add_to(app)
+    VolumeRoutes(volumes, gateway, rest).add_to(app)
     if token:
         Metrics(gateway, token, settings.public_host).add_to(app)
 
@@ -118,8 +125,10 @@ async def serve(service: Service) -> None:
         gateway.remember = Memory(service.state / STATE_FILE, kept, door).write
         gateway.remember()
         await gateway.start()
+        volumes = Volumes(service.room, service.state)
+        volumes.start()
         token = token_of(service.state)
-        server = Server(config_of(build(gateway, settings, port, Files(), token)))
+        server = Server(config_of(build(gateway, settings, port, Files(), volumes, token)))
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _task: service.stopping.set())
         service.ready(
@@ -128,6 +137,7 @@ async def serve(service: Service) -> None:
             token=str(service.state / TOKEN_FILE),
         )
         await gateway.run(service.stopping)
+        await volumes.close()
         server.should_exit = True
         await serving
         with contextlib.suppress(BusError):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from scot.checking import Scope
 from scot.clock import machine
+from scot.config import RoomFile
 from scot.errors import ConfigError
 from scot.finding import Finding
 from scot_dashboard.settings import Settings
@@ -18,9 +19,13 @@ SOON_DAYS = 21.0
 
 
 def dashboard(scope: Scope) -> Iterator[Finding]:
-    """Check that only who comes through TLS, or sits at this machine, can reach the page."""
+    """Check that only who comes through TLS, or sits at this machine, can reach the page.
+
+    And that the patient's own images can stand behind the navigation.
+    """
     if scope.file is None or not scope.file.dashboard.enabled:
         return
+    yield from volumes(scope.file)
     try:
         settings = Settings.of(scope.file.dashboard, {})
     except ConfigError as error:
@@ -29,6 +34,25 @@ def dashboard(scope: Scope) -> Iterator[Finding]:
     yield Finding("ok", f"the page is bound to {settings.host}")
     if settings.public_url:
         yield from tls(settings.public_url)
+
+
+def volumes(file: RoomFile) -> Iterator[Finding]:
+    """Read each volume that the room file names by its source, whole."""
+    from scot_dashboard.volume.convert import load
+    from scot_dashboard.volume.grid import VolumeError
+
+    for table in file.volume:
+        if table.source is None:
+            continue
+        what = f"volume of frame {table.frame!r}"
+        try:
+            grid = load(table.source, series=table.series, frame_uid=table.frame_uid)
+        except VolumeError as error:
+            problem, _, fix = str(error).rpartition("; ")
+            yield Finding("problem", f"{what}: {problem or error}", fix or "docs: patient images")
+        else:
+            size = " × ".join(f"{mm:.2f}" for mm in grid.voxel_mm)
+            yield Finding("ok", f"{what}: {grid.values.size:,} voxels of {size} mm")
 
 
 def tls(url: str) -> Iterator[Finding]:

@@ -43,6 +43,7 @@ class Act(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     PLAY = "play"
     ARRANGE = "arrange"
+    VOLUME = "volume"
 
 
 ANY_KIND = frozenset(Kind)
@@ -83,6 +84,7 @@ _ROWS: tuple[_Row, ...] = (
 
 _ACTS: dict[Role, frozenset[Act]] = {
     Role.OR_STAFF: frozenset(Act),
+    Role.CONSULTANT: frozenset({Act.VOLUME}),  # only those that the room file calls `remote`
     Role.ENGINEER: frozenset({Act.PLAY}),
     Role.ADMIN: frozenset({Act.REVOKE, Act.PEOPLE}),
 }

@@ -22,11 +22,6 @@ const alarmLog = new AlarmLog(room);
 const stage = new Stage(room, notes);
 const probe = new Probe(room);
 const { playhead, time } = room;
-const jumped = playhead.onJump;
-playhead.onJump = () => {
-  jumped();
-  setTimeout(tick); // numbers of another moment do not wait for the next view
-};
 room.tell = (/** @type {string} */ is, /** @type {any} */ body) => outside.postMessage({ is, ...body });
 
 /** @param {number} local */
@@ -61,7 +56,7 @@ const wishes = {
       (state, code) => room.tell("link", { state, code }),
     );
   },
-  traces: ({ port }) => stage.traces.open(port),
+  sheet: (wish) => stage.sheet(wish),
   video: (wish) => stage.video(wish),
   inkSize: (wish) => stage.inkSize(wish),
   still: (wish) => stage.still(wish),

@@ -65,13 +65,22 @@ export function inverse(m) {
  */
 export async function loadVolume(folder, stem) {
   const answer = await fetch(`${folder}${stem}.json`);
-  if (!answer.ok) throw new Error(answer.status === 403 ? "stays in the room" : `${answer.status} ${stem}`);
+  if (!answer.ok) throw new Error(answer.status === 403 ? "stays in the room" : await reasonOf(answer));
   const meta = await answer.json();
   const { columns, rows, slices } = meta.shape;
   if (!(columns * rows * slices <= MOST_VOXELS)) throw new Error("too many voxels");
   const grey = meta.image ? await mosaic(folder + meta.image, meta) : await voxels(folder + meta.data);
   if (grey.length !== columns * rows * slices) throw new Error("not as many voxels as it says");
   return volumeOf(meta, grey);
+}
+
+/** Why there is none, in the gateway's own words. @param {Response} answer */
+async function reasonOf(answer) {
+  try {
+    return String((await answer.json()).error).slice(0, 300);
+  } catch {
+    return String(answer.status);
+  }
 }
 
 /** @param {any} meta @param {Uint8Array|Int16Array} grey @returns {Volume} */

@@ -15,6 +15,7 @@ import { Slice, loadVolume } from "./volume.js";
 const outside = /** @type {any} */ (self);
 
 const MAX_SOLID_PX = 1100;
+const CAST_MS = 9;
 
 /** @type {Map<string, {pen: OffscreenCanvasRenderingContext2D, slice: Slice|null, rem: number}>} */
 const views = new Map();
@@ -93,7 +94,11 @@ function blank(pen) {
 
 /** The still picture, made for this size. @param {Solid|Cast} still @param {number} width @param {number} height */
 function shaped(still, width, height) {
-  const k = Math.min(1, (still instanceof Cast ? still.most_px : MAX_SOLID_PX) / width);
+  if (still instanceof Cast) {
+    if (still.show(width, height, CAST_MS)) later();
+    return still;
+  }
+  const k = Math.min(1, MAX_SOLID_PX / width);
   const [w, h] = [Math.round(width * k), Math.round(height * k)];
   if (still.width !== w || still.height !== h) still.render(w, h);
   return still;
@@ -138,7 +143,7 @@ const wishes = {
   },
   window({ window }) {
     scene.window = window;
-    if (solid instanceof Cast) solid.cut(window.centre);
+    if (solid instanceof Cast) solid.cut(window);
     later();
   },
   zoom({ zoom }) {
