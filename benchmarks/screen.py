@@ -144,7 +144,7 @@ async def wall(page: Page, url: str) -> Worker:
     shown = await page.locator(".wave-row").count()
     if shown != WAVES:
         raise RuntimeError(f"the wall shows {shown} of {WAVES} waveforms")
-    worker = next(w for w in page.workers if w.url.endswith("/feed/worker.js"))
+    worker = next(w for w in page.workers if w.url.endswith("/feed/traces.js"))
     await worker.evaluate(WATCH)
     await page.evaluate(LAGS)
     return worker
@@ -256,7 +256,11 @@ async def first_load(url: str) -> tuple[float, float]:
         browser = await launch(driver, mapped)
         page = await (await browser.new_context(viewport=SIZE)).new_page()
         asked: list[Request] = []
-        page.on("requestfinished", asked.append)
+
+        def finished(request: Request) -> None:
+            asked.append(request)
+
+        page.on("requestfinished", finished)
         await page.add_init_script(f"({READY})()")
         await page.goto(url)
         await page.wait_for_function("() => window.readyMs", timeout=READY_S * 1000)

@@ -50,7 +50,7 @@ READY = """() => {
 REWOUND = """async () => {
     const before = window.scot;
     const began = performance.now();
-    window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" }));
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
     const utc = 37_000;
     for (;;) {
         await new Promise((done) => setTimeout(done, 4));

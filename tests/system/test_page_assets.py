@@ -34,7 +34,9 @@ def test_the_first_load_stays_within_its_budget(page: str) -> None:
         STATIC / name.removeprefix("/static/")
         for name in re.findall(r"(?:href|src)=\"(/static/[^\"]+)\"", html.read_text("utf-8"))
     ]
-    scripts = _reached(STATIC / "js" / f"{page}.js") | _reached(STATIC / "js/feed/worker.js")
+    scripts = _reached(STATIC / "js" / f"{page}.js").union(
+        *(_reached(STATIC / "js/feed" / worker) for worker in ("worker.js", "traces.js"))
+    )
     files = {html, *linked, *scripts}
     size = sum(
         len(data) if path.suffix == ".woff2" else len(gzip.compress(data))
@@ -80,7 +82,14 @@ def test_every_import_is_a_file_of_ours() -> None:
 
 
 def test_every_script_is_reached_from_a_page() -> None:
-    entries = ["wall.js", "consult.js", "engineer.js", "feed/worker.js", "nav/worker.js"]
+    entries = [
+        "wall.js",
+        "consult.js",
+        "engineer.js",
+        "feed/worker.js",
+        "feed/traces.js",
+        "nav/worker.js",
+    ]
     reached = set().union(*(_reached((STATIC / "js" / entry).resolve()) for entry in entries))
     left_over = {path.name for path in SCRIPTS} - {path.name for path in reached}
     assert left_over == {"types.js"}, "types.js holds only types; the others nobody loads"

@@ -52,6 +52,8 @@ export async function enter(shape) {
 export class Session {
   constructor() {
     this.worker = new Worker("/static/js/feed/worker.js", { type: "module", name: "feed" });
+    /** @type {Worker|null} that draws waveforms, once there are any */
+    this.traces = null;
     /** @type {Listener[]} */
     this.listeners = [];
     /** @type {View|null} */
@@ -75,7 +77,19 @@ export class Session {
 
   /** @param {Record<string, any>} wish @param {Transferable[]} [transfer] */
   do(wish, transfer = []) {
+    if (wish.do === "sheet") return this.tracer().postMessage(wish, transfer);
+    if (wish.do === "clear") this.traces?.postMessage(wish);
     this.worker.postMessage(wish, transfer);
+  }
+
+  tracer() {
+    if (this.traces) return this.traces;
+    this.traces = new Worker("/static/js/feed/traces.js", { type: "module", name: "traces" });
+    this.traces.onerror = (event) => this.errors.push(event.message);
+    const { port1, port2 } = new MessageChannel();
+    this.traces.postMessage({ do: "feed", port: port1 }, [port1]);
+    this.worker.postMessage({ do: "traces", port: port2 }, [port2]);
+    return this.traces;
   }
 
   /** @param {"consultant"|""} as a browser that holds both cookies says which one it means */
@@ -101,6 +115,7 @@ export class Session {
   /** Keep nothing of what was seen: the visit is over. */
   close() {
     this.worker.terminate();
+    this.traces?.terminate();
     clearInterval(this.watch);
     this.view = null;
   }

@@ -53,6 +53,10 @@ export class Room {
     this.tell = () => {};
     /** @type {(address: string, unit: Sample) => void} a live picture came */
     this.onPicture = () => {};
+    /** @type {(address: string, channel: Channel, sample: Sample) => void} something new, of any channel */
+    this.onTrace = () => {};
+    /** @type {() => void} what is held is of another time */
+    this.onForget = () => {};
     /** @type {() => void} */
     this.onNote = () => {};
     /** @type {() => void} a line of a log came */
@@ -129,6 +133,7 @@ export class Room {
     this.store.small.spans = [];
     this.store.bulk.spans = [];
     this.witness.forget();
+    this.onForget();
     this.playhead.live();
     this.onNote();
   }
@@ -184,6 +189,7 @@ export class Room {
     const isNew = track.add(read);
     if (live) this.witness.see(device, channel, read);
     if (!isNew) return;
+    this.onTrace(address, channel, read);
     if (log) this.onLog();
     if (channel.kind === "annotation") this.onNote();
     if (live && channel.kind === "video") this.onPicture(address, read);

@@ -1,10 +1,10 @@
 /**
- * Everything that is drawn in this worker: sheets of waveforms, pictures with their ink, stills.
+ * Everything that is drawn in this worker: pictures with their ink, stills. Waveforms have their own.
  * @import {Note} from "../types.js"  @import {Room} from "./room.js"  @import {Notes} from "./notes.js"
  */
 
 import { InkLayer } from "./ink.js";
-import { Sweep } from "./sweep.js";
+import { Tracing } from "./tracing.js";
 import { Follower, Screen, VideoPane } from "./video.js";
 import { cellAt } from "./view.js";
 
@@ -17,8 +17,7 @@ export class Stage {
   constructor(room, notes) {
     this.room = room;
     this.notes = notes;
-    /** @type {Map<string, {canvas: OffscreenCanvas, sweeps: Sweep[]}>} */
-    this.sheets = new Map();
+    this.traces = new Tracing(room);
     /** @type {Map<string, {pane: VideoPane, ink: InkLayer|null, scale: number}>} */
     this.panes = new Map();
     /** @type {Map<string, {follower: Follower, note: Note|null}>} */
@@ -43,7 +42,7 @@ export class Stage {
     for (const { pane } of this.panes.values()) {
       pane.catchUp(this.room.store.track(pane.address, "video"));
     }
-    for (const { sweeps } of this.sheets.values()) for (const sweep of sweeps) sweep.head = null;
+    this.traces.anew();
   }
 
   /** @param {number} local */
@@ -52,12 +51,7 @@ export class Stage {
     const { playhead, store } = room;
     const { mode } = playhead;
     const cursor = playhead.cursor(local);
-    if (mode !== "live" || room.link?.alive) {
-      const t = mode === "live" ? cursor - room.delay_ms : cursor;
-      for (const { sweeps } of this.sheets.values()) {
-        for (const sweep of sweeps) sweep.draw(store.track(sweep.row.address, "waveform"), t);
-      }
-    }
+    this.traces.frame(local);
     for (const { pane, ink, scale } of this.panes.values()) {
       if (mode !== "live") pane.follower.follow(store.track(pane.address, "video"), cursor);
       const shown = pane.main.shown;
@@ -98,17 +92,6 @@ export class Stage {
       const behind_ms = Math.round(behind * 10) / 10;
       room.link?.send(["seen", { channel: pane.address, bus_ns: shown.unit.ns, behind_ms }]);
     }
-  }
-
-  /** @param {any} wish */
-  sheet({ id, canvas, width, height, rows, px_mm, line, speed }) {
-    const sheet = this.sheets.get(id) ?? { canvas, sweeps: [] };
-    if (!sheet.canvas) return;
-    this.sheets.set(id, sheet);
-    sheet.canvas.width = width;
-    sheet.canvas.height = height;
-    const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (sheet.canvas.getContext("2d"));
-    sheet.sweeps = rows.map((/** @type {any} */ row) => new Sweep(pen, row, px_mm, line, speed));
   }
 
   /** @param {any} wish */
@@ -158,7 +141,6 @@ export class Stage {
   clear() {
     for (const { pane } of this.panes.values()) pane.close();
     for (const { follower } of this.stills.values()) follower.decoder.close();
-    this.sheets.clear();
     this.panes.clear();
     this.stills.clear();
     this.nav = null;

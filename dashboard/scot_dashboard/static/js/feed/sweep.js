@@ -9,6 +9,8 @@ const MM_A_MV = 10; // gain 1 of an ECG
 const BAR_MM = 6;
 const DIM = 0.58;
 const LEAST_SHARE = 0.3;
+const MARK = "#eef3f8";
+const MARK_SHARE = 0.45;
 
 /**
  * @typedef {object} RowSpec in device pixels of the canvas
@@ -23,6 +25,7 @@ const LEAST_SHARE = 0.3;
  * @property {number|null} high
  * @property {number} stale_ms
  * @property {number} [gain] 0 or none fits itself; 1 is 10 mm/mV of an ECG, else the declared range
+ * @property {string} [mark] colour of the lines of pacing
  * @property {number} [mv] values of one millivolt; 0 for what is no ECG
  */
 
@@ -51,6 +54,8 @@ export class Sweep {
     this.head = null;
     this.columns = 0;
     this.checked = 0;
+    /** @type {number[]} moments of pacing, drawn as lines */
+    this.marks = [];
   }
 
   /**
@@ -170,6 +175,7 @@ export class Sweep {
     const reach = (3 * this.line) / this.px_ms;
     const until = Math.min(t, begin + b / this.px_ms + reach);
     this.path(track, begin + a / this.px_ms - reach, until, begin);
+    this.lines(begin, a, b, until);
     pen.restore();
   }
 
@@ -212,6 +218,22 @@ export class Sweep {
       }
     }
     pen.stroke();
+  }
+
+  /**
+   * A line down from the top at each moment of pacing: a pacer's spike is too short for the trace.
+   *
+   * @param {number} begin @param {number} left @param {number} right px @param {number} until
+   */
+  lines(begin, left, right, until) {
+    const { pen, row, line } = this;
+    for (let i = this.marks.length - 1; i >= 0; i--) {
+      const t = this.marks[i];
+      const x = (t - begin) * this.px_ms;
+      if (t > until || x < left - line || x > right + line) continue;
+      pen.fillStyle = row.mark ?? MARK;
+      pen.fillRect(Math.round(row.x + x - line / 2), row.y, Math.max(1, Math.round(line)), row.h * MARK_SHARE);
+    }
   }
 
   /** The dot at the head. @param {Track} track @param {number} t @param {number} x */

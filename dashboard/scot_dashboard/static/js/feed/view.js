@@ -161,10 +161,10 @@ export function viewOf(room, stage, local) {
     clock: witness.clock(clocks),
     clocks,
     videos: Object.fromEntries(panes.map(([id, pane]) => [id, pictureNow(room, pane, t, live)])),
-    ranges: rangesOf(stage),
+    ranges: stage.traces.ranges,
     simulated: witness.simulated,
     conflated: room.conflated,
-    columns: [...stage.sheets.values()].flatMap((s) => s.sweeps).reduce((n, s) => n + s.columns, 0),
+    columns: stage.traces.columns,
     frames: panes.reduce((n, [, pane]) => n + pane.frames, 0),
     delay_ms: room.delay_ms,
     seek_ms: playhead.seek_ms,
@@ -185,18 +185,6 @@ function boardAt(room, tracks, t, now) {
   const board = boardOf(track?.at(t), now, (ns) => room.time.fromNs(ns));
   if (board) return { ...board, kept: true };
   return { alarms: alarmsAt(tracks, t, now), signals: SIGNALS_ON, kept: false };
-}
-
-/** What the height of each waveform's row stands for. @param {Stage} stage */
-function rangesOf(stage) {
-  /** @type {Record<string, [number, number]>} */
-  const found = {};
-  for (const { sweeps } of stage.sheets.values()) {
-    for (const sweep of sweeps) {
-      if (sweep.head !== null) found[sweep.row.address] = [sweep.low, sweep.high];
-    }
-  }
-  return found;
 }
 
 /** @param {Room} room @param {VideoPane} pane @param {number} t @param {boolean} live */

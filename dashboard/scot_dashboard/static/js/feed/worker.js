@@ -22,6 +22,11 @@ const alarmLog = new AlarmLog(room);
 const stage = new Stage(room, notes);
 const probe = new Probe(room);
 const { playhead, time } = room;
+const jumped = playhead.onJump;
+playhead.onJump = () => {
+  jumped();
+  setTimeout(tick); // numbers of another moment do not wait for the next view
+};
 room.tell = (/** @type {string} */ is, /** @type {any} */ body) => outside.postMessage({ is, ...body });
 
 /** @param {number} local */
@@ -56,7 +61,7 @@ const wishes = {
       (state, code) => room.tell("link", { state, code }),
     );
   },
-  sheet: (wish) => stage.sheet(wish),
+  traces: ({ port }) => stage.traces.open(port),
   video: (wish) => stage.video(wish),
   inkSize: (wish) => stage.inkSize(wish),
   still: (wish) => stage.still(wish),
