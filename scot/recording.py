@@ -114,6 +114,10 @@ class Recording(Protocol):
     def annotations(self) -> pd.DataFrame:
         """Everything that people drew, said or marked, as a table in order of time."""
 
+    @property
+    def snapshots(self) -> Iterator[Any]:
+        """The snapshots that people made, in order of time, each with the frame they saw."""
+
     def video(self, name: str) -> Any:
         """Return a video; ``.frames(every="1s")`` yields its pictures."""
 

@@ -121,7 +121,7 @@ class AnnotationValue(msgspec.Struct, frozen=True, kw_only=True):
         channel: address of the picture it belongs to.
         at_ns: bus time of the frame the author saw.
         author: a role name (``consultant 1``), never a person's name.
-        tool: ``pointer``, ``ink``, ``arrow``, ``pin``, ``chapter``, ``text``.
+        tool: ``pointer``, ``ink``, ``arrow``, ``pin``, ``chapter``, ``text``, ``snapshot``.
         points: x, y in 0..1 of the picture, origin top left.
         text: words, for ``chapter`` and ``text``.
         ttl_s: how long it stays on the wall.

@@ -13,6 +13,7 @@ from scot.transport import Answer
 from scot_dashboard import consult, wire
 from scot_dashboard.door import RefusedError
 from scot_dashboard.roles import Act, may_act
+from scot_dashboard.snapshots import TOOL, Snapshots
 from scot_dashboard.viewer import MALFORMED, Viewer
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Hearing:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self._wishing: set[asyncio.Task[None]] = set()
+        self._snapshots = Snapshots(gateway)
 
     async def read(self, viewer: Viewer) -> None:
         """Do what a page says, until it is gone or has sent something malformed.
@@ -78,6 +80,8 @@ class Hearing:
         bus_now_ns = self.gateway.time.now()
         if isinstance(said, wire.SeenReport):
             self.gateway.consult.saw(person, said.seen, egress, bus_now_ns)
+        elif isinstance(said, wire.Annotate) and said.stroke.tool == TOOL:
+            self._snapshots.take(viewer, said.stroke)
         elif isinstance(said, wire.Annotate):
             note = self.gateway.consult.note(person, said.stroke, egress, bus_now_ns, now_ns)
             if not self.gateway.publish(consult.NOTES, note):

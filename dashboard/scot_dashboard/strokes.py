@@ -12,7 +12,7 @@ MAX_TEXT = 500
 MAX_TTL_S = 60.0
 
 _Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
-Tool = Literal["pointer", "ink", "arrow", "pin", "chapter", "text"]
+Tool = Literal["pointer", "ink", "arrow", "pin", "chapter", "text", "snapshot"]
 
 
 class Stroke(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -25,10 +26,12 @@ from scot_replay.layout import iso_utc
 from scot_replay.place import name_of
 from scot_replay.progress import follow
 from scot_replay.recording import DirectoryRecording
+from scot_replay.snapshots import jpeg, snapshots
 
 PICTURES = 6
 LOSSES_SHOWN = 200
 ROWS_SHOWN = 1_000
+SNAPSHOTS_SHOWN = 60
 _WORDS = {Kind.TEXT, Kind.EVENT}
 _QUIET_TOOLS = {"ink", "pointer", "arrow"}  # their place is the picture, not a table
 
@@ -66,6 +69,15 @@ class AlarmLine(msgspec.Struct, kw_only=True):
     ended_ns: int | None
 
 
+class Snapped(msgspec.Struct, frozen=True, kw_only=True):
+    """One snapshot; `jpeg` is empty when the recording does not hold its frame."""
+
+    address: str
+    at_ns: int
+    author: str
+    jpeg: bytes
+
+
 class CaseReport(msgspec.Struct, kw_only=True):
     """All of it.
 
@@ -92,6 +104,7 @@ class CaseReport(msgspec.Struct, kw_only=True):
     lost: list[tuple[str, Interval]]
     alarms: list[AlarmLine]
     annotations: list[tuple[str, int, AnnotationValue]]
+    snapshots: list[Snapped]
     drawn: dict[str, int]
     pictures: list[Thumbnail]
     damage: list[str]
@@ -138,6 +151,7 @@ def gather(opened: DirectoryRecording, pictures: int = PICTURES) -> CaseReport:
         lost=lost[:LOSSES_SHOWN],
         alarms=_alarms(opened)[:ROWS_SHOWN],
         annotations=[note for note in notes if note[2].tool not in _QUIET_TOOLS][:ROWS_SHOWN],
+        snapshots=_snapped(opened) if pictures else [],
         drawn=dict(Counter(n.tool for _, _, n in notes if n.tool in _QUIET_TOOLS)),
         pictures=[
             one
@@ -249,9 +263,31 @@ def _annotations(opened: DirectoryRecording) -> Iterator[tuple[str, int, Annotat
             yield sample.address, sample.time.bus_ns, sample.value
 
 
+def _snapped(opened: DirectoryRecording) -> list[Snapped]:
+    return [
+        Snapped(
+            address=one.channel,
+            at_ns=one.at_ns,
+            author=one.author,
+            jpeg=b"" if one.image is None else jpeg(one.image),
+        )
+        for one in islice(snapshots(opened), SNAPSHOTS_SHOWN)
+    ]
+
+
 def plain(case: CaseReport) -> dict[str, Any]:
     """Return the report as plain values for ``--json``, without pictures."""
-    found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(case, pictures=[]))
+    bare = msgspec.structs.replace(case, pictures=[], snapshots=[])
+    found: dict[str, Any] = msgspec.to_builtins(bare)
+    found["snapshots"] = [
+        {
+            "address": one.address,
+            "at": iso_utc(one.at_ns),
+            "author": one.author,
+            "bytes": len(one.jpeg),
+        }
+        for one in case.snapshots
+    ]
     found["pictures"] = [
         {"address": one.address, "at": iso_utc(one.bus_ns), "bytes": len(one.jpeg)}
         for one in case.pictures

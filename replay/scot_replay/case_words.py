@@ -70,6 +70,11 @@ WORDS: dict[str, dict[str, str]] = {
     "author": {"en": "By", "ja": "記入者"},
     "tool": {"en": "Kind", "ja": "種別"},
     "text": {"en": "Text", "ja": "内容"},
+    "snapshots": {"en": "Snapshots", "ja": "静止画"},
+    "no_frame": {
+        "en": "This recording does not hold the frame.",
+        "ja": "この記録には該当する画像がありません。",
+    },
     "pictures": {"en": "Pictures", "ja": "映像"},
     "damage": {"en": "Damage", "ja": "損傷"},
     "none": {"en": "None.", "ja": "なし"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from scot.channel import Catalogue, Channel, Kind
@@ -22,6 +22,8 @@ from scot_replay.when import Instant
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from scot_replay.snapshots import Snapshot
 
 
 class ReadTimeline(ABC):
@@ -277,6 +279,13 @@ class ReadTimeline(ABC):
         from scot_replay.frames import all_of
 
         return all_of(self, Kind.ANNOTATION)
+
+    @property
+    def snapshots(self) -> Iterator[Snapshot]:
+        """The snapshots that people made, in order of time, each with the frame they saw."""
+        from scot_replay.snapshots import snapshots
+
+        return snapshots(self)
 
     def video(self, name: str) -> View:
         """Return a video by its channel, or by its device if that has only one.

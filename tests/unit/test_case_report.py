@@ -38,9 +38,9 @@ def alarm(seq: int, t_s: float, present: bool) -> Frame:
     return frame(ALARMS, Kind.ALARM, seq, t_s, value)
 
 
-def note(seq: int, t_s: float, tool: str, text: str) -> Frame:
+def note(seq: int, t_s: float, tool: str, text: str, at_ns: int = START_NS) -> Frame:
     value = AnnotationValue(
-        id=f"n{seq}", channel="or1/scope/video", at_ns=START_NS, author="consultant 1", tool=tool,
+        id=f"n{seq}", channel="or1/scope/video", at_ns=at_ns, author="consultant 1", tool=tool,
         text=text,
     )  # fmt: skip
     return frame(NOTES, Kind.ANNOTATION, seq, t_s, value)
@@ -69,6 +69,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         note(0, 3.0, "chapter", "Resection"),
         note(1, 4.0, "ink", ""),
         note(2, 6, "text", EVIL),
+        note(3, 7.2, "snapshot", "", at_ns=START_NS + 7 * S),
+        note(4, 7.3, "snapshot", "", at_ns=START_NS + 7 * S + 1),  # a frame that nobody recorded
     ]
     unit = keyframe()
     frames += [
@@ -95,7 +97,7 @@ def test_it_gathers_devices_channels_losses_alarms_notes_and_pictures(recording:
         for a in found.alarms
     ]
     assert times == [(2.0, 8.0), (9.0, None)]  # told again at 5 s, and still standing at the end
-    assert [value.text for _, _, value in found.annotations] == ["Resection", EVIL]
+    assert [value.text for _, _, value in found.annotations] == ["Resection", EVIL, "", ""]
     assert found.drawn == {"ink": 1}
     assert [(p.bus_ns - START_NS) // S for p in found.pictures] == [0, 3, 6, 9]
     assert all(p.jpeg.startswith(b"\xff\xd8") for p in found.pictures)
@@ -171,3 +173,19 @@ def test_without_a_browser_the_fix_is_named(
         monkeypatch.setenv(name, "" if name == "CHROMIUM" else str(tmp_path))
     assert run(["report", str(recording), "--pdf", str(tmp_path / "r.pdf"), "--pictures", "0"]) == 1
     assert "print the HTML from any browser" in capsys.readouterr().err
+
+
+def test_a_snapshot_is_the_very_frame_and_one_without_its_frame_says_so(recording: Path) -> None:
+    with open_recording(recording) as opened:
+        exact, gone = opened.snapshots
+        marks = opened.annotations
+    assert exact.at_ns == START_NS + 7 * S
+    assert (exact.author, exact.channel) == ("consultant 1", "or1/scope/video")
+    assert exact.image is not None
+    assert exact.image.shape == (48, 64, 3)
+    assert exact.image[..., 0].mean() > 150 > exact.image[..., 1].mean()
+    assert gone.image is None
+    assert (marks["tool"] == "snapshot").sum() == 2
+    shown = draw(gather(open_recording(recording)), "en")
+    assert "does not hold the frame" in shown
+    assert shown.count("data:image/jpeg") >= 2

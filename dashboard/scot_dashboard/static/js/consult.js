@@ -5,14 +5,14 @@ import { AlarmLog } from "./alarmlog.js";
 import { usesUtc } from "./clock.js";
 import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { DrawingTools } from "./draw.js";
+import { Gallery, galleryKeys } from "./gallery.js";
 import { showClocks } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
 import { placeOf } from "./palette.js";
 import { Panel } from "./panel.js";
-import { Picture } from "./picture.js";
-import { layoutOf } from "./plan.js";
+import { SIZES, layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
 import { StandingBar } from "./standing.js";
 import { delayText, lang, label, spanText, word } from "./text.js";
@@ -58,9 +58,9 @@ function build(described) {
     .map((group, i) => ({ group, i }))
     .sort((a, b) => placeOf(a.group.members[0].channel) - placeOf(b.group.members[0].channel) || a.i - b.i);
   const tiles = firstOfEach(groups.map((g) => g.group)).slice(0, NUMBERS).map((group) => new Tile(group));
-  const picture = layout.video ? new Picture(session, "main", layout.video, { still: false }) : null;
+  const picture = layout.videos.length ? new Gallery(session, "main", layout.videos, { still: false, snapshots: !described.replay }) : null;
   trends.build(layout);
-  const tools = picture && !described.replay ? new DrawingTools(session, picture) : null;
+  const tools = picture && !described.replay ? new DrawingTools(session, picture.picture) : null;
   tools?.setAuthor(author);
   const navigation = layout.navigation ? new NavigationPane(session, layout.navigation, { slices: false }) : null;
   const hand = action("raiseHand", () => thread.say(word("handUp")));
@@ -131,7 +131,7 @@ session.listen({
     catalogue = described;
     const now = JSON.stringify(
       Object.entries(described.devices).map(([n, d]) => [n, d.label, d.channels]),
-      (_, value) => (typeof value === "bigint" ? String(value) : value),
+      (key, value) => (SIZES.has(key) ? 0 : typeof value === "bigint" ? String(value) : value),
     );
     if (now === shape) return;
     shape = now;
@@ -194,10 +194,12 @@ timeKeys(session, {
   o: () => alarmLog.toggle(),
   t: () => trends.toggle(),
   s: () => panel.toggle("display"),
+  ...galleryKeys(() => board?.picture),
   "?": () => panel.toggle("keys"),
-}, () => closeOne([panel, alarmLog, trends]));
+}, () => closeOne([panel, alarmLog, trends, ...(board?.picture ? [board.picture] : [])]));
 expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
   navigation: board?.navigation?.state() ?? null,
+  pictures: board?.picture?.state() ?? null,
   message: message.hidden ? "" : message.textContent,
   alarmLine: alarmLine.shown ?? [],
 }));

@@ -4,6 +4,7 @@
  */
 
 import { h, setClass } from "./dom.js";
+import { PLAIN, toPicture } from "./feed/framing.js";
 import { word } from "./text.js";
 
 const POINTER_EVERY_MS = 90;
@@ -87,16 +88,19 @@ export class DrawingTools {
     surface.addEventListener("pointercancel", () => this.finish());
   }
 
-  /** Where in the picture, 0..1, or null beside it. @param {PointerEvent} event @returns {[number, number]|null} */
+  /** Where in the picture as it came, 0..1, however it is turned and cropped here; null beside it. @param {PointerEvent} event @returns {[number, number]|null} */
   share(event) {
     const box = this.picture.element.getBoundingClientRect();
-    const aspect = this.session.view?.videos[this.picture.id]?.aspect || 16 / 9;
+    const video = this.session.view?.videos[this.picture.id];
+    const aspect = video?.aspect || 16 / 9;
     const width = Math.min(box.width, box.height * aspect);
     const height = width / aspect;
     const x = (event.clientX - box.left - (box.width - width) / 2) / width;
     const y = (event.clientY - box.top - (box.height - height) / 2) / height;
-    const exact = (/** @type {number} */ v) => Math.round(v * 1e5) / 1e5;
-    return x >= 0 && x <= 1 && y >= 0 && y <= 1 ? [exact(x), exact(y)] : null;
+    if (!(x >= 0 && x <= 1 && y >= 0 && y <= 1)) return null;
+    const exact = (/** @type {number} */ v) => Math.min(1, Math.max(0, Math.round(v * 1e5) / 1e5));
+    const [px, py] = toPicture(video?.framing ?? PLAIN, [x, y]);
+    return [exact(px), exact(py)];
   }
 
   /** @param {PointerEvent} event */

@@ -4,6 +4,7 @@
  */
 
 import { h, setHidden, setText } from "./dom.js";
+import { GALLERY_KEYS } from "./gallery.js";
 import { RULER_MM, SPEEDS, change, onSettings, pxPerMm, settings, widthOf } from "./settings.js";
 import { NAV_KEYS } from "./nav/window.js";
 import { word } from "./text.js";
@@ -14,7 +15,7 @@ const SHIFT_PX = [[0, 0], [1, 0], [1, 1], [0, 1]];
 /** @type {[string, string][]} key, what it does */
 const KEYS = [
   ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
-  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
+  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ...GALLERY_KEYS, ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
 ];
 
 export class Panel {

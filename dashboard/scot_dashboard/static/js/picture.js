@@ -5,7 +5,9 @@
  */
 
 import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
-import { authorColor, clockText } from "./feed/ink.js";
+import { isPlain } from "./feed/framing.js";
+import { clockText } from "./feed/ink.js";
+import { framingOf } from "./framings.js";
 import { ClockChip, NEEDS_MS } from "./needs.js";
 import { ageText, delayText, label, word } from "./text.js";
 import { usesUtc } from "./clock.js";
@@ -21,22 +23,23 @@ export class Picture {
     this.session = session;
     this.id = id;
     this.place = place;
-    const name = place.title ?? label(place.channel.label, place.channel.name);
+    const name = nameOf(place);
     this.canvas = canvasOf("picture-video", name);
     this.ink = canvasOf("picture-ink", "");
+    this.title = h("figcaption.pane-title", { text: name });
     this.corner = h("span.picture-corner");
+    this.framed = h("span.picture-framed");
     this.clock = new ClockChip(place.device);
     this.warning = h("div.picture-warning", { role: "status" });
     this.insetCanvas = inset ? canvasOf("", `${name}, ${word("live")}`) : null;
     this.insetMark = h("span.live-mark");
     this.inset = h("div.picture-inset", {}, [this.insetCanvas, this.insetMark]);
     this.stillCanvas = still ? canvasOf("", "") : null;
-    this.stillInk = h("div.still-ink");
+    this.stillInk = canvasOf("still-ink", "");
     this.stillText = h("span.still-text");
     this.stillBox = h("div.picture-still", {}, [this.stillCanvas, this.stillInk, this.stillText]);
     this.element = h("figure.picture", { "aria-label": name }, [
-      this.canvas, this.ink, h("figcaption.pane-title", { text: name }), this.clock.element, this.corner,
-      this.warning,
+      this.canvas, this.ink, this.title, this.clock.element, this.corner, this.framed, this.warning,
       inset ? this.inset : null, still ? this.stillBox : null,
     ]);
     setHidden(this.inset, true);
@@ -50,8 +53,9 @@ export class Picture {
     const main = offscreen(this.canvas);
     const ink = offscreen(this.ink);
     const inset = this.insetCanvas ? offscreen(this.insetCanvas) : null;
+    const { address } = this.place;
     this.session.do(
-      { do: "video", id: this.id, address: this.place.address, main, inset, ink },
+      { do: "video", id: this.id, address, main, inset, ink, framing: framingOf(address) },
       [main, ink, ...(inset ? [inset] : [])],
     );
     onResize(this.element, () => {
@@ -59,9 +63,27 @@ export class Picture {
       this.session.do({ do: "inkSize", id: this.id, width, height, scale: rem });
     });
     if (this.stillCanvas) {
-      const canvas = offscreen(this.stillCanvas);
-      this.session.do({ do: "still", id: this.id, canvas, note: null }, [canvas]);
+      const [canvas, still] = [offscreen(this.stillCanvas), offscreen(this.stillInk)];
+      this.session.do({ do: "still", id: this.id, canvas, ink: still, note: null, framing: framingOf(address) }, [canvas, still]);
+      onResize(this.stillBox, () => {
+        const { width, height, rem } = deviceSize(this.stillBox);
+        this.session.do({ do: "stillSize", id: this.id, width, height, scale: rem });
+      });
     }
+  }
+
+  /** Show another source here. @param {Place} place */
+  turnTo(place) {
+    if (place.address === this.place.address) return;
+    this.place = place;
+    const name = nameOf(place);
+    setText(this.title, name);
+    this.element.setAttribute("aria-label", name);
+    this.canvas.setAttribute("aria-label", name);
+    this.insetCanvas?.setAttribute("aria-label", `${name}, ${word("live")}`);
+    this.clock.device = place.device;
+    const { address } = place;
+    this.session.do({ do: "source", id: this.id, address, framing: framingOf(address) });
   }
 
   /** @param {View} view @param {boolean} [replay] */
@@ -71,14 +93,13 @@ export class Picture {
     const live = view.mode === "live";
     setHidden(this.inset, live);
     setText(this.insetMark, word(replay ? "replay" : "live"));
-    if (!video) return;
+    setClass(this.element, "held", !live);
+    if (video?.address !== this.place.address) return; // the last word on the source before
     const old = video.stale && !(view.mode !== "live" && view.seeking);
     setClass(this.element, "stale", old);
     setText(this.corner, old || video.age_ms === null ? "" : this.facts(video, live));
-    let warning = "";
-    if (video.problem === "WebCodecs") warning = word("noVideoDecoder");
-    else if (video.age_ms === null) warning = word("never");
-    else if (old) warning = `${word("noData")} ${ageText(video.age_ms)}`;
+    setText(this.framed, framedText(video.framing));
+    const warning = warningOf(video, old);
     setText(this.warning, warning);
     setHidden(this.warning, !warning);
   }
@@ -86,25 +107,46 @@ export class Picture {
   /** @param {import("./types.js").VideoNow} video @param {boolean} live */
   facts(video, live) {
     if (live) return `${delayText(video.lag_ms ?? 0)} · ${Math.round(video.fps)} fps`;
-    return video.t_unix_ms === null ? "" : `${clockText(video.t_unix_ms, usesUtc())}.${String(Math.floor(video.t_unix_ms % 1000)).padStart(3, "0")}`;
+    return video.t_unix_ms === null ? "" : instant(video.t_unix_ms);
   }
 
   /** Show the very frame of the newest stroke that another person drew. @param {Note|null} note */
   pin(note) {
     if (!this.stillCanvas || note?.id === this.pinned?.id && note?.points.length === this.pinned?.points.length) return;
-    const sameFrame = note && this.pinned && note.at_ns === this.pinned.at_ns;
     this.pinned = note;
     setHidden(this.stillBox, !note);
-    if (!sameFrame) this.session.do({ do: "still", id: this.id, note });
-    if (!note) return;
-    const hundredths = String(Math.floor((note.at_unix_ms % 1000) / 10)).padStart(2, "0");
-    setText(this.stillText, `${note.author} · ${clockText(note.at_unix_ms, usesUtc())}.${hundredths}`);
-    this.stillInk.replaceChildren(strokeSvg(note));
+    this.session.do({ do: "still", id: this.id, note, framing: framingOf(note?.channel ?? "") });
+    if (note) setText(this.stillText, `${note.author} · ${instant(note.at_unix_ms).slice(0, -1)}`);
   }
 }
 
+/** @param {Place} place */
+export function nameOf(place) {
+  return place.title ?? label(place.channel.label, place.channel.name);
+}
+
+/** hh:mm:ss.mmm @param {number} unix_ms */
+export function instant(unix_ms) {
+  return `${clockText(unix_ms, usesUtc())}.${String(Math.floor(unix_ms % 1000)).padStart(3, "0")}`;
+}
+
+/** That a picture is not as it came. @param {import("./feed/framing.js").Framing} framing */
+function framedText(framing) {
+  if (isPlain(framing)) return "";
+  const part = framing.crop[2] < 1 || framing.crop[3] < 1;
+  return [framing.turn ? `↻ ${framing.turn}°` : "", part ? word("cropped") : ""].filter(Boolean).join(" · ");
+}
+
+/** What a person must know of a picture that is not there. @param {import("./types.js").VideoNow} video @param {boolean} old */
+export function warningOf({ problem, age_ms }, old) {
+  if (problem === "WebCodecs") return word("noVideoDecoder");
+  if (problem && (age_ms === null || old)) return word("cannotDecode");
+  if (age_ms === null) return word("never");
+  return old ? `${word("noData")} ${ageText(age_ms)}` : "";
+}
+
 /** @param {string} className @param {string} name */
-function canvasOf(className, name) {
+export function canvasOf(className, name) {
   const canvas = /** @type {HTMLCanvasElement} */ (document.createElement("canvas"));
   canvas.className = className;
   if (name) {
@@ -112,27 +154,4 @@ function canvasOf(className, name) {
     canvas.setAttribute("aria-label", name);
   } else canvas.setAttribute("aria-hidden", "true");
   return canvas;
-}
-
-/** A stroke over a small still. @param {Note} note */
-function strokeSvg(note) {
-  const NS = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(NS, "svg");
-  svg.setAttribute("viewBox", "0 0 1600 900");
-  const points = note.points.map(([x, y]) => [x * 1600, y * 900]);
-  const last = points[points.length - 1];
-  const dot = note.tool === "pointer" || note.tool === "pin" || points.length < 2;
-  const shape = document.createElementNS(NS, dot ? "circle" : "polyline");
-  if (dot && last) {
-    shape.setAttribute("cx", String(last[0]));
-    shape.setAttribute("cy", String(last[1]));
-    shape.setAttribute("r", "44");
-  } else shape.setAttribute("points", points.map((p) => p.join(",")).join(" "));
-  shape.setAttribute("fill", "none");
-  shape.setAttribute("stroke", authorColor(note.author));
-  shape.setAttribute("stroke-width", "14");
-  shape.setAttribute("stroke-linecap", "round");
-  shape.setAttribute("stroke-linejoin", "round");
-  svg.append(shape);
-  return svg;
 }

@@ -10,6 +10,8 @@ import { label } from "./text.js";
 const MOST_ROWS = 7;
 const MOST_FOOT = 24;
 const UNKNOWN_PLACE = 9;
+/** What a camera changes in mid-stream; the panes stay as they are. */
+export const SIZES = new Set(["width_px", "height_px", "codec_string"]);
 
 /**
  * @typedef {object} Place
@@ -34,8 +36,8 @@ const UNKNOWN_PLACE = 9;
  * @typedef {object} Layout
  * @property {Row[]} rows
  * @property {Group[]} foot
- * @property {Place|null} video the first
- * @property {Place[]} videos
+ * @property {Place|null} video the first source of pictures
+ * @property {Place[]} videos every source of pictures, by address
  * @property {Navigation|null} navigation
  * @property {Place[]} extras any further channel: the generic pane
  * @property {Place[]} technical
@@ -128,11 +130,11 @@ export function layoutOf(catalogue) {
     ...foot.flatMap((g) => g.members.map((m) => m.address)),
     ...(navigation ? [navigation.main, ...navigation.others].map((p) => p.address) : []),
   ]);
-  const video = kind("video")[0] ?? null;
-  if (video) placed.add(video.address);
+  const videos = kind("video").sort((a, b) => (a.address < b.address ? -1 : 1)); // its number is its key
+  for (const video of videos) placed.add(video.address);
   const quiet = new Set(["alarm", "annotation"]);
   return {
-    rows, foot, video, videos: kind("video"), navigation, technical, byAddress,
+    rows, foot, video: videos[0] ?? null, videos, navigation, technical, byAddress,
     extras: shown.filter((p) => !placed.has(p.address) && !quiet.has(p.channel.kind)
       && p.device !== "room" && p.device !== "alarms" && p.channel.sensitivity !== "identity"),
     notes: kind("annotation")[0] ?? null,

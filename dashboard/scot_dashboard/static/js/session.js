@@ -14,6 +14,7 @@
  * @property {(lanes: any) => void} [lanes]
  * @property {(trends: any) => void} [trends]
  * @property {(series: any) => void} [series] samples that were asked for, see feed/probe.js
+ * @property {(said: {id: string, at_unix_ms: number, kept: boolean|null, why: string}) => void} [snapshot]
  * @property {(lines: import("./types.js").LogLine[]) => void} [alarmLog]
  * @property {(state: "open"|"closed"|"final", code: number) => void} [link]
  * @property {(code: number, text: string) => void} [bye]
@@ -137,6 +138,7 @@ export class Session {
       else if (data.is === "trends") l.trends?.(data.trends);
       else if (data.is === "alarmLog") l.alarmLog?.(data.lines);
       else if (data.is === "series") l.series?.(data.series);
+      else if (data.is === "snapshot") l.snapshot?.(data);
       else if (data.is === "link") l.link?.(data.state, data.code);
       else if (data.is === "refused") l.refused?.(data.text);
       else if (data.is === "bye") l.bye?.(data.code, data.text);

@@ -147,6 +147,8 @@
  * @property {number} t when it was published
  *
  * @typedef {object} VideoNow
+ * @property {string} address
+ * @property {import("./feed/framing.js").Framing} framing of the picture on the screen
  * @property {number|null} age_ms
  * @property {number|null} lag_ms from its capture to the screen, live only
  * @property {number} fps

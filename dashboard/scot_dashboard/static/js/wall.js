@@ -8,6 +8,7 @@ import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { AlarmLine } from "./alarmline.js";
 import { AlarmLog } from "./alarmlog.js";
+import { galleryKeys } from "./gallery.js";
 import { Chips } from "./header.js";
 import { expose } from "./hook.js";
 import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
@@ -18,7 +19,7 @@ import { Layouts } from "./layout/layouts.js";
 import { Shelf } from "./layout/shelf.js";
 import { Door } from "./people.js";
 import { Panel } from "./panel.js";
-import { layoutOf } from "./plan.js";
+import { SIZES, layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
 import { StandingBar } from "./standing.js";
 import { lang, spanText, word } from "./text.js";
@@ -87,7 +88,7 @@ function build(described) {
 /** Devices and channels, without what changes by itself. @param {Catalogue} c */
 const shapeOf = (c) => JSON.stringify(
   Object.entries(c.devices).map(([n, d]) => [n, d.label, d.channels]),
-  (_, value) => (typeof value === "bigint" ? String(value) : value),
+  (key, value) => (SIZES.has(key) ? 0 : typeof value === "bigint" ? String(value) : value),
 );
 
 /** Whether and how long the recorder has run: a service of the room, so its name is fixed. */
@@ -200,12 +201,13 @@ timeKeys(session, {
   t: () => trends.toggle(),
   s: () => panel.toggle("display"),
   e: () => editor.toggle(),
+  ...galleryKeys(() => board?.picture),
   "?": () => panel.toggle("keys"),
-}, () => closeOne([panel, shelf, alarmLog, trends, drawer, editor]));
+}, () => closeOne([panel, shelf, alarmLog, trends, drawer, editor, ...(board?.picture ? [board.picture] : [])]));
 expose(
   session,
   () => (board?.tiles ?? []).flatMap((t) => t.state()),
-  () => ({ standing: document.body.dataset.state ?? "", blind: standing.blind.spans, navigation: board?.navigation?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, layout: layouts.state(), ...lanes.state() }),
+  () => ({ standing: document.body.dataset.state ?? "", blind: standing.blind.spans, navigation: board?.navigation?.state() ?? null, pictures: board?.picture?.state() ?? null, alarmLine: alarmLine.shown ?? [], pinned: pinned?.at_ns ?? null, layout: layouts.state(), ...lanes.state() }),
 );
 say(word("opening"), true);
 const { error } = await enter(/^#wall=(.+)$/);

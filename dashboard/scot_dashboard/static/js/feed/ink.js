@@ -1,7 +1,9 @@
 /**
  * Pointers, ink and arrows over a picture, each with its author and the time of the frame it was
- * drawn on. @import {Note} from "../types.js"
+ * drawn on. @import {Note} from "../types.js"  @import {Framing} from "./framing.js"
  */
+
+import { PLAIN, toScreen } from "./framing.js";
 
 const AUTHOR_COLORS = ["#59c2ff", "#b99cff", "#ff9ecb", "#e8ecf1"];
 
@@ -35,10 +37,11 @@ export class InkLayer {
    * @param {number} aspect of the picture, width over height
    * @param {number} scale device pixels of one rem
    * @param {(note: Note) => string} caption
+   * @param {Framing} [framing] of the picture below
    */
-  draw(notes, aspect, scale, caption) {
-    const key = notes.map((n) => `${n.id}:${n.points.length}:${caption(n)}`).join("|")
-      + `${this.canvas.width}x${this.canvas.height}`;
+  draw(notes, aspect, scale, caption, framing = PLAIN) {
+    const key = notes.map((n) => `${n.id}:${n.points.length}:${n.points[n.points.length - 1]}:${caption(n)}`).join("|")
+      + `${this.canvas.width}x${this.canvas.height}:${notes.length ? aspect : ""}:${framing.turn}:${framing.crop}`;
     if (key === this.key) return;
     this.key = key;
     const { pen, canvas } = this;
@@ -47,7 +50,16 @@ export class InkLayer {
     const box = { w: width, h: width / aspect, x: 0, y: 0 };
     box.x = (canvas.width - box.w) / 2;
     box.y = (canvas.height - box.h) / 2;
-    for (const note of notes) this.note(note, box, scale, caption(note));
+    pen.save();
+    pen.beginPath();
+    pen.rect(box.x, box.y, box.w, box.h);
+    pen.clip();
+    for (const note of notes) {
+      const points = note.points.map((p) => toScreen(framing, p));
+      const seen = points.some(([u, v]) => u >= 0 && u <= 1 && v >= 0 && v <= 1);
+      if (seen) this.note({ ...note, points }, box, scale, caption(note));
+    }
+    pen.restore();
   }
 
   /**

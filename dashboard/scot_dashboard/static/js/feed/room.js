@@ -78,6 +78,7 @@ export class Room {
     else if (type === "layouts") this.tell("layouts", { layouts: first });
     else if (type === "lanes") this.tell("lanes", { lanes: this.lanes(second) });
     else if (type === "trends") this.tell("trends", { trends: this.trends(second) });
+    else if (type === "snapshot") this.tell("snapshot", { id: String(first), at_unix_ms: 0, kept: Boolean(second), why: String(third) });
     else if (type === "conflated") this.conflate(first);
     else if (type === "refused") this.refused(String(first), second, String(third));
     else if (type === "bye") this.bye(Number(first), String(second));

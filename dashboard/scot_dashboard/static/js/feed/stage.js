@@ -4,12 +4,15 @@
  */
 
 import { InkLayer } from "./ink.js";
+import { Thumbs } from "./thumbs.js";
 import { Tracing } from "./tracing.js";
 import { Follower, Screen, VideoPane } from "./video.js";
 import { cellAt } from "./view.js";
 
 const NAV_MS = 33;
+const MAIN = "main"; // the pane whose picture people hold and speak of
 const SEEN_MS = 250;
+const HELD_MS = 2_000; // a picture that is older is not what a person means to hold
 const JUST_AFTER_MS = 0.0005; // so that the frame itself is at or before the moment
 
 export class Stage {
@@ -20,14 +23,16 @@ export class Stage {
     this.traces = new Tracing(room);
     /** @type {Map<string, {pane: VideoPane, ink: InkLayer|null, scale: number}>} */
     this.panes = new Map();
-    /** @type {Map<string, {follower: Follower, note: Note|null}>} */
+    /** @type {Map<string, {follower: Follower, note: Note|null, ink: InkLayer, scale: number}>} */
     this.stills = new Map();
+    this.thumbs = new Thumbs();
     /** @type {MessagePort|null} */
     this.nav = null;
     this.navAt = 0;
     this.seenAt = 0;
     room.onPicture = (address, unit) => {
       for (const { pane } of this.panes.values()) if (pane.address === address) pane.push(unit);
+      if (room.playhead.mode === "live") this.thumbs.offer(address, unit);
     };
     room.onFilled = () => this.anew();
     room.playhead.onJump = () => {
@@ -56,11 +61,16 @@ export class Stage {
       if (mode !== "live") pane.follower.follow(store.track(pane.address, "video"), cursor);
       const shown = pane.main.shown;
       const t = shown && mode !== "live" ? Math.max(shown.unit.t, cursor) : cursor;
-      ink?.draw(notes.over(pane.address, t, mode), pane.main.aspect, scale, (n) => notes.caption(n));
+      const { aspect, framed } = pane.main;
+      ink?.draw(notes.over(pane.address, t, mode), aspect, scale, (n) => notes.caption(n), framed);
     }
-    for (const { follower, note } of this.stills.values()) {
-      if (note) follower.follow(store.track(note.channel, "video"), note.at_t + JUST_AFTER_MS);
+    for (const { follower, note, ink, scale } of this.stills.values()) {
+      if (!note) continue;
+      follower.follow(store.track(note.channel, "video"), note.at_t + JUST_AFTER_MS);
+      const { aspect, framed, shown } = follower.screen;
+      ink.draw(shown ? [note] : [], aspect, scale, () => "", framed);
     }
+    if (mode !== "live") this.thumbs.follow(store, cursor);
     if (this.nav && local - this.navAt >= NAV_MS) {
       this.navAt = local;
       this.nav.postMessage({ poses: this.poses(mode === "live", cursor) });
@@ -95,11 +105,20 @@ export class Stage {
   }
 
   /** @param {any} wish */
-  video({ id, address, main, inset, ink }) {
+  video({ id, address, main, inset, ink, framing }) {
     const pane = new VideoPane(address, main, inset);
+    pane.frame(framing);
     pane.setLive(this.room.playhead.mode === "live");
     this.panes.set(id, { pane, ink: ink ? new InkLayer(ink) : null, scale: 16 });
     pane.catchUp(this.room.store.track(address, "video"));
+    this.small();
+  }
+
+  /** Small pictures of what is not large, at once. */
+  small() {
+    const large = this.panes.get(MAIN)?.pane.address;
+    this.thumbs.leave(new Set(large ? [large] : []));
+    this.thumbs.follow(this.room.store, this.room.playhead.cursor());
   }
 
   /** @param {any} wish */
@@ -110,15 +129,48 @@ export class Stage {
     entry.ink.canvas.height = height;
     entry.scale = scale;
     entry.ink.key = "";
+    entry.pane.main.box = [width, height];
+  }
+
+  /** Another source in a pane. @param {any} wish */
+  source({ id, address, framing }) {
+    const pane = this.panes.get(id)?.pane;
+    if (!pane) return;
+    pane.turnTo(address);
+    pane.frame(framing);
+    pane.catchUp(this.room.store.track(address, "video"));
+    this.small();
+  }
+
+  /** Turned or cropped otherwise, on this display. @param {any} wish */
+  framing({ address, framing }) {
+    for (const { pane } of this.panes.values()) if (pane.address === address) pane.frame(framing);
+    for (const thumb of this.thumbs.all.values()) {
+      if (thumb.address !== address) continue;
+      thumb.screen.framing = framing;
+      if (thumb.asked) this.thumbs.want(thumb, thumb.asked);
+    }
+  }
+
+  /** A small picture of a source. @param {any} wish */
+  thumb({ id, address, canvas, framing }) {
+    this.thumbs.add(id, address, canvas, framing);
+    this.small();
   }
 
   /** Show the very frame of a note, beside the live picture. @param {any} wish */
-  still({ id, canvas, note }) {
+  still({ id, canvas, ink, note, framing }) {
     const { room } = this;
-    const still = this.stills.get(id) ?? { follower: new Follower(new Screen(canvas)), note: null };
+    const still = this.stills.get(id)
+      ?? { follower: new Follower(new Screen(canvas)), note: null, ink: new InkLayer(ink), scale: 16 };
     this.stills.set(id, still);
+    const same = note?.at_ns === still.note?.at_ns && note?.channel === still.note?.channel;
     still.note = note;
+    still.ink.key = "";
+    if (same) return;
     still.follower.stop();
+    still.follower.screen.blank();
+    still.follower.screen.framing = framing;
     if (!note) return;
     const t = note.at_t + JUST_AFTER_MS;
     if (!room.store.bulk.has(note.at_t - 1, note.at_t)) {
@@ -126,11 +178,29 @@ export class Stage {
     }
   }
 
+  /** @param {any} wish */
+  stillSize({ id, width, height, scale }) {
+    const still = this.stills.get(id);
+    if (!still) return;
+    [still.ink.canvas.width, still.ink.canvas.height] = [width, height];
+    still.scale = scale;
+    still.ink.key = "";
+  }
+
   /** Hold the very picture that is on the screen, not the cursor that ran past it. @param {any} wish */
   hold({ id }) {
     const { playhead } = this.room;
     const shown = this.shown(id);
     if (playhead.mode !== "frozen" && shown) playhead.seek(shown.t + JUST_AFTER_MS, true);
+  }
+
+  /** Hold everything at the picture that is seen; where none is, at the cursor. */
+  freeze() {
+    const { playhead, time } = this.room;
+    const shown = this.shown(MAIN);
+    const seen = playhead.mode === "live" && shown && time.now() - shown.t < HELD_MS;
+    if (seen) playhead.seek(shown.t + JUST_AFTER_MS, true);
+    else playhead.freeze();
   }
 
   /** The access unit that a pane shows. @param {string|undefined} id */
@@ -143,6 +213,7 @@ export class Stage {
     for (const { follower } of this.stills.values()) follower.decoder.close();
     this.panes.clear();
     this.stills.clear();
+    this.thumbs.clear();
     this.nav = null;
   }
 }

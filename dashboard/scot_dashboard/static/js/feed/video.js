@@ -5,9 +5,11 @@
  * @import {Sample} from "../types.js"  @import {Track} from "./store.js"
  */
 
+import { PLAIN, isPlain, scaleFor, sizeOf } from "./framing.js";
 import { codecOf, KEYFRAME } from "./wire.js";
 
 const MAX_QUEUE = 30;
+const MAX_TAIL = 3; // of an older group, when a new one begins
 const MAX_UNDRAWN_MS = 100;
 
 /**
@@ -44,6 +46,7 @@ class Decoder {
   feed(unit) {
     const key = (unit.flags & KEYFRAME) !== 0;
     if (!this.begun && !key) return false;
+    if (key && this.queue > MAX_TAIL) this.restart(); // what waits is older than what has come
     if (key && !this.open(unit)) return false;
     this.begun = true;
     const stamp = ++this.count;
@@ -63,7 +66,10 @@ class Decoder {
   /** @param {Sample} unit */
   open(unit) {
     const codec = codecOf(unit.value);
-    if (!codec) return false;
+    if (!codec) {
+      this.problem = "codec";
+      return false;
+    }
     const stale = !this.decoder || this.decoder.state !== "configured" || codec !== this.codec;
     if (!stale && this.begun) return true;
     if (typeof VideoDecoder === "undefined") {
@@ -79,7 +85,6 @@ class Decoder {
       } else this.decoder.reset();
       this.decoder.configure({ codec, optimizeForLatency: true });
       this.codec = codec;
-      this.problem = "";
       return true;
     } catch (error) {
       this.fail(error);
@@ -91,6 +96,7 @@ class Decoder {
   output(frame) {
     const unit = this.units.get(frame.timestamp);
     this.units.delete(frame.timestamp);
+    this.problem = "";
     if (unit) this.take(frame, unit);
     else frame.close();
   }
@@ -108,7 +114,7 @@ class Decoder {
   }
 }
 
-/** A canvas that shows one picture at its own size; CSS scales it. */
+/** A canvas that shows one picture, turned and cropped as this display wants it; CSS scales it. */
 export class Screen {
   /** @param {OffscreenCanvas} canvas */
   constructor(canvas) {
@@ -117,6 +123,14 @@ export class Screen {
     /** @type {Shown|null} */
     this.shown = null;
     this.frames = 0;
+    /** @type {[number, number]} px on the screen */
+    this.box = [1920, 1080];
+    /** @type {[number, number]|null} px that the canvas may have at most */
+    this.most = null;
+    /** How the next picture is drawn. */
+    this.framing = PLAIN;
+    /** How the one that is on the screen was drawn. */
+    this.framed = PLAIN;
   }
 
   get aspect() {
@@ -125,17 +139,35 @@ export class Screen {
 
   /** @param {VideoFrame} frame @param {Sample} unit */
   draw(frame, unit) {
-    const { canvas } = this;
-    if (canvas.width !== frame.displayWidth || canvas.height !== frame.displayHeight) {
-      canvas.width = frame.displayWidth;
-      canvas.height = frame.displayHeight;
+    const { canvas, pen, framing } = this;
+    const [across, down] = [frame.displayWidth, frame.displayHeight];
+    const [wide, high] = sizeOf(framing, across, down);
+    const scale = this.most ? Math.min(1, this.most[0] / wide, this.most[1] / high) : scaleFor(wide, high, this.box);
+    const [width, height] = [Math.max(1, Math.round(wide * scale)), Math.max(1, Math.round(high * scale))];
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
     }
-    this.pen?.drawImage(frame, 0, 0);
+    if (isPlain(framing)) pen?.drawImage(frame, 0, 0, width, height);
+    else if (pen) {
+      const [x, y, w, h] = framing.crop;
+      const [dw, dh] = framing.turn % 180 === 0 ? [width, height] : [height, width];
+      pen.setTransform(1, 0, 0, 1, width / 2, height / 2);
+      pen.rotate((framing.turn * Math.PI) / 180);
+      pen.drawImage(frame, x * across, y * down, w * across, h * down, -dw / 2, -dh / 2, dw, dh);
+      pen.resetTransform();
+    }
     frame.close();
+    this.framed = framing;
     this.shown = { unit, drawn: performance.now() };
     this.frames++;
   }
 
+  /** Nothing is shown any more. */
+  blank() {
+    this.shown = null;
+    this.pen?.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
 }
 
 /** Decodes a track up to a moment and shows the picture of that moment. */
@@ -194,13 +226,30 @@ export class VideoPane {
     this.decoder = new Decoder((frame, unit) => this.output(frame, unit));
   }
 
+  /** Another source in the same place. @param {string} address */
+  turnTo(address) {
+    this.address = address;
+    this.decoder.close();
+    this.follower.stop();
+    this.recent = [];
+    this.main.blank();
+    this.inset?.blank();
+  }
+
+  /** @param {import("./framing.js").Framing} framing */
+  frame(framing) {
+    this.main.framing = framing;
+    if (this.inset) this.inset.framing = framing;
+    this.follower.stop(); // a picture that is held is drawn anew
+  }
+
   /** Pictures drawn so far, wherever. */
   get frames() {
     return this.main.frames + (this.inset?.frames ?? 0);
   }
 
   get problem() {
-    return this.decoder.problem;
+    return this.decoder.problem || this.follower.decoder.problem;
   }
 
   /** Take a unit that has just come. @param {Sample} unit */

@@ -9,6 +9,7 @@ import { SIGNALS_ON, alarmsAt, boardOf } from "./alarms.js";
 import { SIMULATED } from "./wire.js";
 
 const RECENT_MS = 10_000;
+const LATE_MS = 150;
 const STREAMS = new Set(["numeric", "waveform", "pose", "video", "image"]);
 
 /**
@@ -160,7 +161,10 @@ export function viewOf(room, stage, local) {
     silent_ms: witness.silence(now),
     clock: witness.clock(clocks),
     clocks,
-    videos: Object.fromEntries(panes.map(([id, pane]) => [id, pictureNow(room, pane, t, live)])),
+    videos: {
+      ...Object.fromEntries(panes.map(([id, pane]) => [id, pictureNow(room, pane, t, live)])),
+      ...Object.fromEntries([...stage.thumbs.all].map(([id, thumb]) => [id, thumbNow(room, thumb, t)])),
+    },
     ranges: stage.traces.ranges,
     simulated: witness.simulated,
     conflated: room.conflated,
@@ -189,17 +193,47 @@ function boardAt(room, tracks, t, now) {
 
 /** @param {Room} room @param {VideoPane} pane @param {number} t @param {boolean} live */
 function pictureNow(room, pane, t, live) {
-  const shown = pane.main.shown;
-  const channel = room.channels.get(pane.address)?.channel;
+  const { shown, aspect, framed } = pane.main;
   const age_ms = shown ? Math.max(0, t - shown.unit.t) : null;
+  const lag_ms = shown && live ? room.time.now(shown.drawn) - shown.unit.t : null;
   return {
+    address: pane.address,
     age_ms,
-    lag_ms: shown && live ? room.time.now(shown.drawn) - shown.unit.t : null,
+    // Between two pictures the first one's delay is said; when the next stays away, its age.
+    lag_ms: lag_ms !== null && age_ms !== null && age_ms - lag_ms > LATE_MS ? age_ms : lag_ms,
     fps: pane.fps(),
-    aspect: pane.main.aspect,
-    stale: age_ms === null || age_ms > (channel?.stale_after_s ?? 1) * 1000,
+    aspect,
+    framing: framed,
+    stale: age_ms === null || age_ms > staleAfter(room, pane.address),
     ns: shown?.unit.ns ?? null,
     t_unix_ms: shown ? room.time.unix(shown.unit.t) : null,
     problem: pane.problem,
   };
+}
+
+/**
+ * A thumbnail shows keyframes: it is stale when its source is silent, not when no keyframe came.
+ *
+ * @param {Room} room @param {import("./thumbs.js").Thumb} thumb @param {number} t
+ */
+function thumbNow(room, { address, screen, problem }, t) {
+  const { shown, aspect, framed } = screen;
+  const newest = room.store.tracks.get(address)?.at(t);
+  return {
+    address,
+    age_ms: shown ? Math.max(0, t - shown.unit.t) : null,
+    lag_ms: null,
+    fps: 0,
+    aspect,
+    framing: framed,
+    stale: !newest || t - newest.t > staleAfter(room, address),
+    ns: shown?.unit.ns ?? null,
+    t_unix_ms: shown ? room.time.unix(shown.unit.t) : null,
+    problem,
+  };
+}
+
+/** @param {Room} room @param {string} address */
+function staleAfter(room, address) {
+  return (room.channels.get(address)?.channel.stale_after_s ?? 1) * 1000;
 }

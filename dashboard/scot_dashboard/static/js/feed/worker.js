@@ -64,7 +64,11 @@ const wishes = {
   traces: ({ port }) => stage.traces.open(port),
   video: (wish) => stage.video(wish),
   inkSize: (wish) => stage.inkSize(wish),
+  source: (wish) => stage.source(wish),
+  framing: (wish) => stage.framing(wish),
+  thumb: (wish) => stage.thumb(wish),
   still: (wish) => stage.still(wish),
+  stillSize: (wish) => stage.stillSize(wish),
   hold: (wish) => stage.hold(wish),
   clear: () => stage.clear(),
   nav({ port }) {
@@ -73,13 +77,20 @@ const wishes = {
   seek: ({ t, frozen }) => playhead.seek(t, Boolean(frozen)),
   step: ({ ms }) => playhead.seek(playhead.cursor() + ms, playhead.mode === "frozen" && ms < 0),
   live: () => playhead.live(),
-  freeze: () => playhead.freeze(),
+  freeze: () => stage.freeze(),
   draft({ address, note }) {
     notes.draft = note ? { address, note } : null;
   },
   annotate({ id, note }) {
     const at_ns = stage.shown(id)?.ns ?? time.toNs(playhead.cursor());
     room.link?.send(["annotate", { ...note, at_ns }]);
+  },
+  snapshot({ id, note }) {
+    const shown = stage.shown(id);
+    const sent = Boolean(shown && room.link?.alive);
+    const at_unix_ms = shown ? time.unix(shown.t) : 0;
+    room.tell("snapshot", { id: note.id, at_unix_ms, kept: sent ? null : false, why: "lost" });
+    if (sent && shown) room.link?.send(["annotate", { ...note, at_ns: shown.ns }]);
   },
   trends: ({ from_t, to_t, bins, addresses }) => room.askTrends(from_t, to_t, bins, addresses),
   alarm: ({ wish }) => room.link?.send(["alarm", wish]),

@@ -11,7 +11,7 @@ import { CELLS, show, sound } from "./grid.js";
  * @typedef {"wall"|"station"} ViewName
  * @typedef {object} Spec one pane that a room has
  * @property {string} id
- * @property {"waves"|"numbers"|"video"|"nav"|"device"|"trends"|"log"|"notes"} kind
+ * @property {"waves"|"numbers"|"video"|"camera"|"nav"|"device"|"trends"|"log"|"notes"} kind
  * @property {string} title
  * @property {[number, number]} least cells
  * @property {number} weight of a device: how many rows it wants
@@ -22,8 +22,7 @@ import { CELLS, show, sound } from "./grid.js";
  * @property {string[]} hidden
  */
 
-const LEAST = { waves: [4, 6], numbers: [3, 2], video: [3, 4], nav: [5, 5], device: [3, 2], trends: [5, 6], log: [4, 5], notes: [4, 5] };
-const MOST_THUMBS = 6;
+const LEAST = { waves: [4, 6], numbers: [3, 2], video: [3, 4], camera: [3, 4], nav: [5, 5], device: [3, 2], trends: [5, 6], log: [4, 5], notes: [4, 5] };
 const MOST_DEVICES = 8;
 const PER_ROW = 4;
 export const TOOLS = ["trends", "log", "notes"];
@@ -42,7 +41,9 @@ export function panesOf(layout, catalogue) {
   const panes = [];
   if (rows.length) panes.push(spec("waves", "waves", word("paneWaves"), rows.flatMap((r) => [r.wave, ...members(r.groups)]), rows.length));
   if (foot.length) panes.push(spec("numbers", "numbers", named(foot[0].members[0].device), members(foot), foot.length));
-  for (const p of videos) panes.push(spec("video", `video:${p.device}/${p.channel.name}`, p.title ?? label(p.channel.label, p.channel.name), [p]));
+  if (videos.length) panes.push(spec("video", "pictures", videos.length > 1 ? word("sources") : pictureName(videos[0]), videos));
+  // Beside the pane that has them all, each can have one of its own: nobody has to be chosen then.
+  for (const p of videos.length > 1 ? videos : []) panes.push(spec("camera", `video:${p.device}/${p.channel.name}`, pictureName(p), [p]));
   if (navigation) {
     const tool = label(navigation.main.channel.label, navigation.main.channel.name);
     panes.push(spec("nav", "nav", `${word("paneNavigation")} · ${tool}`, [navigation.main, ...navigation.others]));
@@ -56,6 +57,9 @@ export function panesOf(layout, catalogue) {
   panes.push(spec("trends", "trends", word("trends"), []), spec("log", "log", word("alarmLog"), []), spec("notes", "notes", word("notes"), []));
   return panes;
 }
+
+/** @param {import("../plan.js").Place} place */
+const pictureName = (place) => place.title ?? label(place.channel.label, place.channel.name);
 
 /** Where panes stand when nobody has said so. @param {Spec[]} panes @param {ViewName} view @returns {Arrangement} */
 export function arranged(panes, view) {
@@ -136,18 +140,9 @@ function right(area, videos, nav, devices) {
   return { ...placed, ...pictures({ ...top, h: top.h - slices }, videos), nav: { ...top, y: top.y + top.h - slices, h: slices } };
 }
 
-/** One large, the others in a column beside it. @param {Rect} area @param {Spec[]} videos @returns {Placed} */
+/** The pane that has every picture. @param {Rect} area @param {Spec[]} videos @returns {Placed} */
 function pictures(area, videos) {
-  if (!videos.length) return {};
-  const [main, ...others] = videos;
-  const most = Math.min(MOST_THUMBS, Math.floor(area.h / LEAST.video[1]));
-  const shown = others.slice(0, most);
-  if (!shown.length) return { [main.id]: area };
-  const width = Math.max(3, Math.min(5, Math.round(area.w * 0.28)));
-  return {
-    [main.id]: { ...area, w: area.w - width },
-    ...stacked({ ...area, x: area.x + area.w - width, w: width }, shown),
-  };
+  return videos.length ? { [videos[0].id]: area } : {};
 }
 
 /** @param {Rect} area @param {Spec[]} specs @returns {Placed} */
@@ -222,7 +217,7 @@ export function adopted(panes, saved, view) {
   const least = Object.fromEntries(panes.map((p) => [p.id, p.least]));
   const fresh = [];
   for (const { id, kind } of panes) {
-    if (placed[id] || saved.hidden.includes(id) || TOOLS.includes(kind)) continue;
+    if (placed[id] || saved.hidden.includes(id) || TOOLS.includes(kind) || kind === "camera") continue;
     const after = show({ ...placed, ...absent }, least, id, false);
     if (after) placed = { ...placed, [id]: after[id] };
     else fresh.push(id);

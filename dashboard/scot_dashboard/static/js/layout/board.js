@@ -6,6 +6,7 @@
  */
 
 import { h, setHidden } from "../dom.js";
+import { Gallery } from "../gallery.js";
 import { NavigationPane } from "../navigation.js";
 import { Picture } from "../picture.js";
 import { word } from "../text.js";
@@ -38,7 +39,7 @@ export class Board {
     this.least = Object.fromEntries(this.specs.map((s) => [s.id, s.least]));
     /** @type {Placed} */
     this.placed = {};
-    /** @type {Picture|null} */
+    /** @type {Gallery|null} */
     this.picture = null;
     /** @type {NavigationPane|null} */
     this.navigation = null;
@@ -89,7 +90,7 @@ export class Board {
       const element = h("div.tile-grid", {}, tiles.map((t) => t.element));
       return { element, update: (v) => tiles.forEach((t) => t.update(v, v.cursorAlarms)), tiles };
     }
-    if (spec.kind === "video") return this.video(spec);
+    if (spec.kind === "video" || spec.kind === "camera") return this.video(spec);
     if (spec.kind === "notes") return { element: this.options.notes };
     if (spec.kind === "nav" && layout.navigation) {
       const pane = new NavigationPane(session, layout.navigation);
@@ -99,12 +100,13 @@ export class Board {
     return new DevicePane(session, spec, this.options.openAll);
   }
 
-  /** The first picture may be held and drawn on; the others are for a glance. @param {Spec} spec @returns {Content} */
-  video(spec) {
-    const main = spec.places[0] === this.layout.video;
-    const picture = new Picture(this.session, main ? "main" : spec.id, spec.places[0], main ? {} : { inset: false, still: false });
-    if (main) this.picture = picture;
-    return { element: picture.element, update: (v) => picture.update(v, this.options.replay) };
+  /** All of them, or one of its own for a glance. @param {Spec} spec @returns {Content} */
+  video({ kind, id, places }) {
+    const { replay } = this.options;
+    const gallery = kind === "video" ? new Gallery(this.session, "main", places, { snapshots: !replay }) : null;
+    const shown = gallery ?? new Picture(this.session, id, places[0], { inset: false, still: false });
+    this.picture = gallery ?? this.picture;
+    return { element: shown.element, update: (v) => shown.update(v, replay) };
   }
 
   /** @param {View} view */
@@ -115,7 +117,8 @@ export class Board {
   /** Panes that are not shown and speak of an alarm that holds. @param {View} view @returns {Spec[]} */
   alarmed(view) {
     const loud = view.alarms.filter((a) => a.priority !== "None" && a.state !== "inactive" && a.state !== "pending" && a.activation !== "Off");
-    return this.specs.filter((s) => !this.placed[s.id] && s.places.some((p) => loud.some((a) => a.device === p.device && (!a.channel || a.channel === p.channel.name))));
+    const seen = new Set(this.specs.filter((s) => this.placed[s.id]).flatMap((s) => s.places));
+    return this.specs.filter((s) => !this.placed[s.id] && s.places.some((p) => !seen.has(p) && loud.some((a) => a.device === p.device && (!a.channel || a.channel === p.channel.name))));
   }
 
   /** Tiles on the screen. */

@@ -1,0 +1,229 @@
+"""How the page decodes, turns and crops pictures: its own modules in a real browser."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from tests.system.moving_pictures import quadrants, units
+
+STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+# Hands access units to a pane as the room does, and lets a test read what is on its canvas.
+BENCH = """
+globalThis.bench = async (sent) => {
+    const { Screen, VideoPane } = await import("/static/js/feed/video.js");
+    const { Thumbs } = await import("/static/js/feed/thumbs.js");
+    const samples = sent.map(([data, key], i) => ({
+        t: i * 40, ns: BigInt(i), epoch: 1, seq: i, flags: key ? 1 : 0,
+        value: Uint8Array.from(atob(data), (c) => c.charCodeAt(0)),
+    }));
+    const pane = new VideoPane("or1/scope/video", new OffscreenCanvas(2, 2), null);
+    const drawn = async (seq) => {
+        for (let i = 0; i < 1000 && pane.main.shown?.unit.seq !== seq; i++)
+            await new Promise((done) => setTimeout(done, 5));
+        return pane.main.shown?.unit.seq ?? null;
+    };
+    const colour = (u, v, screen = pane.main) => {
+        const { canvas, pen } = screen;
+        const [x, y] = [Math.floor(u * canvas.width), Math.floor(v * canvas.height)];
+        const [r, g, b] = pen.getImageData(x, y, 1, 1).data;
+        return r > 120 ? "red" : g > 120 ? "green" : b > 120 ? "blue" : "grey";
+    };
+    return { samples, pane, drawn, colour, Thumbs, Screen };
+};
+true
+"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix("/static"))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A test reports what it sees, not each request."""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """Serves the page's files, and nothing else."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=STATIC))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+async def blank(page: Page, origin: str) -> Page:
+    """A page of our origin with nothing on it but the bench."""
+    await page.goto(f"{origin}/static/fonts/")
+    await page.evaluate(BENCH)
+    return page
+
+
+def packed(*found: list[tuple[bytes, bool]]) -> list[Any]:
+    return [[base64.b64encode(data).decode(), key] for some in found for data, key in some]
+
+
+async def test_what_a_consultant_points_at_stays_there_however_the_picture_is_turned(
+    blank: Page,
+) -> None:
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const { samples, pane, drawn, colour } = await bench(sent);
+            const { PLAIN, toPicture, toScreen, turned, cropped, readFraming } =
+                await import("/static/js/feed/framing.js");
+            const places = {
+                red: [0.2, 0.3], green: [0.8, 0.3], blue: [0.2, 0.7], grey: [0.8, 0.7],
+            };
+            const found = [];
+            let framing = PLAIN;
+            for (let quarter = 0; quarter < 4; quarter++, framing = turned(framing)) {
+                for (const [one, other] of [[[0, 0], [1, 1]], [[0.1, 0.2], [0.95, 0.9]]]) {
+                    const cut = cropped(framing, one, other);
+                    pane.frame(cut);
+                    pane.push(samples[0]);
+                    await drawn(0);
+                    pane.main.shown = null;
+                    for (const [name, place] of Object.entries(places)) {
+                        const [u, v] = toScreen(cut, place);
+                        const back = toPicture(cut, [u, v]);
+                        const off = Math.hypot(back[0] - place[0], back[1] - place[1]);
+                        found.push([name, colour(u, v), off]);
+                    }
+                    found.push(["size", pane.main.canvas.width > pane.main.canvas.height]);
+                }
+            }
+            const kept = [null, { turn: 45, crop: [0, 0, 1, 1] },
+                { turn: 90, crop: [0, 0, NaN, 1] }, { turn: 0, crop: [0.9, 0, 0.5, 1] }];
+            return { found, bad: kept.map((one) => readFraming(one) === PLAIN) };
+        }""",
+        packed(units([quadrants(320, 180)])),
+    )
+    wide = [row[1] for row in seen["found"] if row[0] == "size"]
+    assert wide == [True, True, False, False, True, True, False, False]
+    points = [row for row in seen["found"] if row[0] != "size"]
+    assert len(points) == 32
+    assert all(name == colour and off < 1e-9 for name, colour, off in points), points
+    assert seen["bad"] == [True] * 4, "what was kept and makes no sense is the whole picture"
+
+
+async def test_a_source_that_changes_its_size_in_mid_stream_goes_on(blank: Page) -> None:
+    sizes = [(320, 180), (180, 320), (2, 2), (640, 480)]
+    sent = [units([quadrants(*size)] * 2) for size in sizes]
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const { samples, pane, drawn } = await bench(sent);
+            const sizes = [];
+            for (const sample of samples) {
+                pane.push(sample);
+                await drawn(sample.seq);
+                sizes.push([pane.main.canvas.width, pane.main.canvas.height]);
+            }
+            return { sizes, problem: pane.problem };
+        }""",
+        packed(*sent),
+    )
+    assert seen["sizes"] == [[*size] for size in sizes for _ in range(2)]
+    assert seen["problem"] == ""
+
+
+async def test_an_8k_picture_costs_a_canvas_of_the_screens_size(blank: Page) -> None:
+    seen = await blank.evaluate(
+        """async () => {
+            const { scaleFor } = await import("/static/js/feed/framing.js");
+            const of = (w, h, box) => { const s = scaleFor(w, h, box); return [w * s, h * s]; };
+            return [of(7680, 4320, [1200, 600]), of(7680, 4320, [7680, 4320]),
+                of(1920, 1080, [300, 200]), of(4320, 7680, [3840, 2160])];
+        }"""
+    )
+    assert all(wide * high <= 3840 * 2160 * 1.01 for wide, high in seen)
+    assert seen[0][0] == pytest.approx(1927, abs=5), "a small box gets no more than Full HD"
+    assert seen[2] == [1920, 1080], "what fits is drawn as it comes"
+    assert seen[3][0] / seen[3][1] == pytest.approx(9 / 16)
+
+
+async def test_a_stream_that_cannot_be_decoded_says_so_and_the_next_one_plays(blank: Page) -> None:
+    broken = [(b"\x00\x00\x00\x01\x40\x01\x0c\x01\xff\xff", True)]  # HEVC, which has no SPS of ours
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const { samples, pane, drawn } = await bench(sent);
+            pane.push(samples[0]);
+            const problem = pane.problem;
+            pane.push(samples[1]);
+            return { problem, drawn: await drawn(1), after: pane.problem };
+        }""",
+        packed(broken, units([quadrants(64, 48)])),
+    )
+    assert seen == {"problem": "codec", "drawn": 1, "after": ""}
+
+
+async def test_a_viewer_that_is_overloaded_goes_on_with_the_newest_group(blank: Page) -> None:
+    pictures = [quadrants(320, 180, 40 + n) for n in range(40)]
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const { samples, pane, drawn } = await bench(sent);
+            // A decoder that is busy elsewhere: everything waits, then it looks again.
+            for (const sample of samples) pane.push(sample);
+            const waiting = pane.decoder.queue;
+            const last = await drawn(39);
+            return { waiting, last, frames: pane.main.frames, kept: pane.decoder.units.size };
+        }""",
+        packed(units(pictures, group=10)),
+    )
+    assert seen["last"] == 39, "the newest picture is what stands there"
+    assert seen["waiting"] <= 10, "of older groups nothing waits when a new one has begun"
+    assert seen["frames"] < 40, "what could not be shown in time was not drawn"
+
+
+async def test_any_number_of_thumbnails_is_one_decoder_and_keyframes_only(blank: Page) -> None:
+    sent = units([quadrants(320, 180)] * 6, group=3)
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const { samples, Thumbs, colour } = await bench(sent);
+            const made = [];
+            const Real = VideoDecoder;
+            globalThis.VideoDecoder = class extends Real {
+                constructor(init) { super(init); made.push(this); }
+            };
+            const thumbs = new Thumbs();
+            const rests = [];
+            thumbs.rest = async (ms) => void rests.push(ms);
+            for (let i = 0; i < 30; i++) {
+                const canvas = new OffscreenCanvas(160, 90);
+                thumbs.add(`t${i}`, `or1/cam${i}/video`, canvas, { turn: 0, crop: [0, 0, 1, 1] });
+            }
+            thumbs.leave(new Set(["or1/cam7/video"]));
+            for (let i = 0; i < 30; i++)
+                for (const sample of samples) thumbs.offer(`or1/cam${i}/video`, sample);
+            while (thumbs.busy) await new Promise((done) => setTimeout(done, 5));
+            const all = [...thumbs.all.values()];
+            const shown = all.map((t) => t.screen).filter((screen) => screen.frames);
+            return {
+                decoders: made.length, drawn: shown.length,
+                seqs: [...new Set(all.map((t) => t.screen.shown?.unit.seq ?? null))],
+                decoded: all.reduce((n, t) => n + t.screen.frames, 0),
+                sizes: [...new Set(shown.map(({ canvas: c }) => `${c.width}x${c.height}`))],
+                red: colour(0.2, 0.2, shown[0]),
+                problems: all.map((t) => t.problem).filter(Boolean),
+            };
+        }""",
+        packed(sent),
+    )
+    assert seen["problems"] == []
+    assert seen["decoders"] == 1
+    assert seen["drawn"] == 29, "what is large elsewhere needs no small picture"
+    assert set(seen["seqs"]) == {3, None}, "the newest keyframe of each, and none before it"
+    assert seen["decoded"] <= 31
+    assert (seen["sizes"], seen["red"]) == (["160x90"], "red")
