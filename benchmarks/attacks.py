@@ -70,6 +70,19 @@ def half_open(thief: Link) -> None:
         raw.close()
 
 
+def elsewhere(thief: Link) -> None:
+    """The same from an address of its own, as another machine would."""
+    raws = []
+    try:
+        for n in range(300):
+            raws.append(dial(thief.endpoints, PORTS[n % len(PORTS)], "127.0.0.66", 0.5))
+            raws[-1].sendall(greeting())
+    except OSError:
+        pass  # it is shut out
+    for raw in raws:
+        raw.close()
+
+
 def strangers(thief: Link) -> None:
     stranger = Link(endpoints=thief.endpoints, name="stranger", pair=KeyPair.new())
     try:
@@ -136,6 +149,7 @@ def probe(attacker: Attacker) -> None:
 ATTACKS: dict[str, Callable[[Link], None]] = {
     "garbage": garbage,
     "half-open handshakes": half_open,
+    "half-open elsewhere": elsewhere,
     "strangers' keys": strangers,
     "declared 2^63": declared,
     "forged frames": Kept("ctl_in", b"DEALER", forge),

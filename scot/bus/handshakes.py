@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import zmq
 
-from scot.bus.connections import duplicate
+from scot.bus.crowd import Crowd, Place
+from scot.bus.listening import arrival
 
 EVENTS = (
-    zmq.EVENT_ACCEPTED
+    zmq.EVENT_LISTENING
+    | zmq.EVENT_ACCEPTED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -22,9 +24,9 @@ EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 EVENT = struct.Struct("=Hi")  # zmq_socket_monitor(3): number and value
-BUDGET = 24  # events a turn: forwarding must not wait for a flood of connections
-LOOKUPS = 4  # of peers' addresses a turn: each takes as long as ten events
+BUDGET = 8  # events a turn: forwarding must not wait for a flood of connections
 NOW = int(zmq.NOBLOCK)  # plain integers: to look an enum's member up costs as much as an event
+LISTENING = int(zmq.EVENT_LISTENING)
 ACCEPTED = int(zmq.EVENT_ACCEPTED)
 SUCCEEDED = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 DISCONNECTED = int(zmq.EVENT_DISCONNECTED)
@@ -60,13 +62,17 @@ class Handshakes:
     Args:
         name: of the socket.
         sock: not yet bound.
+        crowd: told who comes and goes.
 
     Attributes:
+        listener: the descriptor it listens on; −1 until it does.
         more: something was left waiting when `failures` was last called.
     """
 
-    def __init__(self, name: str, sock: zmq.Socket[bytes]) -> None:
+    def __init__(self, name: str, sock: zmq.Socket[bytes], crowd: Crowd | None = None) -> None:
         self.name = name
+        self.crowd = crowd or Crowd()
+        self.listener = -1
         self.more = False
         address = f"inproc://handshakes.{name}"
         sock.monitor(address, EVENTS)
@@ -80,10 +86,10 @@ class Handshakes:
         self._why = ""
         self._open: dict[int, _Open] = {}
 
-    def failures(self) -> list[Failed]:
+    def failures(self, now_ns: int) -> list[Failed]:
         """Return what failed since the last time; after a flood the rest comes the next time."""
         failed: list[Failed] = []
-        recv, lookups = self.monitor.recv, LOOKUPS
+        recv = self.monitor.recv
         for _ in range(BUDGET):
             try:
                 event, value = EVENT.unpack(recv(NOW))
@@ -92,23 +98,30 @@ class Handshakes:
                 return failed
             recv(NOW)  # our own address
             if event == ACCEPTED:
-                came = _peer(value) if lookups > 0 else ""
-                lookups -= 1
-                self._open[value] = _Open(came, self._made)
+                self._came(value, now_ns)
             elif event == SUCCEEDED:
                 self._made += 1
             elif event == DISCONNECTED:
-                failed += self._ended(value)
+                failed += self._ended(value, now_ns)
+            elif event == LISTENING:
+                self.listener = value
             else:
                 self._why = _reason(event, value)  # its disconnection follows at once
         self.more = True
         return failed
 
-    def _ended(self, descriptor: int) -> list[Failed]:
+    def _came(self, descriptor: int, now_ns: int) -> None:
+        came = arrival(self.name, descriptor, now_ns)
+        self._open[descriptor] = _Open(came.address if came else "", self._made)
+        if came is not None:
+            self.crowd.came(came)
+
+    def _ended(self, descriptor: int, now_ns: int) -> list[Failed]:
         why, self._why = self._why, ""
         opened = self._open.pop(descriptor, None)
         if not why and opened is not None and opened.made == self._made:
             why = NO_ZMTP  # nobody's handshake succeeded while it was there
+        self.crowd.gone(Place(self.name, descriptor), now_ns, failed=bool(why))
         if not why or why == BY_GATE:
             return []
         return [Failed(self.name, opened.came if opened else "", why)]
@@ -125,12 +138,3 @@ def _reason(event: int, value: int) -> str:
     if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
         return f"protocol error 0x{value:x}"
     return UNFINISHED
-
-
-def _peer(descriptor: int) -> str:
-    """Return the peer's network address, empty when it is gone already."""
-    try:
-        with duplicate(descriptor) as sock:
-            return str(sock.getpeername()[0])
-    except (OSError, IndexError):
-        return ""

@@ -18,7 +18,9 @@ from scot.access import STRANGER, Access, Grant, Roster, fingerprint
 from scot.audit import Audit
 from scot.bus.authority import Posted
 from scot.bus.connections import Connections
+from scot.bus.crowd import SHUT_NS, Crowd
 from scot.bus.handshakes import Handshakes
+from scot.bus.listening import end_unless_inside, shut_out
 from scot.bus.socket import DOMAIN
 from scot.bus.trail import Trail
 from scot.clock import machine
@@ -70,6 +72,7 @@ class Gate:
         self.cuts = 0
         self.faults = 0
         self.connections = Connections()
+        self.crowd = Crowd()
         self._posted = posted
         self._told = ""
         self._utc_ns = utc_ns
@@ -95,7 +98,7 @@ class Gate:
 
     def watch(self, name: str, sock: zmq.Socket[bytes]) -> None:
         """Watch the handshakes of a socket that is about to be bound."""
-        self._handshakes.append(Handshakes(name, sock))
+        self._handshakes.append(Handshakes(name, sock, self.crowd))
 
     @property
     def socks(self) -> list[zmq.Socket[bytes]]:
@@ -109,8 +112,10 @@ class Gate:
 
     def answer(self) -> None:
         """Answer waiting questions, and hear of handshakes that failed, as many as a turn may."""
+        now_ns = machine.monotonic_ns()
         for handshakes in self._handshakes:
-            self._hear(handshakes)
+            self._hear(handshakes, now_ns)
+        self._thin_out(now_ns)
         self._unasked = True
         for _ in range(BUDGET):
             try:
@@ -198,6 +203,7 @@ class Gate:
         self._end(self.access.tick(now_ns), now_ns)
         if not 0 <= now_ns - self._look_ns < LOOK_NS:
             self._look(now_ns)
+        self._thin_out(machine.monotonic_ns())
 
     def regranted(self) -> bool:
         """Whether the grants are others since this was last asked."""
@@ -211,6 +217,8 @@ class Gate:
             "roster": self.access.standing.serial,
             "refused_of": dict(self.refusals),
             "cuts": self.cuts,
+            "half_open_ended": self.crowd.ended,
+            "shut_out": len(self.crowd.shut),
             "unjudged": self.faults,
             "audit_lost": self.trail.unwritten,
         }
@@ -222,8 +230,28 @@ class Gate:
         self.sock.close()
         self.trail.close()
 
-    def _hear(self, handshakes: Handshakes) -> None:
-        for failed, count in Counter(handshakes.failures()).items():
+    def _thin_out(self, now_ns: int) -> None:
+        """End handshakes of who has too many, and keep out who goes on."""
+        for arrival in self.crowd.excess(now_ns):
+            if end_unless_inside(arrival):
+                self.crowd.end(arrival, now_ns)
+            else:
+                self.crowd.gone(arrival.place, now_ns)
+        self.crowd.tick(now_ns)
+        if not self.crowd.changed:
+            return
+        self.crowd.changed = False
+        shut_out([one.listener for one in self._handshakes if one.listener >= 0], self.crowd.shut)
+        news, self.crowd.news = self.crowd.news, []
+        for address in news:
+            log.warning("%s opens too many connections: shut out for %g s", address, SHUT_NS / 1e9)
+            rows = self.audit.refused(
+                "connect", self._utc_ns(), came=address, detail="too many handshakes: shut out"
+            )
+            self.trail.put(rows)
+
+    def _hear(self, handshakes: Handshakes, now_ns: int) -> None:
+        for failed, count in Counter(handshakes.failures(now_ns)).items():
             self.refusals[failed.why] += count
             rows = self.audit.refused(
                 "handshake",

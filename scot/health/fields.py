@@ -97,6 +97,8 @@ BROKER: dict[str, _Field] = {
     "probes_refused": ("{probe}", "clock probes refused", "同期拒否"),
     "roster": ("{version}", "number of the roster of keys in force", "鍵名簿の版"),
     "cuts": ("{connection}", "connections cut: revoked or expired keys", "切断"),
+    "half_open_ended": ("{connection}", "handshakes ended: too many at once", "未完了の接続を切断"),
+    "shut_out": ("{address}", "network addresses shut out for a while", "一時遮断"),
     "unjudged": ("{connection}", "handshakes that could not be judged", "判定不能"),
     "audit_lost": ("{row}", "rows of the audit that could not be written", "監査記録の欠落"),
     "faults": ("{fault}", "messages whose handling failed", "内部エラー"),
@@ -233,6 +235,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     roster: _Count | None = None
     refused_of: _Counts = {}
     cuts: _Count | None = None
+    half_open_ended: _Count | None = None
+    shut_out: _Count | None = None
     unjudged: _Count | None = None
     audit_lost: _Count | None = None
     faults: _Count | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import cycle
 
 import pytest
 
+from scot.bus.crowd import MOST
 from scot.bus.keys import PORTS, Endpoints, Link
 from tests.attacks.conftest import Target
 from tests.attacks.honest import Honest, Memory, joins
@@ -33,6 +34,7 @@ HANDSHAKE_S = 8.0  # the broker allows 5
 HUGE = [2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
 STEPS = ("greeting", "hello", "inside", "initiate")
 MUTANTS = 24
+ELSEWHERE = "127.0.0.66"
 
 
 @contextmanager
@@ -131,6 +133,29 @@ def test_a_frame_that_declares_more_than_may_be_is_not_waited_for(
             assert hung_up(raw, 2.0), "it waits for a frame that no peer may send"
     honest.unharmed()
     assert memory.grown_bytes < 16 * MB
+
+
+def test_another_machine_that_opens_and_never_ends_is_shut_out_and_nobody_else_is(
+    target: Target, endpoints: Endpoints, honest: Honest, memory: Memory
+) -> None:
+    """All of 127.0.0.0/8 is this host: the attacker has an address of its own there."""
+    out, raws = False, []
+    with target.audited("connect"), ExitStack() as stack:
+        for number in range(10 * MOST):
+            try:
+                raw = dial(endpoints, PORTS[number % len(PORTS)], ELSEWHERE, 0.5)
+            except TimeoutError:
+                out = True
+                break
+            raws.append(stack.enter_context(raw))
+            with suppress(OSError):  # it is ended already
+                raw.sendall(greeting())
+        assert out, "it still gets in"
+        joins(target.link("late"))
+        honest.unharmed()
+        left = [raw for raw in raws if not hung_up(raw, 0.01)]
+        assert len(left) <= MOST
+    assert memory.grown_bytes < 24 * MB
 
 
 @pytest.mark.parametrize("name", PORTS)

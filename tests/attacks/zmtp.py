@@ -53,9 +53,12 @@ def properties(socket_type: bytes, identity: bytes = b"", more: Claims | None = 
     )
 
 
-def dial(endpoints: Endpoints, name: str) -> socket.socket:
-    """Return a TCP connection to one of the broker's sockets."""
-    return socket.create_connection((endpoints.host, endpoints.ports[name]), ANSWER_S)
+def dial(
+    endpoints: Endpoints, name: str, source: str = "", within_s: float = ANSWER_S
+) -> socket.socket:
+    """Return a TCP connection to one of the broker's sockets; `source`: from which address."""
+    place = (endpoints.host, endpoints.ports[name])
+    return socket.create_connection(place, within_s, (source, 0) if source else None)
 
 
 def shout(endpoints: Endpoints, name: str, data: bytes) -> bytes:

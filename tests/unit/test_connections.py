@@ -12,8 +12,9 @@ import pytest
 import zmq
 
 from scot.bus.connections import Connections, duplicate
-from scot.bus.handshakes import NO_ZMTP, UNFINISHED, Failed, Handshakes, _peer
+from scot.bus.handshakes import NO_ZMTP, UNFINISHED, Failed, Handshakes
 from scot.bus.keys import KeyPair
+from scot.bus.listening import arrival
 from scot.bus.socket import context, profile, rank, serve
 
 
@@ -159,7 +160,7 @@ def test_a_file_in_a_gone_connection_s_place_does_not_keep_its_lock(tmp_path: Pa
     """The audit's own file was it once: its lock was kept for ever, and no row written any more."""
     with (tmp_path / "audit.jsonl").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert _peer(file.fileno()) == ""
+        assert arrival("query", file.fileno(), 0) is None
     with (tmp_path / "audit.jsonl").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -191,7 +192,7 @@ def test_a_connection_that_never_was_one_is_told_of(what: str) -> None:
         with socket.create_connection(("127.0.0.1", port), 5) as raw:
             raw.sendall(data)
             while not failed and handshakes.monitor.poll(5_000):
-                failed = handshakes.failures()
+                failed = handshakes.failures(0)
         # the address is known as long as libzmq has not hung up before we look
         assert failed in ([Failed("query", came, why)] for came in ("127.0.0.1", ""))
         assert failed[0].came or why != UNFINISHED
@@ -211,7 +212,7 @@ def test_an_honest_connection_that_comes_and_goes_is_not_told_of() -> None:
                 sock.recv_multipart()
         seen: list[Failed] = []
         while handshakes.monitor.poll(300):
-            seen += handshakes.failures()
+            seen += handshakes.failures(0)
         assert seen == []
         assert handshakes._made == 3
         assert not handshakes._open
