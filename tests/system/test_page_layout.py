@@ -19,6 +19,7 @@ from playwright.async_api import Page
 from examples.anaesthesia_depth import depth_simulator
 from tests.system.conftest import RunningRoom, launch
 from tests.system.page_driver import state, until
+from tests.system.test_page_access import violations
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "dashboard" / "scot_dashboard" / "static"
@@ -413,6 +414,7 @@ async def test_of_two_editors_the_second_is_told_and_keeps_what_they_made(
     told = await until(other, lambda s: s["layout"]["conflict"] == 1)
     assert "device:depth" in told["layout"]["hidden"], "what they made is still there"
     assert "version 1" in await other.locator(".shelf-trouble").inner_text()
+    assert await violations(other) == [], "the editor and the shelf, with everything open"
     await save(other, "Shared by two")
     mine = await until(other, lambda s: s["layout"]["name"] == "Shared by two")
     assert "device:depth" in mine["layout"]["hidden"]
@@ -447,6 +449,7 @@ async def test_the_station_has_time_under_its_hands_and_fits_a_desk_and_a_phone(
     now = await opened(page, room, "/station")
     assert {"log", "notes", "trends", "waves"} <= set(now["layout"]["placed"])
     assert await page.locator(".pane .drawer.docked").count() == 2
+    assert await violations(page) == []
     await page.click(".dvr-button:has-text('−5 s')")
     await until(page, lambda s: s["behindLiveMs"] > 3_000)
     await page.keyboard.press("Escape")

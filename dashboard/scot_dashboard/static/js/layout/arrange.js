@@ -25,6 +25,9 @@ import { CELLS, show, sound } from "./grid.js";
 const LEAST = { waves: [4, 6], numbers: [3, 2], video: [3, 4], camera: [3, 4], nav: [5, 5], device: [3, 2], trends: [5, 6], log: [4, 5], notes: [4, 5] };
 const MOST_DEVICES = 8;
 const PER_ROW = 4;
+const MOST_BESIDE_TALK = 3; // devices under log and notes of a station
+const MOST_DEVICE_CELLS = 14;
+const WORDS = 2; // weight of a device that has nothing but words
 export const TOOLS = ["trends", "log", "notes"];
 
 /** @param {Spec["kind"]} kind @param {string} id @param {string} title @param {import("../plan.js").Place[]} places @returns {Spec} */
@@ -40,7 +43,7 @@ export function panesOf(layout, catalogue) {
   /** @type {Spec[]} */
   const panes = [];
   if (rows.length) panes.push(spec("waves", "waves", word("paneWaves"), rows.flatMap((r) => [r.wave, ...members(r.groups)]), rows.length));
-  if (foot.length) panes.push(spec("numbers", "numbers", named(foot[0].members[0].device), members(foot), foot.length));
+  if (foot.length) panes.push(spec("numbers", "numbers", `${named(foot[0].members[0].device)} · ${word("paneNumbers")}`, members(foot), foot.length));
   if (videos.length) panes.push(spec("video", "pictures", videos.length > 1 ? word("sources") : pictureName(videos[0]), videos));
   // Beside the pane that has them all, each can have one of its own: nobody has to be chosen then.
   for (const p of videos.length > 1 ? videos : []) panes.push(spec("camera", `video:${p.device}/${p.channel.name}`, pictureName(p), [p]));
@@ -51,11 +54,12 @@ export function panesOf(layout, catalogue) {
   const loose = extras.filter((p) => p.channel.kind !== "video");
   for (const device of new Set(loose.map((p) => p.device))) {
     const places = loose.filter((p) => p.device === device);
-    const tall = places.some((p) => ["waveform", "image"].includes(p.channel.kind)) ? 6 : places.some((p) => p.channel.kind === "numeric") ? 4 : 2;
+    const tall = places.some((p) => ["waveform", "image"].includes(p.channel.kind)) ? 6 : places.some((p) => p.channel.kind === "numeric") ? 4 : WORDS;
     panes.push(spec("device", `device:${device}`, named(device), places, tall));
   }
   panes.push(spec("trends", "trends", word("trends"), []), spec("log", "log", word("alarmLog"), []), spec("notes", "notes", word("notes"), []));
-  return panes;
+  return panes.map((pane, i) => (panes.findIndex((p) => p.title === pane.title) === i ? pane
+    : { ...pane, title: `${pane.title} (${pane.id.split(":")[1] ?? pane.kind})` })); // two of a kind
 }
 
 /** @param {import("../plan.js").Place} place */
@@ -82,10 +86,11 @@ function wall(panes) {
 /** @param {Spec[]} panes @returns {Placed} */
 function station(panes) {
   const { waves, numbers, videos, nav, devices } = sorted(panes);
-  const shownDevices = devices.slice(0, 3);
-  const talk = devices.length ? 16 : CELLS;
+  const shownDevices = devices.slice(0, MOST_BESIDE_TALK);
+  const talk = CELLS - Math.min(MOST_DEVICE_CELLS, shownDevices.reduce((sum, d) => sum + d.weight, 0));
+  const log = Math.ceil(talk / 2);
   const placed = {
-    log: { x: 19, y: 0, w: 5, h: talk / 2 }, notes: { x: 19, y: talk / 2, w: 5, h: talk / 2 },
+    log: { x: 19, y: 0, w: 5, h: log }, notes: { x: 19, y: log, w: 5, h: talk - log },
     ...stacked({ x: 19, y: talk, w: 5, h: CELLS - talk }, shownDevices),
     ...vitals({ x: 12, y: 0, w: 7, h: CELLS }, waves, numbers),
   };
@@ -118,7 +123,8 @@ function vitals(area, waves, numbers) {
 /** @param {Rect} area @param {Spec[]} videos @param {Spec|undefined} nav @param {Spec[]} devices @returns {Placed} */
 function right(area, videos, nav, devices) {
   const shown = devices.slice(0, MOST_DEVICES);
-  const lines = chunks(shown, PER_ROW);
+  // Words need little height: they share lines of their own.
+  const lines = [...chunks(shown.filter((d) => d.weight > WORDS), PER_ROW), ...chunks(shown.filter((d) => d.weight <= WORDS), PER_ROW)];
   const scene = videos.length || nav;
   if (!scene) return tiled(area, shown);
   const tall = lines.map((line) => Math.max(...line.map((d) => d.weight)));
@@ -130,7 +136,6 @@ function right(area, videos, nav, devices) {
   /** @type {Placed} */
   const placed = {};
   lines.forEach((line, i) => {
-    // One device alone does not need the whole width for a line of words.
     Object.assign(placed, beside({ x: area.x, y, w: area.w, h: heights[i] }, line));
     y += heights[i];
   });
@@ -148,7 +153,7 @@ function pictures(area, videos) {
 /** @param {Rect} area @param {Spec[]} specs @returns {Placed} */
 function stacked(area, specs) {
   let y = area.y;
-  return Object.fromEntries(cut(area.h, specs.map(() => 1)).map((h, i) => {
+  return Object.fromEntries(cut(area.h, specs.map((s) => (s.kind === "device" ? s.weight : 1))).map((h, i) => {
     const r = { ...area, y, h };
     y += h;
     return [specs[i].id, r];
@@ -158,7 +163,8 @@ function stacked(area, specs) {
 /** @param {Rect} area @param {Spec[]} specs @returns {Placed} */
 function beside(area, specs) {
   let x = area.x;
-  return Object.fromEntries(cut(area.w, specs.map(() => 1)).map((w, i) => {
+  // Wider for a device that says more, and never more than four times.
+  return Object.fromEntries(cut(area.w, specs.map((s) => Math.min(4, 1 + s.places.length / 3))).map((w, i) => {
     const r = { ...area, x, w };
     x += w;
     return [specs[i].id, r];

@@ -47,7 +47,7 @@ export class Board {
 
   /** @param {Spec} spec @returns {Pane} */
   pane(spec) {
-    const element = h(`section.pane.pane-${spec.kind}`, { "aria-label": spec.title, "data-pane": spec.id });
+    const element = h(`div.pane.pane-${spec.kind}`, { role: "group", "aria-label": spec.title, "data-pane": spec.id });
     setHidden(element, true);
     return { spec, element, content: null };
   }

@@ -73,7 +73,7 @@ export class Editor {
     const { layouts } = this;
     const { board } = layouts;
     const away = (board?.specs ?? []).filter((s) => !board?.placed[s.id]);
-    const missed = away.filter((s) => s.places.length).length;
+    const missed = away.filter((s) => s.places.length && s.kind !== "camera").length; // the pane of all cameras counts
     setText(this.key, `${word("layout")}${layouts.name ? ` ${layouts.name}` : ""}${missed ? ` · ${missed} ${word("notShown")}` : ""}${layouts.changed ? " *" : ""}`);
     this.key.title = layouts.changed ? word("unsaved") : word("keyLayout");
     if (!board || !this.on) return;

@@ -8,6 +8,7 @@ export const layout = {
   station: ["Station", "端末"],
   layout: ["Layout", "配置"],
   paneWaves: ["Waveforms", "波形"],
+  paneNumbers: ["Numbers", "数値"],
   paneNavigation: ["Navigation", "ナビゲーション"],
   nothingYet: ["No device has said anything yet. It appears here by itself.", "まだ機器がありません。接続されると自動で表示されます。"],
   notShown: ["not shown", "非表示"],
