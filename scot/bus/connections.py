@@ -33,10 +33,14 @@ class Connections:
     """Live connections of the broker by descriptor, with the keys that spoke over them.
 
     There are never more than the process may have descriptors.
+
+    Attributes:
+        spoke: marks of those that were learnt of; whoever looks takes them out.
     """
 
     def __init__(self) -> None:
         self._seen: dict[int, _Seen] = {}
+        self.spoke: set[bytes] = set()
 
     def learn(self, frame: zmq.Frame, public: str) -> None:
         """Note that `public` spoke over the connection that `frame` came through.
@@ -55,6 +59,7 @@ class Connections:
                     _hurry(sock)
         except (zmq.ZMQError, OSError):
             return  # it is gone
+        self.spoke.add(mark)
         if public not in seen.keys:
             self._seen[descriptor] = _Seen(mark, seen.keys | {public})
 
@@ -64,7 +69,7 @@ class Connections:
         for descriptor, seen in list(self._seen.items()):
             if seen.keys & publics:
                 del self._seen[descriptor]
-                count += _shut_down(descriptor, seen.mark)
+                count += shut_down(descriptor, seen.mark)
         return count
 
 
@@ -105,7 +110,7 @@ def _hurry(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, INTERACTIVE)
 
 
-def _shut_down(descriptor: int, mark: bytes) -> bool:
+def shut_down(descriptor: int, mark: bytes) -> bool:
     """End a connection if the descriptor is still its; return whether it was."""
     try:
         with duplicate(descriptor) as sock:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import zmq
 
-from scot.bus.crowd import Crowd, Place
+from scot.bus.crowd import Arrival, Crowd, Place
 from scot.bus.listening import arrival
 
 EVENTS = (
@@ -50,7 +50,7 @@ class Failed(NamedTuple):
 
 
 class _Open(NamedTuple):
-    came: str
+    came: Arrival | None
     made: int
 
 
@@ -110,9 +110,14 @@ class Handshakes:
         self.more = True
         return failed
 
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """Connections that have not ended, as far as it was seen who they are."""
+        return [opened.came for opened in self._open.values() if opened.came is not None]
+
     def _came(self, descriptor: int, now_ns: int) -> None:
         came = arrival(self.name, descriptor, now_ns)
-        self._open[descriptor] = _Open(came.address if came else "", self._made)
+        self._open[descriptor] = _Open(came, self._made)
         if came is not None:
             self.crowd.came(came)
 
@@ -124,7 +129,8 @@ class Handshakes:
         self.crowd.gone(Place(self.name, descriptor), now_ns, failed=bool(why))
         if not why or why == BY_GATE:
             return []
-        return [Failed(self.name, opened.came if opened else "", why)]
+        came = opened.came if opened is not None else None
+        return [Failed(self.name, came.address if came is not None else "", why)]
 
     def close(self) -> None:
         """Stop; before the bound socket is closed."""

@@ -11,9 +11,10 @@ import ctypes
 import logging
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 
-from scot.bus.connections import LINUX, SO_COOKIE, duplicate
+from scot.bus.connections import LINUX, SO_COOKIE, duplicate, shut_down
 from scot.bus.crowd import Arrival, Place
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ NETWORK = 0xFFF00000  # SKF_NET_OFF: from here on an offset counts from the IP h
 SENDER = NETWORK + 12  # of IPv4
 ALL = 0xFFFFFFFF
 TCP_INFO_BYTES = 256
-ACKED, SENT = 120, 200  # tcpi_bytes_acked, tcpi_bytes_sent (Linux 4.19) of <linux/tcp.h>
+ACKED, RECEIVED = 120, 128  # tcpi_bytes_acked and _received of <linux/tcp.h>
+SENT = 200  # tcpi_bytes_sent, since Linux 4.19
 BEFORE_READY = 64 + 170  # greeting and WELCOME (RFC 23, RFC 26): who was sent more is inside
 
 
@@ -52,20 +54,31 @@ def end_unless_inside(one: Arrival) -> bool:
     libzmq does not say over which connection a handshake ended well; how much it has sent there
     does.
     """
-    if not LINUX:
+    info = _info(one)
+    at = SENT if len(info) >= SENT + 8 else ACKED
+    if not info or int.from_bytes(info[at : at + 8], sys.byteorder) > BEFORE_READY:
         return False
+    return shut_down(one.place.descriptor, one.mark)
+
+
+def received(one: Arrival) -> int:
+    """Return how many bytes have come over a connection; 0 where that is not known."""
+    return int.from_bytes(_info(one)[RECEIVED : RECEIVED + 8], sys.byteorder)
+
+
+def _info(one: Arrival) -> bytes:
+    """Return the kernel's TCP_INFO of a connection; nothing when it is gone, or not on Linux."""
+    borrowed = None
     try:
-        with duplicate(one.place.descriptor) as sock:
-            if sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8) != one.mark:
-                return False
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            at = SENT if len(info) >= SENT + 8 else ACKED
-            if int.from_bytes(info[at : at + 8], "little") > BEFORE_READY:
-                return False
-            sock.shutdown(socket.SHUT_RDWR)
-            return True
+        borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=one.place.descriptor)
+        if not LINUX or borrowed.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8) != one.mark:
+            return b""
+        return borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
     except OSError:
-        return False
+        return b""
+    finally:
+        if borrowed is not None:
+            borrowed.detach()
 
 
 def shut_out(listeners: Iterable[int], addresses: Iterable[str]) -> None:

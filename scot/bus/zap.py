@@ -17,18 +17,21 @@ from zmq.utils import z85
 from scot.access import STRANGER, Access, Grant, Roster, fingerprint
 from scot.audit import Audit
 from scot.bus.authority import Posted
-from scot.bus.connections import Connections
+from scot.bus.connections import Connections, shut_down
 from scot.bus.crowd import SHUT_NS, Crowd
 from scot.bus.handshakes import Handshakes
-from scot.bus.listening import end_unless_inside, shut_out
+from scot.bus.listening import end_unless_inside, received, shut_out
 from scot.bus.socket import DOMAIN
 from scot.bus.trail import Trail
+from scot.bus.unended import Unended
 from scot.clock import machine
 
 log = logging.getLogger(__name__)
 
 LOOK_NS = 200_000_000
 BUDGET = 8  # questions about handshakes a turn
+LOOK_AT = 128  # connections a tick, whether a message of theirs ends
+ENDLESS = "a message without end"
 
 
 class _Question(NamedTuple):
@@ -73,6 +76,8 @@ class Gate:
         self.faults = 0
         self.connections = Connections()
         self.crowd = Crowd()
+        self._unended = Unended()
+        self._turn = 0  # where in the live connections the next look begins
         self._posted = posted
         self._told = ""
         self._utc_ns = utc_ns
@@ -204,6 +209,7 @@ class Gate:
         if not 0 <= now_ns - self._look_ns < LOOK_NS:
             self._look(now_ns)
         self._thin_out(machine.monotonic_ns())
+        self._end_endless()
 
     def regranted(self) -> bool:
         """Whether the grants are others since this was last asked."""
@@ -249,6 +255,32 @@ class Gate:
                 "connect", self._utc_ns(), came=address, detail="too many handshakes: shut out"
             )
             self.trail.put(rows)
+
+    def _end_endless(self) -> None:
+        """End connections whose message grows and grows."""
+        live = [one for handshakes in self._handshakes for one in handshakes.arrivals]
+        marks = {one.mark for one in live}
+        self.connections.spoke &= marks
+        self._unended.keep(marks)
+        if self._turn >= len(live):
+            self._turn = 0
+        some = live[self._turn : self._turn + LOOK_AT]
+        self._turn += LOOK_AT
+        sizes = [(one, received(one)) for one in some]
+        for one in self._unended.look(sizes, self.connections.spoke):
+            if shut_down(one.place.descriptor, one.mark):
+                self.refusals[ENDLESS] += 1
+                log.warning(
+                    "ended a connection from %s to %s: %s", one.address, one.place.name, ENDLESS
+                )
+                rows = self.audit.refused(
+                    "message",
+                    self._utc_ns(),
+                    came=one.address,
+                    entity=one.place.name,
+                    detail=ENDLESS,
+                )
+                self.trail.put(rows)
 
     def _hear(self, handshakes: Handshakes, now_ns: int) -> None:
         for failed, count in Counter(handshakes.failures(now_ns)).items():

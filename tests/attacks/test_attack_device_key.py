@@ -291,6 +291,25 @@ def test_a_message_without_end_is_passed_over_and_its_connection_ended(
     joins(target.link("late"))
 
 
+def test_parts_that_never_end_a_message_fill_no_memory(
+    target: Target, thief: Link, honest: Honest, memory: Memory
+) -> None:
+    with target.audited("message"), Attacker(thief, "bulk_in") as attacker:
+        part = framed(attacker.box(bytes(4 * MB), MORE))
+        ended = False
+        for _ in range(250):  # 1 GB
+            try:
+                attacker.raw.sendall(part)
+            except OSError:
+                ended = True
+                break
+            part = framed(attacker.box(bytes(4 * MB), MORE))
+        assert ended
+        honest.unharmed()
+    assert memory.grown_bytes < 600 * MB
+    assert memory.kept_bytes < 64 * MB
+
+
 @pytest.mark.timeout(180)
 def test_a_thousand_probing_connections_take_nobody_s_place(
     target: Target, thief: Link, honest: Honest, memory: Memory
