@@ -26,6 +26,7 @@ import msgspec
 
 from scot.channel import Catalogue, Kind
 from scot.codec import Frame
+from scot.errors import UNREADABLE, CodecError
 from scot_replay.came import Came
 from scot_replay.index import Span
 from scot_replay.layout import Manifest
@@ -194,8 +195,10 @@ def read_index(segment: Path, number: int) -> Index | None:
         if not data.startswith(MAGIC) or zlib.crc32(body) != crc:
             return None
         index = _index.decode(body)
+        for _, packed in index.catalogues:
+            catalogue_of(packed)
         return index if index.segment == identity(segment) else None
-    except (OSError, msgspec.DecodeError):
+    except (OSError, CodecError, *UNREADABLE):
         return None
 
 

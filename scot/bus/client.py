@@ -428,12 +428,13 @@ def read_reply(parts: Sequence[bytes], asked: Iterable[str]) -> HistoryReply:
         reply = msgspec.structs.replace(_reply.decode(body), frames=unbundle(bundles))
     except (CodecError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"History's answer cannot be read: {error}") from None
-    topics = set(map(topic, asked))
+    wanted = set(asked)
+    topics = set(map(topic, wanted))
     for frame in reply.frames:
         if frame.topic not in topics:
             raise CodecError(f"History's answer holds {frame.address}, which was not asked for")
     for address, level in reply.levels.items():
-        if topic(address) not in topics:
+        if address not in wanted:
             raise CodecError(f"History's answer holds {address}, which was not asked for")
         if not level.sound:
             raise CodecError(f"History's answer holds a level of {address} that is none")

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from scot.access import Grant, Key, Roster
 from scot.channel import Alarm, Catalogue, Device, Kind, Lifecycle, Numeric
@@ -20,12 +22,21 @@ from scot.codec import Frame, bundle
 from scot.codec import pack as frame_pack
 from scot.command import Ask, Confirm, Look, Offer, Release, Take, Withdraw
 from scot.command import Request as CommandRequest
-from scot.history import HistoryRequest
+from scot.history import HistoryReply, HistoryRequest, Level
 from scot_devices.simulators.monitor_mdib import MSG, PM, mdib_xml
 from scot_replay import journal
+from scot_replay.formats.commands import write
+from scot_replay.formats.written import Asked
+from scot_replay.ledger.log import lines
+from scot_replay.pack import pack as pack_file
+from scot_replay.recording import open_recording
 from tests.attacks.bombs import BOMBS
 from tests.fuzz.__main__ import CORPUS, ROOT
+from tests.fuzz.readers import ADDRESS, COLUMNS
 from tests.fuzz.targets import KINDS, NOTE, NOTE_TEXT, PROBE_KEY, VERBS
+from tests.golden.recording_frames import case
+from tests.golden.recording_writing import write_recording
+from tests.unit.ledger_recording import recorded
 
 pack = msgspec.msgpack.Encoder().encode
 SMALL = 2_048
@@ -119,6 +130,40 @@ def calls() -> list[Any]:
     ]
 
 
+def files() -> dict[str, list[bytes]]:
+    """Return small files of each format that is imported, and what lies in a recording."""
+    made: dict[str, list[bytes]] = {}
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        path = Path(name)
+        patch.setenv("SCOT_STATE", name)
+        few = [frame for frame in case(2.0) if frame.address.split("/")[1] == "monitor"]
+        write_recording(path / "rec", [few], sealed=1)
+        with open_recording(path / "rec") as opened:
+            for target, suffix in (("edf", ".edf"), ("vital", ".vital"), ("xdf", ".xdf")):
+                out = path / f"out{suffix}"
+                asked = Asked(out=out, channels=[], span=opened.stretch(None), force=False)
+                write(opened, asked, [])
+                made[target] = [out.read_bytes()]
+            pack_file(opened, path / "out.mcap")
+        made["mcap"] = [(path / "out.mcap").read_bytes()]
+        beside = path / "rec" / "columns"
+        made["columns"] = [
+            bytes([place]) + (file.read_bytes()[10:] if name == "index" else file.read_bytes())
+            for place, name in enumerate(COLUMNS)
+            for file in beside.glob(f"{name}-1.*")
+        ]
+        desk = recorded(path / "signed", [few[:9]])
+        data = (desk.path / "ledger.scotl").read_bytes()
+        bodies = [bytes([line.kind - 1]) + line.body for line in lines(data)]
+        made["ledger"] = [data, *bodies]
+    whole = Level(
+        width_ns=5, first_ns=1, places=bytes(8), low=bytes(16), high=bytes(16), count=bytes(8)
+    )
+    made["levels"] = [pack(HistoryReply(levels={ADDRESS: whole}))]
+    made["wfdb_import"] = [WFDB.encode(), b"rec 1 100 1099511627776\nrec.dat 16 100/mV 12\n"]
+    return made
+
+
 def seeds() -> dict[str, list[bytes]]:
     """Return the first inputs of every target."""
     probe = Probe(1_000, 2_000, 2_100, 3_200)
@@ -162,6 +207,7 @@ def seeds() -> dict[str, list[bytes]]:
         "names": [pack({"a": ["Zaphod", 1]}), pack(["山田 太郎"]), *small(BOMBS)],
         "sdc": [b"\x01" + report.encode(), b"\x00" + mdib_xml("7")],
         "wfdb": [WFDB.encode(), WFDB[:60].encode(), b"rec 1 100 8\nrec.dat 212 100/mV 12\n"],
+        **files(),
         "room_file": [(ROOT / "scot/rooms/demo.toml").read_bytes(), b"[room]\nworkspace = 'a'\n"],
     }
 

@@ -59,6 +59,7 @@ from scot_devices.sdc.mapping import Mapping
 from scot_devices.simulators.monitor_mdib import mdib_xml
 from scot_devices.video import h264
 from scot_replay import journal
+from tests.fuzz import readers
 
 Target = Callable[[bytes], None]
 NOTE_TEXT = b"workspace or1\n"
@@ -373,4 +374,5 @@ TARGETS: dict[str, Target] = {
     "sdc": sdc,
     "wfdb": wfdb,
     "room_file": room_file,
+    **readers.READ,
 }

@@ -24,7 +24,7 @@ from scot import channel as declare
 from scot.channel import Channel, Kind, Sensitivity
 from scot.errors import RecordingError
 from scot.timestamp import TAI_MINUS_UTC_NS
-from scot_replay.formats import signals
+from scot_replay.formats import bounds, signals
 from scot_replay.formats.foreign import (
     UNREADABLE,
     WAVEFORM_HZ,
@@ -229,6 +229,7 @@ def read(path: Path, workspace: str) -> Foreign:
     from edfio import read_edf
 
     try:
+        bounds.edf(path)
         file = read_edf(path)
         begins = _begins(file)
         foreign = Foreign(path, NAME, workspace, bus_of_utc(begins))

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from scot.channel import Catalogue, Channel, Device, Lifecycle
@@ -38,7 +39,7 @@ _PLAIN = Flags(0)
 UNREADABLE = (
     OSError, EOFError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError,
     SyntaxError, RuntimeError, AssertionError, MemoryError, struct.error, zlib.error,
-    msgspec.MsgspecError,
+    msgspec.MsgspecError, DecodeError, CodecError,
 )  # fmt: skip
 """What the libraries raise on files that are not as they expect; found by fuzzing them."""
 

@@ -25,6 +25,7 @@ from scot.codec import Frame, read_header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags, ImageValue, NumericValue, PoseValue, Sample, Value
 from scot.timestamp import TAI_MINUS_UTC_NS, ClockState, Timestamp
+from scot_replay.formats import bounds
 from scot_replay.formats.foreign import UNREADABLE, Foreign, Stream, slug
 
 NAME = "MCAP"
@@ -55,6 +56,7 @@ def read(path: Path, workspace: str) -> Foreign:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise RecordingError(f"{path} is no MCAP file")
+            bounds.mcap(path)
             file.seek(0)
             known, foreign.begin_ns = _channels(file, foreign)
     except _BROKEN as error:

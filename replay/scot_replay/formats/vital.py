@@ -23,7 +23,7 @@ from scot import channel as declare
 from scot.channel import Channel, Kind
 from scot.errors import RecordingError
 from scot.timestamp import TAI_MINUS_UTC_NS
-from scot_replay.formats import signals
+from scot_replay.formats import bounds, signals
 from scot_replay.formats.foreign import (
     UNREADABLE,
     Foreign,
@@ -256,7 +256,7 @@ def _check(raw: BinaryIO, path: Path) -> list[str]:
             raise RecordingError(f"{path} is no .vital file: it starts with {magic!r}")
         try:
             while file.read(1 << 20):
-                pass
+                bounds.unpacked(path, file.tell())
         except (EOFError, OSError) as error:
             return [f"{path.name} is cut short or damaged ({error}); what is whole was taken"]
     return []

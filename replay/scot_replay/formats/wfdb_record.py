@@ -21,7 +21,7 @@ from scot import channel as declare
 from scot.channel import Channel, Kind
 from scot.errors import RecordingError
 from scot.timestamp import TAI_MINUS_UTC_NS
-from scot_replay.formats import signals
+from scot_replay.formats import bounds, signals
 from scot_replay.formats.foreign import (
     UNREADABLE,
     WAVEFORM_HZ,
@@ -242,6 +242,7 @@ def read(path: Path, workspace: str) -> Foreign:
 
     stem = path.with_suffix("") if path.suffix in {".hea", ".dat"} else path
     try:
+        bounds.wfdb(stem)
         record: Any = wfdb.rdrecord(str(stem), smooth_frames=False, physical=True)
         if not hasattr(record, "e_p_signal") or record.e_p_signal is None:
             raise ValueError("it has several segments or no signals; give one of its segments")

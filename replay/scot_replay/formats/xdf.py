@@ -26,7 +26,7 @@ from scot.channel import Channel, Kind
 from scot.errors import RecordingError
 from scot.sample import AlarmValue, AnnotationValue, PoseValue, Value
 from scot.timestamp import TAI_MINUS_UTC_NS
-from scot_replay.formats import signals
+from scot_replay.formats import bounds, signals
 from scot_replay.formats.foreign import (
     BLOCK_S,
     UNREADABLE,
@@ -229,6 +229,7 @@ def read(path: Path, workspace: str) -> Foreign:
 
     logging.getLogger("pyxdf").setLevel(logging.CRITICAL)
     try:
+        bounds.xdf(path)
         streams, header = pyxdf.load_xdf(str(path), dejitter_timestamps=False)
         ours = _one(header.get("info", {}), "bus_ns")
         zero = int(ours) - TAI_MINUS_UTC_NS if ours else _zero(header, streams)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import msgspec
 from fastcrc import crc32
 
-from scot.errors import RecordingError
+from scot.errors import UNREADABLE, RecordingError
 from scot.note import Signer
 from scot_replay.journal import RECORD_BYTES
 from scot_replay.layout import sync_directory
@@ -85,7 +85,7 @@ def opened(line: Line) -> Opened:
     """
     try:
         return decode_entry(*_pair.decode(line.body))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise RecordingError(f"a record of {len(line.body)} B holds no entry: {error}") from None
 
 
@@ -222,7 +222,7 @@ class Log:
             if line.kind == Item.ENTRY:
                 try:
                     leaf, _ = _pair.decode(line.body)
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     raise RecordingError(f"{self.path}: a record holds no entry: {error}") from None
                 if not self.tree.size:
                     self._first(opened(line).entry)

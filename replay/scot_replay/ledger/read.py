@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from scot.errors import AccessError, RecordingError
+from scot.errors import UNREADABLE, AccessError, RecordingError
 from scot.note import Verifier
 from scot_replay.journal import RECORD_BYTES
 from scot_replay.ledger.checkpoint import Checkpoint, opened
@@ -109,8 +109,11 @@ class Ledger:
         elif line.kind == Item.CHECKPOINT:
             self._checkpoint(line.body, start)
         elif line.kind == Item.TOKEN and line.whole:
-            size, digest, token = _token.decode(line.body)
-            self.tokens.append((size, digest, token))
+            try:
+                self.tokens.append(_token.decode(line.body))
+            except UNREADABLE as error:
+                detail = f"the record at byte {start} holds no time stamp: {error}"
+                self.faults.append(("ledger", self.path.name, detail))
 
     def _entry(self, line: Line, start: int) -> None:
         try:
