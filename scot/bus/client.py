@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from scot.bus.filler import Ask, Filler
-from scot.bus.publisher import QUESTION, WINDOW, Lane
+from scot.bus.publisher import QUESTION, WINDOW, Lane, Publish, lane_of
+from scot.bus.reply import filled
 from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Session, Wished
-from scot.bus.subscriber import Sink, Subscription
+from scot.bus.subscriber import Listen, Sink, Subscription
 from scot.channel import BULK, Catalogue, Channel, Device
 from scot.clock.busmap import BusMap
-from scot.codec import Frame, Header, bundle, decode, topic, unbundle, unpack, write
-from scot.errors import UNREADABLE, CodecError
+from scot.codec import Frame, Header, bundle, decode, unpack, write
+from scot.errors import CodecError
 from scot.health import HEALTH, Head, Reports, clock, reception
 from scot.history import History, HistoryReply, HistoryRequest
 from scot.sample import Flags, Sample
@@ -27,20 +28,6 @@ from scot.timestamp import Timestamp
 FILL_WITHIN_NS = 5_000_000_000
 OUT = ("ctl_out", "bulk_out")
 MAX_ROUTES = 4_096
-
-
-class Listen(NamedTuple):
-    """Subscribe one of the SUB sockets to a topic's start; open the socket if need be."""
-
-    socket: str
-    topic: bytes
-
-
-class Publish(NamedTuple):
-    """Frames for a lane's socket, in order; those it has no room for go to `Client.back`."""
-
-    socket: str
-    frames: Sequence[Frame]
 
 
 class _Said(NamedTuple):
@@ -60,7 +47,6 @@ class _Route(NamedTuple):
 Effect: TypeAlias = Send | Publish | Listen | Answered | Asked | Called | Wished | NewCatalogue
 
 _encode = msgspec.msgpack.Encoder().encode
-_reply = msgspec.msgpack.Decoder(HistoryReply)
 
 
 class Client:
@@ -350,7 +336,7 @@ class Client:
     def ask_history(
         self, ask: HistoryRequest, now_ns: int, within_ns: int = FILL_WITHIN_NS
     ) -> tuple[bytes, list[Effect]]:
-        """Ask for samples that are not live; read the answer with `read_reply`."""
+        """Ask for samples that are not live; read the answer with `scot.bus.reply.read_reply`."""
         return self.request(b"history", _encode(ask), now_ns, within_ns)
 
     def serve(self, now_ns: int) -> tuple[bytes, list[Effect]]:
@@ -386,8 +372,8 @@ class Client:
         for effect in said:
             if isinstance(effect, Answered) and effect.request_id in self._fills:
                 token, asked = self._fills.pop(effect.request_id)
-                filled = _filled(effect, asked)
-                asks = self.filler.on_reply(token, filled, self.catalogue, now_ns)
+                found = filled(effect, asked)
+                asks = self.filler.on_reply(token, found, self.catalogue, now_ns)
                 effects += self._ask(asks, now_ns)
             elif isinstance(effect, Asked) and (
                 not self._serving or effect.ask.holder == "publisher"
@@ -410,50 +396,5 @@ class Client:
         return self.history.answer(ask, kinds)
 
 
-def read_reply(parts: Sequence[bytes], asked: Iterable[str]) -> HistoryReply:
-    """Return History's answer from its body and the bundles of frames.
-
-    A publisher answers for its own channels, and the broker passes that on unread: so it is here
-    that it can speak for no other's.
-
-    Args:
-        parts: of the answer.
-        asked: addresses that were asked for.
-
-    Raises:
-        CodecError: it cannot be read, or holds a sample that was not asked for.
-    """
-    try:
-        body, *bundles = parts
-        reply = msgspec.structs.replace(_reply.decode(body), frames=unbundle(bundles))
-    except (CodecError, ValueError, *UNREADABLE) as error:
-        raise CodecError(f"History's answer cannot be read: {error}") from None
-    wanted = set(asked)
-    topics = set(map(topic, wanted))
-    for frame in reply.frames:
-        if frame.topic not in topics:
-            raise CodecError(f"History's answer holds {frame.address}, which was not asked for")
-    for address, level in reply.levels.items():
-        if address not in wanted:
-            raise CodecError(f"History's answer holds {address}, which was not asked for")
-        if not level.sound:
-            raise CodecError(f"History's answer holds a level of {address} that is none")
-    return reply
-
-
-def lane_of(channel: Channel) -> str:
-    """Return the broker's socket that takes a channel's samples."""
-    return "bulk_in" if channel.kind in BULK else "ctl_in"
-
-
 def _publish(socket: str, frames: Sequence[Frame]) -> list[Effect]:
     return [Publish(socket, frames)] if frames else []
-
-
-def _filled(answer: Answered, asked: list[str]) -> HistoryReply | None:
-    if answer.error is not None:
-        return None
-    try:
-        return read_reply(answer.parts, asked)
-    except CodecError:
-        return None

@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 import zmq
 
-from scot.bus.client import Client, Effect, Listen, Publish, lane_of, read_reply
+from scot.bus.client import Client, Effect
 from scot.bus.keys import Link
 from scot.bus.probing import Probing
+from scot.bus.publisher import Publish, lane_of
+from scot.bus.reply import read_reply
 from scot.bus.session import Answered, Asked, Called, NewCatalogue, Send, Wished
 from scot.bus.socket import Drained, context, dealer, receive, receive_samples, subscriber
-from scot.bus.subscriber import Sink, Subscription
+from scot.bus.subscriber import Listen, Sink, Subscription
 from scot.channel import Catalogue, Channel, Device
 from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from scot.channel import BULK, Channel
 from scot.codec import Frame
 
 WINDOW = {"ctl_in": 256, "bulk_in": 12}
@@ -19,6 +21,13 @@ AGAIN_NS = 500_000_000
 FAR_NS = 2**63 - 1
 QUESTION = [b""]
 WAIT = b"!"
+
+
+class Publish(NamedTuple):
+    """Frames for a lane's socket, in order; those it has no room for go to `Client.back`."""
+
+    socket: str
+    frames: Sequence[Frame]
 
 
 class Lane:
@@ -129,3 +138,8 @@ class Lane:
         if frames and self.due_ns == FAR_NS:
             self.due_ns = now_ns + SILENT_NS
         return frames
+
+
+def lane_of(channel: Channel) -> str:
+    """Return the broker's socket that takes a channel's samples."""
+    return "bulk_in" if channel.kind in BULK else "ctl_in"

@@ -36,6 +36,13 @@ class Delivery(NamedTuple):
         return decode(self.frame, self.channel, self.header, self.flags)
 
 
+class Listen(NamedTuple):
+    """Subscribe one of the SUB sockets to a topic's start; open the socket if need be."""
+
+    socket: str
+    topic: bytes
+
+
 class Sink(Protocol):
     """Where deliveries end: recorder, dashboard feed, timeline."""
 

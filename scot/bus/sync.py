@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import zmq
 
-from scot.bus.client import OUT, Client, Effect, Listen, Publish, read_reply
+from scot.bus.client import OUT, Client, Effect
 from scot.bus.keys import Link
+from scot.bus.publisher import Publish
 from scot.bus.readiness import Readiness
+from scot.bus.reply import read_reply
 from scot.bus.samples import Samples
 from scot.bus.session import Answered, Send
 from scot.bus.socket import (
@@ -37,7 +39,7 @@ from scot.bus.socket import (
     send_frames,
     subscriber,
 )
-from scot.bus.subscriber import Sink, Subscription
+from scot.bus.subscriber import Listen, Sink, Subscription
 from scot.channel import Catalogue, Channel, Device
 from scot.clock.clock import Clock
 from scot.clock.probe import ZMQ

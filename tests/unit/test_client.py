@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from scot.access import Grant
-from scot.bus.client import Client, Effect, Listen, Publish, read_reply
+from scot.bus.client import Client, Effect
 from scot.bus.desk import Desk
 from scot.bus.filler import AGAIN_NS, HOLDERS, SETTLE_NS, Ask
+from scot.bus.publisher import Publish
 from scot.bus.relay import Credit, Relay
+from scot.bus.reply import read_reply
 from scot.bus.session import Answered, Asked, NewCatalogue, Send
-from scot.bus.subscriber import Delivery
+from scot.bus.subscriber import Delivery, Listen
 from scot.channel import Catalogue, Device, Event, Lifecycle, Numeric
 from scot.codec import Frame, bundle, pack, write
 from scot.errors import BusError, BusTimeoutError, CodecError

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from scot.bus.client import read_reply
+from scot.bus.reply import read_reply
 from scot.channel import Catalogue, Channel, Device, Kind, Lifecycle
 from scot.codec import Header, read_header
 from scot.errors import CodecError

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scot.bus.client import Client, Listen, Publish
+from scot.bus.client import Client
+from scot.bus.publisher import Publish
 from scot.bus.session import Answered, Asked, NewCatalogue, Send
-from scot.bus.subscriber import Subscription
+from scot.bus.subscriber import Listen, Subscription
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
 from scot.clock.busmap import BusMap
 from scot.clock.clock import Clock

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scot.bus.client import read_reply
 from scot.bus.questions import MAX_PENDING
+from scot.bus.reply import read_reply
 from scot.bus.session import Answered
 from scot.bus.subscriber import MAX_HELD, Subscription
 from scot.channel import Lifecycle
