@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scot.bus.client import read_reply
+from scot.bus.reply import read_reply
 from scot.channel import Kind
 from scot.errors import UNREADABLE, CodecError, RecordingError
 from scot_replay import sidecar
