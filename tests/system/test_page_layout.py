@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Locator, Page
 
 from examples.anaesthesia_depth import depth_simulator
 from tests.system.conftest import RunningRoom, launch
@@ -321,6 +321,22 @@ async def test_a_device_that_nobody_wrote_a_pane_for_is_shown_from_its_catalogue
     assert "麻酔深度モニタ" in await words.inner_text()
 
 
+async def touch_drag(page: Page, start: Locator, end: Locator) -> None:
+    """One finger down on an element, over to another, and up."""
+    finger = await page.context.new_cdp_session(page)
+    boxes = [await one.bounding_box() for one in (start, end)]
+    (x, y), (to_x, to_y) = [
+        (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes if box
+    ]
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": (x + to_x) / 2, "y": (y + to_y) / 2}]),
+        ("touchMove", [{"x": to_x, "y": to_y}]),
+        ("touchEnd", []),
+    ):
+        await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
 async def test_panes_are_arranged_by_keys_and_mouse_saved_and_followed_by_a_second_page(
     page: Page, room: RunningRoom
 ) -> None:
@@ -361,6 +377,15 @@ async def test_panes_are_arranged_by_keys_and_mouse_saved_and_followed_by_a_seco
         lambda s: s["layout"]["placed"]["waves"]["w"] < wider["layout"]["placed"]["waves"]["w"] - 2,
     )
     assert await page.locator(".alarm-line").bounding_box() == header, "never moved, never hidden"
+    # Touch: the two change places again.
+    await touch_drag(page, b, a)
+    await until(
+        page,
+        lambda s: s["layout"]["placed"]["numbers"] == pulled["layout"]["placed"]["device:depth"],
+    )
+    await page.locator("[data-frame='waves']").focus()
+    await page.keyboard.press("Control+z")
+    await until(page, lambda s: s["layout"]["placed"] == pulled["layout"]["placed"])
     assert await page.locator(".lanes-canvas").is_visible()
     # Saved for the room, shown again after a reload, followed by a second page.
     await page.click("[data-act=savedLayouts]")
