@@ -272,6 +272,29 @@ async def test_a_fallen_off_electrode_is_a_technical_alarm_and_invalid_waves() -
     assert heart.value is None
 
 
+async def test_pacing_is_marked_before_each_beat_on_both_leads() -> None:
+    with monitor("--paced", "--validate") as simulated:
+        async with aclosing(SdcProvider().run(device(address=simulated.address))) as stream:  # type: ignore[type-var]
+            samples = await until(stream, lambda s: s.channel == "pacing" and s.seq == 5)
+            samples += await until(stream, lambda s: s.channel == "ecg_v5")
+    spikes = [s for s in samples if s.channel == "pacing"]
+    by_lead = {
+        lead: [s.time.source_ns or 0 for s in spikes if s.value["channel"] == lead]  # type: ignore[index, call-overload]
+        for lead in ("ecg_ii", "ecg_v5")
+    }
+    assert by_lead["ecg_ii"] == by_lead["ecg_v5"]
+    blocks = [
+        (s.time.source_ns or 0, np.asarray(s.value)) for s in samples if s.channel == "ecg_ii"
+    ]
+    mv = np.concatenate([value for _, value in blocks])
+    at_ns = np.concatenate([t + np.arange(value.size) * 4_000_000 for t, value in blocks])
+    for spike_ns in by_lead["ecg_ii"][1:]:
+        after = (at_ns >= spike_ns) & (at_ns < spike_ns + 100_000_000)
+        peak = int(np.argmax(np.where(after, mv, -9.0)))
+        assert mv[peak] > 0.8
+        assert 44 <= (at_ns[peak] - spike_ns) / 1e6 <= 60, "from the spike to the R wave, ms"
+
+
 async def test_a_monitor_whose_clock_is_wrong_is_still_placed_on_bus_time() -> None:
     with monitor("--clock-offset-s", "-3600") as simulated:
         context = device(address=simulated.address)

@@ -547,6 +547,37 @@ async def test_the_alarm_log_tells_what_changed_and_who_acted_and_each_line_is_a
     ]
 
 
+async def test_pacing_is_a_line_and_what_is_invalid_is_no_line_at_all(document: Page) -> None:
+    above, before, after, gap = await document.evaluate(
+        """async () => {
+            const { Traces } = await import("/static/js/feed/traces.js");
+            const canvas = new OffscreenCanvas(400, 100);
+            const row = { address: "a", x: 0, y: 0, w: 400, h: 100, color: "#f00", rate_hz: 100,
+                low: 0, high: 10, stale_ms: 5000, mark: "#fff" };
+            const traces = new Traces();
+            traces.sheet({ id: "s", canvas, width: 400, height: 100, rows: [row], px_mm: 4,
+                line: 2, speed: 25 });
+            const value = new Float32Array(100).fill(1);
+            const block = (n, flags) => ({ t: n * 1000, seq: n, epoch: 1, flags, value });
+            traces.take({ waves: [["a", block(0, 0)], ["a", block(1, 16)], ["a", block(2, 0)]],
+                marks: [["a", 500], ["b", 700]] });
+            const head = { t: 2500, at: 0, rate: 1, now: 2500, runs: true };
+            for (let local = 0; local < 300; local += 16) {
+                traces.take({ head: { ...head, t: 2500 + local, at: local } });
+                traces.frame(local);
+            }
+            const pen = canvas.getContext("2d");
+            const inked = (x, y, w, h) =>
+                pen.getImageData(x, y, w, h).data.filter((v, i) => i % 4 === 3 && v > 0).length;
+            return [inked(46, 5, 8, 30), inked(10, 5, 30, 30), inked(60, 5, 30, 30),
+                inked(104, 0, 92, 100)];
+        }"""
+    )
+    assert above > 40, "a line down from the top, at the moment of the spike"
+    assert before == after == 0, "and another channel's mark is not drawn here"
+    assert gap == 0, "an invalid stretch is a gap: a line would be read as a flat one"
+
+
 async def test_traces_are_true_to_the_millimetre_and_units_are_this_displays_own(
     document: Page,
 ) -> None:

@@ -39,6 +39,14 @@ def wave(name: str, samples: str, at_ms: int = T_MS, validity: str = "Vld") -> s
     )
 
 
+def paced(name: str, samples: str, marks: list[tuple[int, int]], codes: list[int]) -> str:
+    kinds = "".join(f'<pm:Annotation><pm:Type Code="{c}"/></pm:Annotation>' for c in codes)
+    applied = "".join(
+        f'<pm:ApplyAnnotation AnnotationIndex="{kind}" SampleIndex="{at}"/>' for kind, at in marks
+    )
+    return wave(name, samples).replace("</pm:MetricValue>", f"{kinds}{applied}</pm:MetricValue>")
+
+
 def limit(handle: str, present: bool, low: str = "", high: str = "", at_ms: int = T_MS) -> str:
     lower = f' Lower="{low}"' if low else ""
     upper = f' Upper="{high}"' if high else ""
@@ -94,7 +102,7 @@ def alarm(readings: list[Reading], condition: str) -> AlarmValue:
 def test_the_monitor_becomes_the_channels_the_room_knows() -> None:
     channels = monitor().channels
     expected = [metric.name for metric in (*WAVES, *NUMERICS)]
-    assert set(channels) == {*expected, "alarms", "patient"}
+    assert set(channels) == {*expected, "alarms", "pacing", "patient"}
     assert list(channels)[:2] == ["ecg_ii", "ecg_v5"]
     ecg, hr, temp = channels["ecg_ii"], channels["hr"], channels["temp_core"]
     assert (ecg.kind, ecg.unit, ecg.code, ecg.rate_hz) == (
@@ -144,6 +152,20 @@ def test_a_waveform_block_keeps_its_values_and_the_time_of_its_first() -> None:
     assert isinstance(reading.value, np.ndarray)
     assert reading.value.dtype == np.float32
     np.testing.assert_allclose(reading.value, [80.1, 80.5, -3.0, 81.25], rtol=1e-6)
+
+
+def test_a_pacers_spikes_are_events_at_the_very_samples_the_device_marked() -> None:
+    normal, ventricle, atrium = 663_568, 660_480, 659_712
+    marks = [(1, 2), (0, 1), (2, 0), (2, 9), (7, 1)]  # of a sample, of a kind, that are not there
+    state = paced("ecg_ii", "0 0.1 1.2 0", marks, [normal, ventricle, atrium])
+    readings = of(monitor().report(report(state)), "pacing")
+    assert [(r.source_ns, r.value) for r in readings] == [
+        (T_MS * 1_000_000 + at * 4_000_000, {"channel": "ecg_ii", "chamber": where, "mdc": code})
+        for at, where, code in [(2, "ventricle", ventricle), (0, "atrium", atrium)]
+    ]
+    assert monitor().channels["pacing"].attrs["marks"]
+    with pytest.raises(RemoteProtocolError, match="annotations"):
+        monitor().report(report(paced("ecg_ii", "0 0", [(0, 1)] * 65, [ventricle])))
 
 
 @pytest.mark.parametrize(

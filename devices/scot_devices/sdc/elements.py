@@ -97,6 +97,13 @@ class Version(msgspec.Struct, frozen=True):
     version: int
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """An annotation that is applied to one sample of a block (ApplyAnnotation)."""
+
+    type: Coded
+    index: int
+
+
 class MetricState(msgspec.Struct, frozen=True):
     """A metric's value as reported; None when the device has none to give.
 
@@ -105,6 +112,7 @@ class MetricState(msgspec.Struct, frozen=True):
         time_ns: DeterminationTime (of a waveform's first sample), device clock, ns since 1970.
         on: the metric is switched on.
         mode: ``Real``, ``Test`` or ``Demo``.
+        marks: annotations of a waveform's samples.
     """
 
     handle: str
@@ -114,6 +122,7 @@ class MetricState(msgspec.Struct, frozen=True):
     validity: str
     on: bool
     mode: str
+    marks: tuple[Mark, ...] = ()
 
 
 class ConditionState(msgspec.Struct, frozen=True):

@@ -14,10 +14,10 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from scot.channel import Alarm, Channel, Numeric, Sensitivity, Text, Waveform
+from scot.channel import Alarm, Channel, Kind, Numeric, Sensitivity, Text, Waveform
 from scot.errors import DeviceError
 from scot.sample import AlarmValue, Flags, NumericValue, Validity, Value
-from scot_devices.sdc import elements, mdib
+from scot_devices.sdc import elements, mdib, pacing
 from scot_devices.sdc.nomenclature import LIMIT_HIGH, LIMIT_LOW, RANK, TERMS, UCUM, Term, is_mdc
 from scot_devices.sdc.operations import Offer, offers
 
@@ -85,7 +85,7 @@ def channel_names(metrics: list[elements.Metric]) -> dict[str, str]:
     named after their handles.
     """
     names: dict[str, str] = {}
-    taken = {"alarms", "patient", "health", "commands"}
+    taken = {"alarms", "patient", "health", "commands", pacing.NAME}
     for metric in metrics:
         term = _term(metric)
         name = term.name if term is not None else ""
@@ -310,6 +310,9 @@ class Mapping:
             ):
                 beside = [n for n in term.numerics if n in channels]
                 channels[name] = msgspec.structs.replace(channels[name], numeric_of=beside)
+        traces = [one for one in channels.values() if one.kind is Kind.WAVEFORM]
+        if any(one.code.startswith("MDC_ECG_") for one in traces):
+            channels[pacing.NAME] = pacing.channel()
         if self._conditions:
             channels["alarms"] = Alarm("alarms", label={"en": "Alarms", "ja": "アラーム"})
         channels["patient"] = Text(
@@ -360,6 +363,12 @@ class Mapping:
             reading = self._metric_reading(state)
             if reading is not None:
                 yield reading
+            paced = self.channels.get(pacing.NAME)
+            if state.marks and reading is not None and paced is not None:
+                period_s = self._metrics[state.handle].sample_period_s
+                own = reading.flags & Flags.SIMULATED
+                for at_ns, value in pacing.spikes(state, reading.channel.name, period_s):
+                    yield Reading(paced, value, at_ns, own)
 
     def _metric_reading(self, state: elements.MetricState) -> Reading | None:
         channel = self.channels[self._names[state.handle]]

@@ -26,6 +26,7 @@ from scot_devices.sdc.elements import (
     Condition,
     ConditionState,
     Description,
+    Mark,
     Metric,
     MetricKind,
     MetricState,
@@ -42,6 +43,7 @@ from scot_devices.sdc.elements import (
 MAX_DESCRIPTORS: Final = 5_000
 MAX_STATES: Final = 5_000
 MAX_SAMPLES: Final = 20_000
+MAX_MARKS: Final = 64
 MAX_TEXT: Final = 1_000
 
 _XSI_TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -286,6 +288,7 @@ def _metric_state(handle: str, kind: str, element: Element, on: bool) -> MetricS
     holder = _child(element, "MetricValue")
     value: float | str | NDArray[np.float32] | None = None
     time_ns, validity, mode = None, "NA", "Real"
+    marks: tuple[Mark, ...] = ()
     if holder is not None:
         quality = _child(holder, "MetricQuality")
         validity = "Vld" if quality is None else quality.get("Validity") or "Vld"
@@ -293,13 +296,33 @@ def _metric_state(handle: str, kind: str, element: Element, on: bool) -> MetricS
         time_ns = _time_ns(holder.get("DeterminationTime"))
         if kind == _WAVE_STATE:
             value = _samples(holder.get("Samples"))
+            marks = _marks(holder, 0 if value is None else value.size)
         elif kind == "NumericMetricState":
             value = _decimal(holder.get("Value"))
         else:
             text = holder.get("Value")
             value = None if text is None else text[:MAX_TEXT]
     state_version = _whole(element.get("StateVersion"))
-    return MetricState(handle, state_version, value, time_ns, validity, on, mode)
+    return MetricState(handle, state_version, value, time_ns, validity, on, mode, marks)
+
+
+def _marks(holder: Element, samples: int) -> tuple[Mark, ...]:
+    """Read the annotations of a block's samples; those of samples it does not have are left out.
+
+    Source: ISO/IEEE 11073-10207, AbstractMetricValue Annotation, SampleArrayValue ApplyAnnotation.
+    """
+    types = [coded(_child(one, "Type")) for name, one in _children(holder) if name == "Annotation"]
+    marks = []
+    for name, applied in _children(holder):
+        if name != "ApplyAnnotation":
+            continue
+        which = _whole(applied.get("AnnotationIndex"), -1)
+        index = _whole(applied.get("SampleIndex"), -1)
+        if 0 <= which < len(types) and 0 <= index < samples:
+            marks.append(Mark(types[which], index))
+        if len(marks) > MAX_MARKS:
+            raise RemoteProtocolError(f"more than {MAX_MARKS} annotations of one block")
+    return tuple(marks)
 
 
 def _samples(text: str | None) -> NDArray[np.float32] | None:

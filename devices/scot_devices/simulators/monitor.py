@@ -38,6 +38,7 @@ from sdc11073.xml_types import pm_types
 from sdc11073.xml_types.dpws_types import ThisDeviceType, ThisModelType
 
 from scot.clock import machine
+from scot_devices.sdc.pacing import VENTRICLE
 from scot_devices.simulators import monitor_mdib as mdib_names
 from scot_devices.simulators.monitor_control import Operations, Operator, Product
 from scot_devices.simulators.monitor_logic import CUFF_TAKES_S, Cuff, Gauges, watches
@@ -54,6 +55,10 @@ from scot_devices.simulators.surgery import Surgery
 
 WARM_UP_S: Final = 24.0
 """Waveforms made before the start, so that every number is known from the first second."""
+
+LEADS: Final = frozenset({"ecg_ii", "ecg_v5"})
+PACED_BEFORE_S: Final = 0.052
+"""From the pacer's spike in the ventricle to the R wave."""
 
 FAULTS: Final = ("none", "silent", "lead_off")
 _HANDLE: Final = {metric.name: metric.handle for metric in (*NUMERICS, *WAVES)}
@@ -202,6 +207,20 @@ class Monitor:
                 shown = block.waves[wave.name] * 0.0 if off else block.waves[wave.name]
                 form = f".{wave.digits}f"
                 value.Samples = [Decimal(format(x, form)) for x in shown.tolist()]
+                if wave.module == "ecg" and wave.name in LEADS:
+                    self._mark_pacing(value, block, len(value.Samples), off)
+
+    def _mark_pacing(self, value: Any, block: Block, samples: int, off: bool) -> None:
+        """Annotate the samples at which the pacer fired: its spike itself is too short for them."""
+        begin_s = block.t_s + PACED_BEFORE_S
+        period_s = self.block_s / samples
+        beats = self.patient.beats(begin_s, begin_s + self.block_s)
+        spikes = [] if off or not self.options.paced else beats
+        value.Annotation = [pm_types.Annotation(pm_types.CodedValue(str(VENTRICLE)))][: len(spikes)]
+        value.ApplyAnnotation = [
+            pm_types.ApplyAnnotation(0, min(samples - 1, int((r_s - begin_s) / period_s)))
+            for r_s in spikes
+        ]
 
     def send_numbers(self, t_s: float) -> dict[str, float | None]:
         """Measure at second `t_s` and send every number, valid or not available."""
@@ -328,6 +347,7 @@ def _arguments() -> argparse.ArgumentParser:
     add("--no-discovery", dest="announce", action="store_false", help="no WS-Discovery multicast")
     add("--validate", action="store_true", help="check every message against the BICEPS schema")
     add("--tls", type=Path, metavar="FOLDER", help="userkey.pem, usercert.pem, cacert.pem: use TLS")
+    add("--paced", action="store_true", help="a pacemaker drives the heart, and is seen to")
     add("--fault", choices=FAULTS, default="none", help="what goes wrong")
     add("--fault-after-s", type=float, default=5.0, help="seconds until it does")
     return parser

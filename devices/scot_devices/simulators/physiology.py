@@ -190,6 +190,10 @@ class Patient:
         """Core temperature: drifts by tenths over half an hour, and sinks with the blood."""
         return 36.4 + 0.12 * math.sin(2.0 * math.pi * self.t_s / 1900.0) - 0.15 * self._slow
 
+    def beats(self, from_s: float, to_s: float) -> list[float]:
+        """Return the R waves from `from_s` up to `to_s`, at most a second ahead, s of the story."""
+        return [beat.r_s for beat in self._beats if from_s <= beat.r_s < to_s]
+
     def advance(self, ticks: int) -> Block:
         """Return the next `ticks` ticks of all waves; how they are cut never changes a sample.
 

@@ -30,6 +30,7 @@ export const SIZES = new Set(["width_px", "height_px", "codec_string"]);
  * @property {Place} wave
  * @property {string} color
  * @property {Group[]} groups
+ * @property {Place|null} [marks] channel of events that are drawn on it, such as pacing
  *
  * @typedef {import("./nav/steering.js").Navigation} Navigation
  *
@@ -119,7 +120,8 @@ export function layoutOf(catalogue) {
       .map((name) => byAddress[`${catalogue.workspace}/${p.device}/${name}`])
       .filter((n) => n && n.channel.kind === "numeric" && !used.has(n.address));
     for (const n of members) used.add(n.address);
-    return { wave: p, color: colorOf(p.channel), groups: groupsOf(members) };
+    const marks = /^MDC_ECG/.test(p.channel.code ?? "") ? shown.find((m) => m.device === p.device && m.channel.attrs?.marks) : null;
+    return { wave: p, color: colorOf(p.channel), groups: groupsOf(members), marks: marks ?? null };
   });
   const loose = kind("numeric").filter((p) => !used.has(p.address));
   const beside = rows[0]?.wave.device ?? loose[0]?.device;
@@ -135,7 +137,7 @@ export function layoutOf(catalogue) {
   const quiet = new Set(["alarm", "annotation"]);
   return {
     rows, foot, video: videos[0] ?? null, videos, navigation, technical, byAddress,
-    extras: shown.filter((p) => !placed.has(p.address) && !quiet.has(p.channel.kind)
+    extras: shown.filter((p) => !placed.has(p.address) && !quiet.has(p.channel.kind) && !p.channel.attrs?.marks
       && p.device !== "room" && p.device !== "alarms" && p.channel.sensitivity !== "identity"),
     notes: kind("annotation")[0] ?? null,
   };

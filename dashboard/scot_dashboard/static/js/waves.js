@@ -12,6 +12,10 @@ import { ageText, label, word } from "./text.js";
 import { shownAs } from "./units.js";
 
 const FEW_ROWS = 4; // room for larger numbers
+const PACED_MS = 10_000;
+const INVALID = 16;
+const DOUBTFUL = 32;
+
 export class Waves {
   /**
    * @param {Session} session
@@ -44,16 +48,18 @@ export class Waves {
     const sub = h("span.wave-unit");
     const head = h("button.wave-head", { type: "button", title: word("gainHint") }, [h("span.wave-label", { text: name }), sub]);
     head.addEventListener("click", () => nextGain(row.wave.address));
-    const bar = h("span.wave-bar", { "aria-hidden": "true" });
+    const step = h("span.wave-step");
+    const bar = h("span.wave-bar", { "aria-hidden": "true" }, [step]);
+    const paced = h("span.wave-paced");
     const trace = h("div.wave-trace", {}, [
-      head, bar, silence, clock?.element,
+      head, paced, bar, silence, clock?.element,
     ]);
     const element = h("div.wave-row", {}, [
       trace, tiles.length ? h("div.wave-tiles", {}, tiles.map((t) => t.element)) : null,
     ]);
     element.style.setProperty("--color", row.color);
     setClass(element, "alone", tiles.length === 0);
-    return { row, element, trace, tiles, silence, sub, bar, height: 0 };
+    return { row, element, trace, tiles, silence, sub, bar, step, paced, height: 0 };
   }
 
   /** Tell the worker where each trace lies. */
@@ -77,6 +83,7 @@ export class Waves {
         gain: settings.gains[row.wave.address] ?? 0,
         mv: channel.unit === "mV" ? 1 : channel.unit === "uV" ? 1000 : 0,
         rate_hz: channel.rate_hz || 100,
+        mark: settings.theme === "bright" ? "#0b0f14" : "#eef3f8",
         low: channel.scale_min ?? null,
         high: channel.scale_max ?? null,
         stale_ms: (channel.stale_after_s ?? 5) * 1000,
@@ -90,13 +97,13 @@ export class Waves {
   }
 
   /**
-   * Speed, gain and range in words; the bar beside the trace is one unit tall.
+   * Speed, gain and range in words; the bar beside the trace is as tall as what is written on it.
    *
-   * @param {{row: Row, bar: HTMLElement, height: number}} shown
+   * @param {{row: Row, bar: HTMLElement, step: HTMLElement, height: number}} shown
    * @param {[number, number]|undefined} range
    * @param {boolean} first
    */
-  scale({ row, bar, height }, range, first) {
+  scale({ row, bar, step: said, height }, range, first) {
     const { channel, address } = row.wave;
     const { factor, unit } = shownAs(channel);
     const gain = settings.gains[address] ?? 0;
@@ -107,26 +114,38 @@ export class Waves {
     const tall = `${((step / (high - low)) * height).toFixed(1)}px`;
     if (bar.style.height !== tall) bar.style.height = tall;
     const mv = channel.unit === "mV" && gain ? `${10 * gain} mm/mV` : gain ? `×${gain}` : "";
-    return [first ? `${settings.speed} mm/s` : "", mv || `${shortest(low)} … ${shortest(high)} ${unit}`, `▏${shortest(step)}${mv ? ` ${unit}` : ""}`].filter(Boolean).join(" · ");
+    setText(said, `${shortest(step)} ${unit}`);
+    return [first ? `${settings.speed} mm/s` : "", mv || `${shortest(low)} … ${shortest(high)} ${unit}`].filter(Boolean).join(" · ");
   }
 
   /** @param {View} view */
   update(view) {
     for (const clock of this.clocks) clock.update(view.clocks, NEEDS_MS.waveform);
     for (const [i, shown] of this.rows.entries()) {
-      const { row, element, tiles, silence, sub } = shown;
+      const { row, element, tiles, silence, sub, paced } = shown;
       const range = view.ranges[row.wave.address];
       setText(sub, this.scale(shown, range, i === 0));
       const cell = view.cells[row.wave.address];
       const silent = !cell || cell.stale;
       setClass(element, "silent", silent);
-      setText(silence, !cell ? word("never") : cell.stale ? `${word("noData")} ${ageText(cell.age_ms)}` : "");
-      for (const tile of tiles) tile.update(view, view.cursorAlarms);
       const named = view.cursorAlarms.find((a) => a.channel === row.wave.channel.name && a.device === row.wave.device);
+      const invalid = !silent && (cell.flags & INVALID) !== 0;
+      setClass(element, "invalid", invalid);
+      setText(silence, !cell ? word("never") : cell.stale ? `${word("noData")} ${ageText(cell.age_ms)}` : invalid ? whyInvalid(view.cursorAlarms, row) : "");
+      const mark = row.marks ? view.cells[row.marks.address] : undefined;
+      const doubt = !silent && !invalid && (cell.flags & DOUBTFUL) !== 0 ? `? ${word("doubtful")}` : "";
+      setText(paced, [mark && mark.age_ms < PACED_MS ? `│ ${word("paced")}` : "", doubt].filter(Boolean).join(" · "));
+      for (const tile of tiles) tile.update(view, view.cursorAlarms);
       const { priority } = markOf(named);
       element.dataset.priority = tiles.map((t) => t.priority).find(Boolean) || priority;
     }
   }
+}
+
+/** Why a trace must not be read: what its device calls it, such as an electrode that is off. @param {AlarmNow[]} alarms @param {Row} row */
+function whyInvalid(alarms, { wave }) {
+  const said = alarms.find((a) => !a.own && a.kind === "Tec" && a.state !== "inactive" && a.device === wave.device && a.channel === wave.channel.name);
+  return (said && label(said.text, "")) || word("invalid");
 }
 
 /** The next gain of a trace: fitted by itself, then fixed ones. @param {string} address */

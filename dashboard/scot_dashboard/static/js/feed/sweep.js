@@ -10,6 +10,7 @@ const BAR_MM = 6;
 const DIM = 0.58;
 const LEAST_SHARE = 0.3;
 const MARK = "#eef3f8";
+const INVALID = 16;
 const MARK_SHARE = 0.45;
 
 /**
@@ -91,7 +92,7 @@ export class Sweep {
 
   /** Draw all anew when the trace has left the range, at most once a second. */
   leaves(/** @type {Sample} */ newest, /** @type {number} */ t) {
-    if (t < this.checked || this.row.gain) return;
+    if (t < this.checked || this.row.gain || newest.flags & INVALID) return;
     this.checked = t + 1000;
     const slack = (this.high - this.low) * 0.06;
     for (const value of newest.value) {
@@ -202,6 +203,10 @@ export class Sweep {
       if (block.t > to) break;
       if (block.t - due > 1.5 * step + 4) drawing = false;
       due = this.end(block);
+      if (block.flags & INVALID) {
+        drawing = false; // a line would be read as a flat one
+        continue;
+      }
       const values = block.value;
       const start = Math.max(0, Math.floor((from - block.t) / step) - 1);
       for (let k = start; k < values.length; k++) {
@@ -251,7 +256,7 @@ export class Sweep {
   /** @param {Track} track @param {number} t */
   valueAt(track, t) {
     const block = track.at(t);
-    if (!block || !block.value.length) return null;
+    if (!block || !block.value.length || block.flags & INVALID) return null;
     const index = Math.floor(((t - block.t) * this.row.rate_hz) / 1000);
     const value = block.value[Math.min(index, block.value.length - 1)];
     return Number.isFinite(value) ? value : null;
@@ -269,7 +274,7 @@ export class Sweep {
     let high = -Infinity;
     for (let i = track.after(t - this.span_ms) - 1; i < track.samples.length; i++) {
       const block = track.samples[i];
-      if (!block) continue;
+      if (!block || block.flags & INVALID) continue;
       if (block.t > t) break;
       for (const value of block.value) {
         if (!Number.isFinite(value)) continue;

@@ -22,5 +22,6 @@ export const vitals = {
   notAvailable: ["not measured", "未測定"],
   gainHint: ["Press to change the gain: fitted, ×0.5, ×1, ×2, ×4 (an ECG at ×1 is 10 mm/mV)", "押すと感度変更: 自動、×0.5、×1、×2、×4 (心電図 ×1 は 10 mm/mV)"],
   doubtful: ["doubtful", "要確認"],
+  paced: ["pacing", "ペーシング"],
   mean: ["mean", "平均"],
 };
