@@ -8,9 +8,9 @@ import { DrawingTools } from "./draw.js";
 import { Gallery, galleryKeys } from "./gallery.js";
 import { showClocks } from "./header.js";
 import { expose } from "./hook.js";
-import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
+import { BehindBanner, firstOfEach, timeKeys } from "./behind.js";
+import { Lanes } from "./lanes.js";
 import { NavigationPane } from "./navigation.js";
-import { placeOf } from "./palette.js";
 import { Panel } from "./panel.js";
 import { SIZES, layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
@@ -34,7 +34,7 @@ const lanes = new Lanes(session);
 const panel = new Panel({ staff: false });
 const trends = new Trends(session);
 lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, panel.button]));
-const banner = new BehindBanner();
+const banner = new BehindBanner(session);
 const toasts = new Toasts();
 const thread = new Thread(session, { write: true });
 
@@ -54,10 +54,8 @@ let ended = false;
 /** @param {Catalogue} described */
 function build(described) {
   const layout = layoutOf(described);
-  const groups = [...layout.rows.flatMap((r) => r.groups), ...layout.foot]
-    .map((group, i) => ({ group, i }))
-    .sort((a, b) => placeOf(a.group.members[0].channel) - placeOf(b.group.members[0].channel) || a.i - b.i);
-  const tiles = firstOfEach(groups.map((g) => g.group)).slice(0, NUMBERS).map((group) => new Tile(group));
+  const groups = [...layout.rows.flatMap((r) => r.groups), ...layout.foot];
+  const tiles = firstOfEach(groups).slice(0, NUMBERS).map((group) => new Tile(group));
   const picture = layout.videos.length ? new Gallery(session, "main", layout.videos, { still: false, snapshots: !described.replay }) : null;
   trends.build(layout);
   const tools = picture && !described.replay ? new DrawingTools(session, picture.picture) : null;
@@ -83,16 +81,6 @@ function build(described) {
   setText(title, /^\d+$/.test(described.case) ? `Case ${described.case}` : described.case || label(described.title, described.workspace));
   document.title = `SCOT · ${title.textContent}`;
   return { layout, tiles, picture, tools, navigation };
-}
-
-/** One group for each family of parameters, then the rest. @param {import("./plan.js").Group[]} groups */
-function firstOfEach(groups) {
-  const seen = new Set();
-  const first = groups.filter((g) => {
-    const place = placeOf(g.members[0].channel);
-    return !seen.has(place) && seen.add(place);
-  });
-  return [...first, ...groups.filter((g) => !first.includes(g))];
 }
 
 /** @param {string} key @param {() => void} act */

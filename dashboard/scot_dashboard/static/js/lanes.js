@@ -9,12 +9,13 @@ import { clockText } from "./feed/ink.js";
 import { usesUtc } from "./clock.js";
 import { NEEDS_MS } from "./needs.js";
 import { laneColor } from "./palette.js";
-import { settings } from "./settings.js";
+import { onSettings, settings } from "./settings.js";
 import { label, spanText, word } from "./text.js";
 
 const BINS = 600;
 const ASK_MS = 2_000;
 const LEAST_SPAN_MS = 120_000;
+const SAME_MS = 250;
 const RIGHT_ROOM = 0.06;
 const ALARM_COLORS = { Hi: "#e3002b", Me: "#ffd21f", Lo: "#19c8de" };
 const TICKS_S = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
@@ -24,12 +25,15 @@ export class Lanes {
   constructor(session) {
     this.session = session;
     this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas.lanes-canvas", {
-      tabindex: "0", role: "slider", "aria-label": word("toLive"), "aria-valuemin": "0", "aria-valuemax": "1",
+      tabindex: "0", role: "slider", "aria-label": word("timeline"), "aria-valuemin": "0", "aria-valuemax": "1",
     }));
     this.pill = h("button.live-pill", { type: "button" });
-    this.pill.addEventListener("click", () => session.do({ do: "live" }));
-    this.behind = h("div.lanes-behind", { role: "status" });
-    this.side = h("div.lanes-side", {}, [this.behind, this.pill]);
+    this.pill.addEventListener("click", (event) => {
+      if (event.detail) this.pill.blur(); // after a finger the next key is meant for the room
+      session.do({ do: "live" });
+    });
+    this.behind = h("div.lanes-behind");
+    this.side = h("div.lanes-side", {}, [h("div.lanes-live", {}, [this.behind, this.pill])]);
     this.element = h("footer.lanes", {}, [this.canvas, this.side]);
     /** @type {any} */
     this.found = null;
@@ -42,6 +46,9 @@ export class Lanes {
     /** @type {{from: number, to: number}[]} when this screen saw nothing, ms of UTC */
     this.blind = [];
     onResize(this.canvas, () => this.draw());
+    const smooth = () => session.do({ do: "smooth", ms: settings.smooth_ms });
+    onSettings(smooth);
+    smooth();
     this.drag();
     session.listen({ lanes: (lanes) => {
       this.found = lanes;
@@ -80,16 +87,36 @@ export class Lanes {
     canvas.addEventListener("pointercancel", () => (this.held = null));
   }
 
-  /** Say which clock stepped where the mouse is. @param {number} px */
+  /** Everything that happened, in order: notes, alarms that began, clocks that stepped. @returns {{t: number, text: string}[]} */
+  events() {
+    const { notes = [], alarms = [], epochs = [] } = this.found ?? {};
+    return [
+      ...notes.map((/** @type {any[]} */ n) => ({ t: n[0], text: [n[1], n[3] || n[2]].filter(Boolean).join(": ") })),
+      ...alarms.map((/** @type {any[]} */ a) => ({ t: a[0], text: a[3] })),
+      ...epochs.map((/** @type {any[]} */ e) => ({ t: e[0], text: e[2] })),
+    ].sort((a, b) => a.t - b.t);
+  }
+
+  /** Hold the screen at the event before or after what it shows. @param {-1|1} way */
+  jump(way) {
+    const { view } = this;
+    if (!view) return;
+    const here = view.cursor_t;
+    const left = this.events().filter((e) => (way < 0 ? e.t < here - SAME_MS : e.t > here + SAME_MS));
+    const event = way < 0 ? left[left.length - 1] : left[0];
+    if (event) this.session.do({ do: "seek", t: event.t + 0.0005, frozen: true });
+    else if (way > 0) this.session.do({ do: "live" });
+  }
+
+  /** Say what happened where the mouse is. @param {number} px */
   hint(px) {
     const { box, view } = this;
     if (!box || !view) return;
     const [from, to] = this.held ?? this.range(view);
-    const near = (this.found?.epochs ?? []).find(
-      (/** @type {any[]} */ e) => Math.abs(box.left + ((e[0] - from) / (to - from)) * box.width - px) < 8,
-    );
-    const unix = near ? near[0] + view.now_unix_ms - view.now_t : 0;
-    const title = near ? `${clockText(unix, usesUtc())} · ${near[2]}` : "";
+    const far = (/** @type {{t: number}} */ e) => Math.abs(box.left + ((e.t - from) / (to - from)) * box.width - px);
+    const near = this.events().filter((e) => far(e) < 8).sort((a, b) => far(a) - far(b)).slice(0, 4);
+    const shift = view.now_unix_ms - view.now_t;
+    const title = near.map((e) => `${clockText(e.t + shift, usesUtc())} · ${e.text}`).join("\n");
     if (this.canvas.title !== title) this.canvas.title = title;
   }
 
@@ -138,8 +165,9 @@ export class Lanes {
     const bar = Math.max(2, Math.min(step * 0.7, 0.85 * rem));
     pen.font = `600 ${Math.min(0.82 * rem, step * 0.92)}px Inter, system-ui, sans-serif`;
     const widest = Math.max(...lanes.map((lane) => pen.measureText(this.laneName(lane, catalogue)).width));
-    const left = Math.min(Math.max(5.2 * rem, widest + 1.1 * rem), 9.5 * rem, width * 0.25);
+    const left = Math.min(Math.max(5.2 * rem, widest + 1.1 * rem), 9.5 * rem, width * 0.3);
     const right = width - 0.4 * rem;
+    const room = left - 0.6 * rem;
     this.box = { left: left / ratio, width: (right - left) / ratio };
     const [from, to] = this.held ?? this.range(view);
     const x = (/** @type {number} */ t) => left + ((t - from) / (to - from)) * (right - left);
@@ -148,7 +176,7 @@ export class Lanes {
       const y = i * step + step / 2;
       pen.fillStyle = settings.theme === "bright" ? "#46566a" : "#8fa0b2";
       pen.textAlign = "left";
-      pen.fillText(this.laneName(lane, catalogue), 0.3 * rem, y, left - 0.6 * rem);
+      pen.fillText(shortened(pen, this.laneName(lane, catalogue), room), 0.3 * rem, y);
       pen.fillStyle = settings.theme === "bright" ? "#d9e0e8" : "#111820";
       pen.fillRect(left, y - bar / 2, right - left, bar);
       if (lane === "alarms") this.alarms(pen, x, y, bar, view.now_t);
@@ -164,7 +192,13 @@ export class Lanes {
 
   /** What tests and `window.scot` read. */
   state() {
-    return { clocks: this.view?.clocks ?? {}, band: this.found?.band ?? [], epochs: this.found?.epochs ?? [] };
+    const { band = [], epochs = [], notes = [] } = this.found ?? {};
+    const shift = this.view ? this.view.now_unix_ms - this.view.now_t : 0;
+    const marks = notes.filter((/** @type {any[]} */ n) => n[2] === "chapter");
+    return {
+      clocks: this.view?.clocks ?? {}, band, epochs,
+      marks: marks.map((/** @type {any[]} */ n) => ({ unix_ms: n[0] + shift, author: n[1], text: n[3] })),
+    };
   }
 
   /** @param {string} lane @param {Catalogue} catalogue */
@@ -182,17 +216,16 @@ export class Lanes {
     const device = this.catalogue?.devices[lane];
     pen.fillStyle = device ? laneColor(device) : "#5b6b7e";
     const width = (to_t - from_t) / bins;
-    /** @type {number|null} */
-    let start = null;
+    let start = from_t;
+    let share = 0; // of its seconds in which the feed spoke: the height of the bar
     for (let i = 0; i <= bins; i++) {
       const at = from_t + i * width;
-      const on = i < bins && feeds[lane][i] > 0 && at < now;
-      if (on && start === null) start = at;
-      if (!on && start !== null) {
-        const end = Math.min(at, now);
-        pen.fillRect(x(start), y - bar / 2, Math.max(1, x(end) - x(start)), bar);
-        start = null;
-      }
+      const next = i < bins && at < now ? feeds[lane][i] : 0;
+      if (next === share) continue;
+      const end = Math.min(at, now);
+      const tall = bar * (0.35 + 0.65 * share);
+      if (share > 0) pen.fillRect(x(start), y + bar / 2 - tall, Math.max(1, x(end) - x(start)), tall);
+      [start, share] = [at, next];
     }
     // Since the last answer: what still speaks goes on.
     const silent = this.view?.silent_ms[lane];
@@ -215,11 +248,20 @@ export class Lanes {
   /** @param {CanvasRenderingContext2D} pen @param {ToX} x @param {number} y @param {number} bar */
   notes(pen, x, y, bar) {
     pen.fillStyle = "#59c2ff";
-    for (const [at] of this.found?.notes ?? []) {
+    for (const [at, , tool] of this.found?.notes ?? []) {
       pen.beginPath();
-      pen.arc(x(at), y, bar * 0.42, 0, 2 * Math.PI);
+      if (tool === "chapter") this.flag(pen, x(at), y, bar);
+      else pen.arc(x(at), y, bar * 0.42, 0, 2 * Math.PI);
       pen.fill();
     }
+  }
+
+  /** A chapter or marker: a flag on its pole, so that its shape says it. @param {CanvasRenderingContext2D} pen @param {number} x @param {number} y @param {number} bar */
+  flag(pen, x, y, bar) {
+    pen.fillRect(x - bar * 0.08, y - bar * 0.75, bar * 0.16, bar * 1.4);
+    pen.moveTo(x, y - bar * 0.75);
+    pen.lineTo(x + bar * 0.95, y - bar * 0.4);
+    pen.lineTo(x, y - bar * 0.02);
   }
 
   /**
@@ -301,7 +343,7 @@ export class Lanes {
       pen.fillStyle = color;
       pen.fillRect(x(t) - width / 2, 0, width, height);
     };
-    line(view.now_t, "#22c55e", 0.16 * rem);
+    line(view.now_t, this.catalogue?.replay ? "#8f63dd" : "#22c55e", 0.16 * rem);
     if (view.mode === "live") return;
     line(view.cursor_t, "#ffb020", 0.22 * rem);
     pen.fillStyle = "#ffb020";
@@ -312,51 +354,10 @@ export class Lanes {
   }
 }
 
-/**
- * Keys that move through time: ← → 5 s, with Shift 30 s, space freezes, L and Esc return.
- *
- * @param {Session} session
- * @param {Record<string, () => void>} [more] what other keys do, by letter
- * @param {() => boolean} [close] Escape first closes what is open over the room
- */
-export function timeKeys(session, more = {}, close = () => false) {
-  window.addEventListener("keydown", (event) => {
-    const target = /** @type {HTMLElement} */ (event.target);
-    if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const far = event.shiftKey ? 30_000 : 5_000;
-    const button = target.matches("button, a");
-    if (event.key === "ArrowLeft") session.do({ do: "step", ms: -far });
-    else if (event.key === "ArrowRight") session.do({ do: "step", ms: far });
-    else if (event.key === " " && !button) session.do({ do: "freeze" });
-    else if (event.key === "Escape" && close()) return;
-    else if (event.key === "l" || event.key === "L" || event.key === "Escape") session.do({ do: "live" });
-    else if (more[event.key.toLowerCase()]) more[event.key.toLowerCase()]();
-    else return;
-    event.preventDefault();
-  });
-}
-
-/** The banner and the frame that nobody can overlook. */
-export class BehindBanner {
-  constructor() {
-    this.what = h("strong");
-    this.when = h("span.behind-when");
-    this.help = h("span.behind-help");
-    this.element = h("div.behind-banner", { role: "status" }, [this.what, this.when, this.help]);
-    this.element.hidden = true;
-  }
-
-  /** @param {View} view @param {boolean} replay */
-  update(view, replay) {
-    const live = view.mode === "live";
-    setText(this.help, `${word(replay ? "replayGoesOn" : "roomGoesOn")} — ${word(replay ? "toReplay" : "toLive")}: L, Esc`);
-    setHidden(this.element, live);
-    setClass(document.body, "not-live", !live);
-    if (live) return;
-    const at = clockText(view.cursor_unix_ms, usesUtc());
-    setText(this.what, view.mode === "frozen"
-      ? `${word("frozen")} ${at}.${String(Math.floor(view.cursor_unix_ms % 1000)).padStart(3, "0")}`
-      : `${word(replay ? "behindReplay" : "behindLive")} ${spanText(view.behind_ms)}`);
-    setText(this.when, view.seeking ? word("seeking") : view.mode === "frozen" ? `−${spanText(view.behind_ms)}` : at);
-  }
+/** A name that fits, in letters of their own width. @param {CanvasRenderingContext2D} pen @param {string} text @param {number} room */
+function shortened(pen, text, room) {
+  if (pen.measureText(text).width <= room) return text;
+  let shown = text;
+  while (shown.length > 1 && pen.measureText(`${shown}…`).width > room) shown = shown.slice(0, -1);
+  return `${shown.trimEnd()}…`;
 }

@@ -5,6 +5,7 @@
 
 import { h, setHidden, setText } from "./dom.js";
 import { GALLERY_KEYS } from "./gallery.js";
+import { timeFields } from "./preferences.js";
 import { RULER_MM, SPEEDS, change, onSettings, pxPerMm, settings, widthOf } from "./settings.js";
 import { NAV_KEYS } from "./nav/window.js";
 import { word } from "./text.js";
@@ -15,7 +16,8 @@ const SHIFT_PX = [[0, 0], [1, 0], [1, 1], [0, 1]];
 /** @type {[string, string][]} key, what it does */
 const KEYS = [
   ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
-  ["␣", "keyFreeze"], ["L  Esc", "toLive"], ...GALLERY_KEYS, ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
+  [",  .", "keyJump"], ["␣", "keyFreeze"], ["L  Esc", "toLive"], ["M", "markHint"], ["K", "copyHint"], ["V", "keyVoice"],
+  ...GALLERY_KEYS, ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
 ];
 
 export class Panel {
@@ -42,6 +44,7 @@ export class Panel {
         change({ theme: /** @type {"dark"} */ (v) });
         location.reload(); // canvases are painted in its colours
       }),
+      ...timeFields(choice),
       h("p.panel-note", { text: word("displayNote") }),
     );
     onSettings(() => this.show());

@@ -123,6 +123,7 @@ export class StandingBar {
     this.element = h("div.standing", {}, [this.banner, this.note, this.voice]);
     setHidden(this.banner, true);
     setHidden(this.note, true);
+    document.body.dataset.state = "connecting";
     /** @type {Standing[]} */
     this.words = [];
   }

@@ -190,6 +190,7 @@
  * @property {number} behind_ms 0 when live
  * @property {boolean} seeking
  * @property {Record<string, Cell>} cells
+ * @property {Record<string, Cell>} heads numerics as they are now, while the cursor is behind
  * @property {AlarmNow[]} alarms live, whatever the cursor says
  * @property {AlarmNow[]} cursorAlarms
  * @property {Signals} signals

@@ -11,12 +11,16 @@ import { AlarmLog } from "./alarmlog.js";
 import { galleryKeys } from "./gallery.js";
 import { Chips } from "./header.js";
 import { expose } from "./hook.js";
-import { BehindBanner, Lanes, timeKeys } from "./lanes.js";
+import { Address } from "./address.js";
+import { BehindBanner, timeKeys } from "./behind.js";
+import { Lanes } from "./lanes.js";
 import { Board, docking } from "./layout/board.js";
 import { Dvr } from "./layout/dvr.js";
 import { Editor } from "./layout/editor.js";
 import { Layouts } from "./layout/layouts.js";
 import { Shelf } from "./layout/shelf.js";
+import { Marker } from "./marker.js";
+import { Mirror } from "./mirror.js";
 import { Door } from "./people.js";
 import { Panel } from "./panel.js";
 import { SIZES, layoutOf } from "./plan.js";
@@ -38,9 +42,12 @@ const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
 const chips = new Chips();
 const standing = new StandingBar();
 const lanes = new Lanes(session);
-const banner = new BehindBanner();
+const banner = new BehindBanner(session, { returns: true });
+const marker = new Marker(session, (text) => toasts.warn(text));
+const mirror = new Mirror();
 const door = new Door(session);
 const toasts = new Toasts();
+const address = new Address(session, (text) => toasts.warn(text));
 const drawer = new Drawer();
 const panel = new Panel();
 const trends = new Trends(session);
@@ -59,7 +66,7 @@ layouts.onChange = () => {
   if (session.shown) show(session.shown); // what has just come to stand is never empty
 };
 hiddenAlarm.addEventListener("click", () => layouts.show(hiddenAlarm.dataset.pane ?? ""));
-lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, drawer.button, panel.button, editor.key]));
+lanes.side.append(h("div.side-tools", {}, [marker.button, alarmLog.button, trends.button, address.button, drawer.button, panel.button, editor.key, address.field]));
 if (dvr) lanes.element.append(dvr.element);
 
 /** @type {Catalogue|null} */
@@ -78,7 +85,7 @@ function build(described) {
   made.element.append(toasts.element, hiddenAlarm);
   root.replaceChildren(
     h("header.top", {}, [alarmLine.element, chips.element]), made.element, editor.bar, lanes.element,
-    banner.element, standing.element, door.knocks, door.viewers, drawer.element, alarmLog.element, trends.element, panel.element, shelf.element,
+    banner.element, standing.element, mirror.element, door.knocks, door.viewers, drawer.element, alarmLog.element, trends.element, panel.element, shelf.element,
   );
   drawer.build(layout, described);
   trends.build(layout);
@@ -117,7 +124,10 @@ function show(view) {
   dvr?.update(view);
   warnOfHidden(board.alarmed(view));
   lanes.update(view, catalogue);
-  banner.update(view, catalogue.replay);
+  banner.update(view, catalogue.replay, board.layout);
+  address.update(view);
+  marker.update();
+  mirror.update(view, catalogue, board.layout);
   toasts.update(view);
   trends.update(view);
   drawer.update(view);
@@ -147,6 +157,7 @@ session.listen({
   },
   notes(notes) {
     toasts.take(notes);
+    marker.take(notes);
     door.thread.update(notes);
     thread.update(notes);
     const view = session.view;
@@ -199,6 +210,11 @@ timeKeys(session, {
   x: () => alarmLine.switchOff(),
   o: () => alarmLog.toggle(),
   t: () => trends.toggle(),
+  m: () => marker.mark("key"),
+  k: () => address.copy(),
+  ",": () => lanes.jump(-1),
+  ".": () => lanes.jump(1),
+  v: () => mirror.speak(),
   s: () => panel.toggle("display"),
   e: () => editor.toggle(),
   ...galleryKeys(() => board?.picture),

@@ -36,6 +36,7 @@ export class Playhead {
     this.local = 0;
     this.oldest = -Infinity;
     this.playout_ms = 120;
+    this.smooth_ms = 0; // everything that moves is shown so late, so that nothing comes too late
     this.seeking = false;
     this.seek_ms = 0;
     this.began = 0;
@@ -53,9 +54,20 @@ export class Playhead {
 
   /** Bus time of what is on the screen. @param {number} local */
   cursor(local = performance.now()) {
-    if (this.mode === "live") return this.time.now(local);
+    if (this.mode === "live") return this.time.now(local) - this.smooth_ms;
     if (this.mode === "frozen") return this.t;
     return this.t + (local - this.local) * (this.time.paced ? 1 : this.time.rate || 1);
+  }
+
+  /** Whether panes show what comes at once, not what stands at the cursor. */
+  get direct() {
+    return this.mode === "live" && this.smooth_ms === 0;
+  }
+
+  /** @param {number} ms */
+  smooth(ms) {
+    this.smooth_ms = ms;
+    this.onJump();
   }
 
   /** @param {number} local */
@@ -78,7 +90,7 @@ export class Playhead {
    */
   seek(t, frozen) {
     const now = this.time.now();
-    if (!frozen && t >= now - 300) return this.live();
+    if (!frozen && t >= now - this.smooth_ms - 300) return this.live();
     this.t = Math.max(this.oldest, Math.min(t, now));
     this.local = this.began = performance.now();
     this.mode = frozen ? "frozen" : "play";
@@ -111,7 +123,7 @@ export class Playhead {
     if (this.mode === "live") return;
     const t = this.cursor();
     const now = this.time.now();
-    if (this.mode === "play" && t >= now - 300) return this.live();
+    if (this.mode === "play" && t >= now - this.smooth_ms - 300) return this.live();
     const { small, bulk } = this.store;
     if (jumped) this.askState(t, small.has(Math.max(this.oldest, t - BACK_MS), Math.min(t, now - 500)));
     this.piece("small", this.small(), small, t - BACK_MS, t, now);

@@ -36,7 +36,7 @@ export class Stage {
     };
     room.onFilled = () => this.anew();
     room.playhead.onJump = () => {
-      const live = room.playhead.mode === "live";
+      const live = room.playhead.direct;
       for (const { pane } of this.panes.values()) pane.setLive(live);
       this.anew();
     };
@@ -54,13 +54,13 @@ export class Stage {
   frame(local) {
     const { room, notes } = this;
     const { playhead, store } = room;
-    const { mode } = playhead;
+    const { mode, direct } = playhead;
     const cursor = playhead.cursor(local);
     this.traces.frame(local);
     for (const { pane, ink, scale } of this.panes.values()) {
-      if (mode !== "live") pane.follower.follow(store.track(pane.address, "video"), cursor);
+      if (!direct) pane.follower.follow(store.track(pane.address, "video"), cursor);
       const shown = pane.main.shown;
-      const t = shown && mode !== "live" ? Math.max(shown.unit.t, cursor) : cursor;
+      const t = shown && !direct ? Math.max(shown.unit.t, cursor) : cursor;
       const { aspect, framed } = pane.main;
       ink?.draw(notes.over(pane.address, t, mode), aspect, scale, (n) => notes.caption(n), framed);
     }
@@ -73,7 +73,7 @@ export class Stage {
     if (mode !== "live") this.thumbs.follow(store, cursor);
     if (this.nav && local - this.navAt >= NAV_MS) {
       this.navAt = local;
-      this.nav.postMessage({ poses: this.poses(mode === "live", cursor) });
+      this.nav.postMessage({ poses: this.poses(direct, cursor) });
     }
   }
 
@@ -108,7 +108,7 @@ export class Stage {
   video({ id, address, main, inset, ink, framing }) {
     const pane = new VideoPane(address, main, inset);
     pane.frame(framing);
-    pane.setLive(this.room.playhead.mode === "live");
+    pane.setLive(this.room.playhead.direct);
     this.panes.set(id, { pane, ink: ink ? new InkLayer(ink) : null, scale: 16 });
     pane.catchUp(this.room.store.track(address, "video"));
     this.small();

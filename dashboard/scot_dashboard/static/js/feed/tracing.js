@@ -77,7 +77,7 @@ export class Tracing {
     const live = playhead.mode === "live";
     const cursor = playhead.cursor(local);
     return {
-      t: live ? cursor - delay_ms : cursor,
+      t: live ? Math.min(cursor, time.now(local) - delay_ms) : cursor,
       at: performance.timeOrigin + local,
       rate: (playhead.cursor(local + LOOK_MS) - cursor) / LOOK_MS,
       now: time.now(local),

@@ -125,18 +125,23 @@ export function viewOf(room, stage, local) {
   const { time, playhead, store, witness, link } = room;
   const now = time.now(local);
   const live = playhead.mode === "live";
+  const { direct } = playhead;
   const t = playhead.cursor(local);
   const unix = (/** @type {number} */ x) => time.unix(x);
   /** @type {Record<string, Cell>} */
   const cells = {};
+  /** @type {Record<string, Cell>} */
+  const heads = {};
   /** @type {[string, Track][]} */
   const alarmTracks = [];
   for (const [address, { device, channel }] of room.channels) {
     const track = store.tracks.get(address);
     if (!track) continue;
     if (channel.kind === "alarm") alarmTracks.push([device, track]);
-    const cell = cellAt(track, channel, t, live, unix);
+    const cell = cellAt(track, channel, t, direct, unix);
     if (cell) cells[address] = cell;
+    const head = live || channel.kind !== "numeric" ? null : cellAt(track, channel, now, true, unix);
+    if (head) heads[address] = head;
   }
   const alive = link?.alive ?? false;
   const clocks = witness.clocks(now);
@@ -154,6 +159,7 @@ export function viewOf(room, stage, local) {
     behind_ms: playhead.behind(local),
     seeking: playhead.seeking,
     cells,
+    heads,
     alarms: board.alarms,
     signals: board.signals,
     kept: board.kept,

@@ -77,12 +77,13 @@ const wishes = {
   seek: ({ t, frozen }) => playhead.seek(t, Boolean(frozen)),
   step: ({ ms }) => playhead.seek(playhead.cursor() + ms, playhead.mode === "frozen" && ms < 0),
   live: () => playhead.live(),
+  smooth: ({ ms }) => playhead.smooth(ms),
   freeze: () => stage.freeze(),
   draft({ address, note }) {
     notes.draft = note ? { address, note } : null;
   },
-  annotate({ id, note }) {
-    const at_ns = stage.shown(id)?.ns ?? time.toNs(playhead.cursor());
+  annotate({ id, note, t }) {
+    const at_ns = stage.shown(id)?.ns ?? time.toNs(t ?? playhead.cursor());
     room.link?.send(["annotate", { ...note, at_ns }]);
   },
   snapshot({ id, note }) {
