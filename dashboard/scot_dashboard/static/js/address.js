@@ -31,7 +31,7 @@ export class Address {
     this.field = /** @type {HTMLInputElement} */ (h("input.link-field", { type: "text", readonly: "", "aria-label": word("copyLink") }));
     this.field.addEventListener("blur", () => setHidden(this.field, true));
     setHidden(this.field, true);
-    this.button = h("button.drawer-button", { type: "button", text: `${word("copyLink")} · K`, title: word("copyHint") });
+    this.button = h("button.drawer-button", { type: "button", text: `${word("copyLink")} · Y`, title: word("copyHint") });
     this.button.addEventListener("click", () => this.copy());
     session.listen({
       link: (state) => {
