@@ -80,14 +80,14 @@ def of(seen: Sequence[Seen], what: str) -> list[float]:
 
 
 @contextmanager
-def room(state: Path) -> Iterator[dict[str, Any]]:
-    """Run the benchmark's room; what its facts say.
+def room_of(state: Path, text: str) -> Iterator[dict[str, Any]]:
+    """Run the room of a room file's text; what its facts say.
 
     Raises:
         RuntimeError: it did not come up.
     """
     file = state / "room.toml"
-    file.write_text(ROOM)
+    file.write_text(text)
     process = subprocess.Popen(
         [sys.executable, "-c", CLI, "up", str(file), "--port", "0"],
         env={**os.environ, "SCOT_STATE": str(state), "PYTHONPATH": str(HERE.parent)},
@@ -347,7 +347,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         state.chmod(0o700)
-        with room(state) as facts:
+        with room_of(state, ROOM) as facts:
             rows = asyncio.run(measure(facts, given.rounds, given.seconds))
     result = Result(
         name="screen",

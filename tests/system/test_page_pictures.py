@@ -187,6 +187,37 @@ async def test_a_viewer_that_is_overloaded_goes_on_with_the_newest_group(blank: 
     assert seen["frames"] < 40, "what could not be shown in time was not drawn"
 
 
+async def test_a_starved_machine_still_shows_some_of_it(blank: Page) -> None:
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const Real = VideoDecoder;
+            globalThis.VideoDecoder = class {
+                // A quarter of a second for anything, as where others have the processors.
+                constructor(init) { this.real = new Real(init); this.due = new Set(); }
+                get state() { return this.real.state; }
+                get decodeQueueSize() { return this.due.size + this.real.decodeQueueSize; }
+                configure(config) { this.real.configure(config); }
+                reset() { this.due.forEach(clearTimeout); this.due.clear(); this.real.reset(); }
+                close() { this.reset(); this.real.close(); }
+                decode(chunk) {
+                    const late = () => { this.due.delete(due); this.real.decode(chunk); };
+                    const due = setTimeout(late, 250);
+                    this.due.add(due);
+                }
+            };
+            const { samples, pane } = await bench(sent);
+            for (let i = 0; i < 8; i++) {
+                for (const sample of samples.slice(i * 5, i * 5 + 5)) pane.push(sample);
+                await new Promise((done) => setTimeout(done, 150));
+            }
+            return { frames: pane.main.frames, waiting: pane.decoder.queue };
+        }""",
+        packed(units([quadrants(64, 48)] * 40, group=5)),
+    )
+    assert seen["frames"] > 0, "beginning anew with each group would show none at all"
+    assert seen["waiting"] <= 20, "and what waits is bounded"
+
+
 async def test_any_number_of_thumbnails_is_one_decoder_and_keyframes_only(blank: Page) -> None:
     sent = units([quadrants(320, 180)] * 6, group=3)
     seen = await blank.evaluate(

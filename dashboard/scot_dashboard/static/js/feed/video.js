@@ -10,6 +10,9 @@ import { codecOf, KEYFRAME } from "./wire.js";
 
 const MAX_QUEUE = 30;
 const MAX_TAIL = 3; // of an older group, when a new one begins
+const INSET_PX = 640;
+const BURST_MS = 100;
+const STUCK_MS = 3_000;
 const MAX_UNDRAWN_MS = 100;
 
 /**
@@ -27,6 +30,8 @@ class Decoder {
     this.codec = "";
     this.count = 0;
     this.begun = false;
+    this.given = 0; // pictures since it was opened
+    this.openedAt = 0;
     /** @type {Map<number, Sample>} */
     this.units = new Map();
     /** @type {VideoDecoder|null} */
@@ -35,6 +40,15 @@ class Decoder {
 
   get queue() {
     return this.decoder ? this.decoder.decodeQueueSize : 0;
+  }
+
+  /**
+   * A starved machine must not begin anew with each group and show none: once begun, a group is left
+   * when it has given a picture, when more comes in the same breath, or when nothing comes of it.
+   */
+  mayDrop() {
+    const since = performance.now() - this.openedAt;
+    return this.given > 0 || since < BURST_MS || since > STUCK_MS;
   }
 
   /** Forget the group under way; the next unit must be a keyframe. */
@@ -46,7 +60,7 @@ class Decoder {
   feed(unit) {
     const key = (unit.flags & KEYFRAME) !== 0;
     if (!this.begun && !key) return false;
-    if (key && this.queue > MAX_TAIL) this.restart(); // what waits is older than what has come
+    if (key && this.queue > MAX_TAIL && this.mayDrop()) this.restart(); // what waits is older than this
     if (key && !this.open(unit)) return false;
     this.begun = true;
     const stamp = ++this.count;
@@ -85,6 +99,8 @@ class Decoder {
       } else this.decoder.reset();
       this.decoder.configure({ codec, optimizeForLatency: true });
       this.codec = codec;
+      this.given = 0;
+      this.openedAt = performance.now();
       return true;
     } catch (error) {
       this.fail(error);
@@ -97,6 +113,7 @@ class Decoder {
     const unit = this.units.get(frame.timestamp);
     this.units.delete(frame.timestamp);
     this.problem = "";
+    this.given++;
     if (unit) this.take(frame, unit);
     else frame.close();
   }
@@ -219,6 +236,7 @@ export class VideoPane {
     this.address = address;
     this.main = new Screen(main);
     this.inset = inset ? new Screen(inset) : null;
+    if (this.inset) this.inset.most = [INSET_PX, INSET_PX];
     this.follower = new Follower(this.main);
     this.live = true;
     /** @type {number[]} bus times of the last pictures that went up */
@@ -254,7 +272,7 @@ export class VideoPane {
 
   /** Take a unit that has just come. @param {Sample} unit */
   push(unit) {
-    if (this.decoder.queue > MAX_QUEUE) this.decoder.restart();
+    if (this.decoder.queue > MAX_QUEUE && this.decoder.mayDrop()) this.decoder.restart();
     this.decoder.feed(unit);
   }
 
