@@ -120,7 +120,7 @@ async def aiortc(width_px: int, height_px: int) -> None:
 
     shown = pictures(width_px, height_px)
 
-    class Track(VideoStreamTrack):
+    class Track(VideoStreamTrack):  # type: ignore[misc]
         """The same camera, given to aiortc as its examples do."""
 
         beat = beats()
