@@ -28,6 +28,7 @@ from scot_dashboard.layouts import FILE as LAYOUTS_FILE
 from scot_dashboard.layouts import Layouts
 from scot_dashboard.line import FeedProtocol, SocketLine
 from scot_dashboard.metrics import TOKEN_FILE, Metrics, token_of
+from scot_dashboard.recordings import Facts, Recordings
 from scot_dashboard.rest import Rest
 from scot_dashboard.settings import Settings
 from scot_dashboard.shield import Shield
@@ -65,6 +66,7 @@ def build(
     files: Files,
     volumes: Volumes,
     token: str = "",
+    facts: Facts = dict,
 ) -> ASGIApp:
     """Return the whole application for a gateway that listens on `port`.
 
@@ -74,6 +76,7 @@ def build(
     rest = Rest(gateway, settings, port, files)
     rest.add_to(app)
     VolumeRoutes(volumes, gateway, rest).add_to(app)
+    Recordings(gateway, rest, facts).add_to(app)
     if token:
         Metrics(gateway, token, settings.public_host).add_to(app)
 
@@ -128,7 +131,8 @@ async def serve(service: Service) -> None:
         volumes = Volumes(service.room, service.state)
         volumes.start()
         token = token_of(service.state)
-        server = Server(config_of(build(gateway, settings, port, Files(), volumes, token)))
+        app = build(gateway, settings, port, Files(), volumes, token, service.room_facts)
+        server = Server(config_of(app))
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _task: service.stopping.set())
         service.ready(

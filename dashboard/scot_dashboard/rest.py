@@ -22,7 +22,12 @@ from scot_dashboard.shield import page_policy
 FOREVER = "public, max-age=31536000, immutable"
 CHECK = "no-cache"
 BEARER = "Bearer "
-WHAT = {Act.ARRANGE: "see and save layouts"}
+WHAT = {
+    Act.ARRANGE: "see and save layouts",
+    Act.INSPECT: "open the engineer's page",
+    Act.REPORT: "ask what a recording is worth",
+}
+FOR_ENGINEERS = frozenset({Act.INSPECT, Act.REPORT})
 
 
 class EnterBody(BaseModel):
@@ -67,7 +72,7 @@ class Rest:
         app.add_api_route("/invitations", self.invite, methods=["POST"], status_code=201)
         app.add_api_route("/invitations", self.people, methods=["GET"])
         app.add_api_route("/invitations/{name}", self.revoke, methods=["DELETE"], status_code=204)
-        Arranging(self.gateway, self._may).add_to(app)
+        Arranging(self.gateway, self.may).add_to(app)
         app.add_exception_handler(RefusedError, self._refused)
         app.add_exception_handler(RequestValidationError, self._invalid)
 
@@ -80,7 +85,15 @@ class Rest:
         return self._page(request, "consult.html")
 
     async def engineer_page(self, request: Request) -> Response:
-        """Serve the engineer's page."""
+        """Serve the engineer's page to who may have it; to others only the door."""
+        if not self._sessions(request):
+            return self._page(request, "door.html", 401)
+        try:
+            self.may(request, Act.INSPECT)
+        except RefusedError as refused:
+            if refused.status == 401:  # a session that is over: the link may open another
+                return self._page(request, "door.html", 401)
+            raise
         return self._page(request, "engineer.html")
 
     async def station_page(self, request: Request) -> Response:
@@ -126,10 +139,10 @@ class Rest:
 
     async def invite(self, request: Request, body: InviteBody) -> dict[str, Any]:
         """Make an invitation; the link's secret is shown here and never again."""
-        by = self._may(request, Act.INVITE)
+        by = self.may(request, Act.INVITE)
         gateway, now_ns = self.gateway, machine.utc_ns()
         person, secret = gateway.door.invite(body.role, body.hours, body.label, now_ns)
-        gateway.audit.acted(by, "invite", person.id, _address(request), now_ns)
+        gateway.audit.acted(by, "invite", person.id, address_of(request), now_ns)
         gateway.remember()
         base = self.settings.public_url or self.settings.origin(self.port)
         return {
@@ -142,7 +155,7 @@ class Rest:
 
     async def people(self, request: Request) -> dict[str, Any]:
         """List everybody who was invited."""
-        self._may(request, Act.PEOPLE)
+        self.may(request, Act.PEOPLE)
         now_ns = machine.utc_ns()
         rows = []
         for person in self.gateway.door.people.values():
@@ -163,8 +176,8 @@ class Rest:
 
     async def revoke(self, request: Request, name: str) -> Response:
         """Withdraw an invitation, and cut whoever used it."""
-        by = self._may(request, Act.REVOKE)
-        self.gateway.act(by, Act.REVOKE, name, _address(request))
+        by = self.may(request, Act.REVOKE)
+        self.gateway.act(by, Act.REVOKE, name, address_of(request))
         return Response(status_code=204)
 
     def who(self, request: HTTPConnection, wanted: str) -> Person:
@@ -180,7 +193,7 @@ class Rest:
         held = self._sessions(request, guests_only=wanted == "consultant")
         return self.gateway.door.who(held[0] if held else "", machine.utc_ns())
 
-    def _may(self, request: Request, what: Act) -> Person | None:
+    def may(self, request: Request, what: Act) -> Person | None:
         """Return who asks, None for the command line.
 
         Raises:
@@ -194,13 +207,16 @@ class Rest:
                 raise RefusedError(401, "this is not the secret of this room's wall")
             person = self.who(request, "")
             if not may_act(person.role, what):
-                raise RefusedError(
-                    403, f"only the operating room may {WHAT.get(what, what.value + ' people')}"
-                )
+                raise RefusedError(403, _refusal(what))
         except RefusedError as refused:
             self.gateway.counters["refused"] += 1
             self.gateway.audit.refused(
-                what.value, refused.status, str(refused), _address(request), machine.utc_ns(), None
+                what.value,
+                refused.status,
+                str(refused),
+                address_of(request),
+                machine.utc_ns(),
+                None,
             )
             raise
         return person
@@ -223,12 +239,17 @@ class Rest:
         name = f"scot_{'wall' if staff else 'guest'}_{self.port}"
         return f"__Host-{name}" if secure else name
 
-    def _page(self, request: Request, name: str) -> Response:
+    def _page(self, request: Request, name: str, status: int = 200) -> Response:
         asset = self.files.get(name)
         if asset is None:
             raise RefusedError(404, f"{name} is not installed; install scot-bus again")
         policy = self._policy(request, asset)
-        return _send(request, asset, {"Cache-Control": CHECK, "Content-Security-Policy": policy})
+        headers = {"Cache-Control": CHECK if status == 200 else "no-store"}
+        headers |= {"Content-Security-Policy": policy, "Vary": "Cookie"}
+        sent = _send(request, asset, headers)
+        if sent.status_code == 200:
+            sent.status_code = status
+        return sent
 
     def _policy(self, request: Request, asset: Asset) -> str:
         scheme = "wss" if self._secure(request) else "ws"
@@ -248,7 +269,8 @@ class Rest:
 
 def _send(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
     tag = f'"{asset.digest[:32]}"'
-    headers = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
+    vary = ", ".join(filter(None, ("Accept-Encoding", headers.get("Vary"))))
+    headers = {**headers, "ETag": tag, "Vary": vary}
     seen = [
         one.strip().removeprefix("W/")
         for one in request.headers.get("if-none-match", "").split(",")
@@ -261,5 +283,11 @@ def _send(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
     return Response(asset.data, headers=headers, media_type=asset.media_type)
 
 
-def _address(request: Request) -> str:
+def _refusal(what: Act) -> str:
+    who = "only staff and engineers" if what in FOR_ENGINEERS else "only the operating room"
+    return f"{who} may {WHAT.get(what, what.value + ' people')}"
+
+
+def address_of(request: Request) -> str:
+    """Return where a request came from, for the audit."""
     return request.client.host if request.client else ""

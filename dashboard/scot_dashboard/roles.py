@@ -34,7 +34,11 @@ class Verb(StrEnum):
 
 
 class Act(StrEnum):
-    """What a person does to the room itself."""
+    """What a person does to the room itself.
+
+    `INSPECT` opens the engineer's page; `REPORT` asks what its recording is worth, and for the
+    report on its case.
+    """
 
     INVITE = "invite"
     ADMIT = "admit"
@@ -44,6 +48,8 @@ class Act(StrEnum):
     PLAY = "play"
     ARRANGE = "arrange"
     VOLUME = "volume"
+    INSPECT = "inspect"
+    REPORT = "report"
 
 
 ANY_KIND = frozenset(Kind)
@@ -85,7 +91,7 @@ _ROWS: tuple[_Row, ...] = (
 _ACTS: dict[Role, frozenset[Act]] = {
     Role.OR_STAFF: frozenset(Act),
     Role.CONSULTANT: frozenset({Act.VOLUME}),  # only those that the room file calls `remote`
-    Role.ENGINEER: frozenset({Act.PLAY}),
+    Role.ENGINEER: frozenset({Act.PLAY, Act.INSPECT, Act.REPORT}),
     Role.ADMIN: frozenset({Act.REVOKE, Act.PEOPLE}),
 }
 

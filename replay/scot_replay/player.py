@@ -73,6 +73,7 @@ async def serve(service: Service) -> None:
         await service.connection.serve_history(player.answer)
         service.ready(
             recording=options.recording,
+            beside=options.beside,
             first_ns=recording.first_ns,
             last_ns=recording.last_ns,
             damage=recording.damage,

@@ -72,6 +72,27 @@ def test_the_walls_secret_becomes_a_cookie_that_no_script_reads(
     assert room.wall not in cookie
 
 
+def test_the_engineers_page_and_what_a_recording_is_worth_are_for_staff_and_engineers_only(
+    room: Room, client: httpx.Client
+) -> None:
+    asked = ("/engineer", "/completeness", "/report")
+    stranger = client.get("/engineer")
+    assert (stranger.status_code, b"engineer" in stranger.content) == (401, False)
+    assert b"/static/js/door.js" in stranger.content
+    assert [client.get(path).status_code for path in asked[1:]] == [401, 401]
+    assert client.post("/enter", json={"secret": link_secret(room)}).status_code == 204
+    refused = [client.get(path) for path in asked]
+    assert [answer.status_code for answer in refused] == [403, 403, 403]
+    assert "staff and engineers" in refused[0].json()["error"]
+    client.cookies.clear()
+    assert client.post("/enter", json={"secret": room.wall}).status_code == 204
+    page = client.get("/engineer")
+    assert (page.status_code, b"/static/js/engineer.js" in page.content) == (200, True)
+    assert page.headers["vary"].lower().count("cookie") == 1  # no cache gives it to the next one
+    assert client.get("/completeness").json() == {"error": "this room records nothing"}
+    assert client.get("/report?format=exe").status_code == 400
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

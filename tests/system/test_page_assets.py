@@ -27,7 +27,7 @@ def _reached(start: Path) -> set[Path]:
     return seen
 
 
-@pytest.mark.parametrize("page", ["wall", "consult", "engineer"])
+@pytest.mark.parametrize("page", ["wall", "consult", "engineer", "door"])
 def test_the_first_load_stays_within_its_budget(page: str) -> None:
     html = STATIC / f"{page}.html"
     linked = [
@@ -86,6 +86,7 @@ def test_every_script_is_reached_from_a_page() -> None:
         "wall.js",
         "consult.js",
         "engineer.js",
+        "door.js",
         "feed/worker.js",
         "feed/traces.js",
         "nav/worker.js",

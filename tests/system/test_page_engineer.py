@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,12 +14,28 @@ from playwright.async_api import Page
 from scot.bus.connection import Connection
 from scot.cli.transport import ask
 from scot.transport import Wish
+from tests.golden.made_recording import NAME, make
+from tests.golden.made_recording import START_NS as START_NS_MADE
 from tests.golden.recording_frames import START_NS, S, case
 from tests.golden.recording_writing import write_recording
-from tests.system.conftest import StartRoom
+from tests.system.conftest import RunningRoom, StartRoom
 from tests.system.page_driver import until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+def lists(address: str, said: dict[str, Any]) -> bool:
+    """Whether the page lists a channel's samples."""
+    return said["listed"] == address and bool(said["rows"])
+
+
+async def open_engineer(page: Page, room: RunningRoom) -> None:
+    """Enter as the wall does, then open the engineer's page."""
+    origin, _, secret = room.url.partition("/#wall=")
+    headers = {"Origin": origin}
+    answer = await page.request.post(f"{origin}/enter", data={"secret": secret}, headers=headers)
+    assert answer.status == 204
+    await page.goto(f"{origin}/engineer")
 
 
 async def test_page_and_terminal_move_the_same_player_and_both_see_the_surgerys_time(
@@ -26,10 +45,9 @@ async def test_page_and_terminal_move_the_same_player_and_both_see_the_surgerys_
     write_recording(tmp_path / "rec", [frames], sealed=1)
     arguments = ["replay", str(tmp_path / "rec"), "--no-browser", "--port", "0", "--paused"]
     room = start_room(*arguments)
-    await page.goto(room.url)
-    await page.goto(f"{room.url.split('/#')[0]}/engineer")
+    await open_engineer(page, room)
     art = "or1/monitor/art"
-    shown = await until(page, lambda s: bool(s.get("player") and s["points"].get(art, 0) > 100))
+    shown = await until(page, lambda s: bool(s.get("player") and s["points"].get(art, 0) > 100), 30)
     assert shown["plotted"][:2] == [art, "or1/monitor/hr"]
 
     def position(said: dict[str, object]) -> int:
@@ -52,8 +70,76 @@ async def test_page_and_terminal_move_the_same_player_and_both_see_the_surgerys_
     assert abs(hour * 1_000_000 + 37 * S - (START_NS + 2 * S)) < 2_000_000
     await until(page, lambda s: bool(s["rows"]))
     await page.keyboard.press("]")
-    said = await until(page, lambda s: s["delta"].startswith("Δt -"))
-    assert "A is after B" in said["delta"]  # 3 s apart, and known to 40 µs
+    await until(page, lambda s: "A is after B" in s["delta"])  # 3 s apart, and known to 40 µs
     await page.keyboard.press("l")
     await until(page, lambda s: len(s["player"]["loop"]) == 2 and s["player"]["lap"] > 4)
     await connection.close()
+
+
+async def test_the_page_says_what_is_lost_goes_there_and_hands_out_the_report_without_names(
+    page: Page, start_room: StartRoom, tmp_path: Path
+) -> None:
+    make(tmp_path / "rec")
+    arguments = ["replay", str(tmp_path / "rec"), "--no-browser", "--port", "0", "--paused"]
+    room = start_room(*arguments)
+    origin = room.url.split("/#")[0]
+    async with page.expect_response(lambda r: r.url.endswith("/engineer") and r.status == 200):
+        await page.goto(room.url.replace("/#", "/engineer#"))  # the door lets staff in
+    await page.wait_for_load_state()
+    await until(page, lambda s: bool(s.get("player") and s["plotted"]), 30)
+    await page.keyboard.press("c")
+    await until(page, lambda s: s["worth"] > 0, 60)
+    await page.evaluate(
+        """() => [...document.querySelectorAll(".worth tr")]
+            .find((row) => row.textContent.startsWith("monitor/hr"))
+            .querySelector(".worth-moment.lost").click()"""
+    )
+    gap_ns = START_NS_MADE + 3 * S  # of the sample before the two that are missing
+    await until(page, lambda s: abs(int(s["player"]["position_ns"]) - gap_ns) < 20_000_000)
+    answer = await page.request.get(f"{origin}/report?format=html", timeout=90_000)
+    assert answer.status == 200, await answer.text()
+    assert "case-report-deidentified.html" in answer.headers["content-disposition"]
+    text = await answer.text()
+    assert "monitor/hr" in text
+    assert NAME not in text
+    assert "case-4711" not in text
+    rows = [msgspec.json.decode(line) for line in (room.state / "audit.jsonl").open()]
+    assert [r["entity"] for r in rows if r["what"] == "report"] == ["html, de-identified"]
+
+
+async def test_two_recordings_are_drawn_together_and_each_stands_in_its_own_time(
+    page: Page, start_room: StartRoom, tmp_path: Path
+) -> None:
+    frames = [f for f in case(12.0) if "/room/" not in f.address]
+    for name in ("trainee", "expert"):
+        write_recording(tmp_path / name, [frames], sealed=1)
+    both = [
+        str(tmp_path / "trainee"),
+        str(tmp_path / "expert"),
+        "--align",
+        "0:02,0:05",
+        "-w",
+        "or1",
+    ]
+    room = start_room("replay", *both, "--from", "6", "--no-browser", "--port", "0", "--paused")
+    await open_engineer(page, room)
+    arts = ["or1/a_monitor/art", "or1/b_monitor/art"]
+    # Its plot is one: the points of both are counted under the first.
+    shown = await until(
+        page, lambda s: bool(s.get("player") and s["points"].get(arts[0], 0) > 200), 30
+    )
+    assert shown["plotted"][:2] == arts
+    assert arts[1] not in shown["points"]
+    assert await page.locator(".picture").count() == 2
+    assert "−00:00:03.000" in shown["sides"]  # how far the expert was moved
+    own = [int(seconds) for seconds in re.findall(r"[ABab]\d\d:\d\d:(\d\d)", shown["sides"])]
+    assert own[1] - own[0] in {3, -57}
+    for mark, address in (("[", "or1/a_monitor/hr"), ("]", "or1/b_monitor/hr")):
+        await page.evaluate(
+            """(address) => [...document.querySelectorAll("button.tree-name")]
+                .find((b) => b.title.startsWith(`${address} `)).click()""",
+            address,
+        )
+        await until(page, partial(lists, address))
+        await page.keyboard.press(mark)
+    await until(page, lambda s: "across recordings A → B" in s["delta"])

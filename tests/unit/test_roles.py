@@ -81,7 +81,7 @@ def test_nothing_is_granted_that_no_enumeration_reaches() -> None:
         ),
         (Role.ADMIN, {Act.REVOKE, Act.PEOPLE}),
         (Role.CONSULTANT, {Act.VOLUME}),
-        (Role.ENGINEER, {Act.PLAY}),
+        (Role.ENGINEER, {Act.PLAY, Act.INSPECT, Act.REPORT}),
     ],
 )
 def test_only_the_room_admits(role: Role, acts: set[Act]) -> None:

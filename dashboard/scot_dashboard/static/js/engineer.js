@@ -6,9 +6,11 @@
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { between, markAt } from "./engineer/marks.js";
+import { SideBar, across, sideOf, sidesOf, twinsOf, videosOf } from "./engineer/sides.js";
 import { Plot } from "./engineer/plot.js";
 import { Transport } from "./engineer/transport.js";
 import { Tree } from "./engineer/tree.js";
+import { Worth } from "./engineer/worth.js";
 import { clockText } from "./feed/ink.js";
 import { Chips } from "./header.js";
 import { expose } from "./hook.js";
@@ -19,6 +21,7 @@ import { lang, word } from "./text.js";
 import { Toasts } from "./toasts.js";
 
 const ASK_MS = 250;
+const TRIES = 12;
 const SPANS_MS = [1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 900_000];
 const AHEAD = 0.3; // of the axis, in a replay: what comes is known
 const FLAGS = ["KEY", "ARRIVAL", "INFERRED", "SIM", "INVALID", "DOUBTFUL"];
@@ -41,27 +44,41 @@ const rawName = h("h2.raw-name");
 const raw = h("section.raw", { "aria-label": word("samples"), tabindex: "0" }, [rawName, h("table.raw-table", {}, [
   h("thead", {}, [h("tr", {}, ["time", "seq", "value", "likely", "sure", "state", "flags"].map((k) => h("th", { text: word(k) })))]), rows,
 ])]);
+const worth = new Worth((unix, address) => {
+  const { view } = session;
+  if (!view) return;
+  tree.choose(address);
+  transport.seek(unix - view.now_unix_ms + view.now_t);
+});
 const delta = h("output.delta", { "aria-live": "polite" });
 const spanText_ = h("span.span-text");
 const marksBar = h("div.marks-bar", {}, [
   keyButton("A", "setA", "["), keyButton("B", "setB", "]"), delta,
-  keyButton("−", "zoomOut", "z"), spanText_, keyButton("+", "zoomIn", "Z"),
+  keyButton("−", "zoomOut", "z"), spanText_, keyButton("+", "zoomIn", "Z"), keyButton("Σ", "completeness", "c"),
 ]);
 const side = h("aside.side");
 
 /** @type {Catalogue|null} */
 let catalogue = null;
-/** @type {Picture|null} */
-let picture = null;
+/** @type {Picture[]} */
+let pictures = [];
+/** @type {import("./engineer/sides.js").Side[]} recordings side by side; none when there is one */
+let sides = [];
+/** @type {SideBar|null} */
+let sideBar = null;
 /** @type {Map<string, Plot>} */
 const drawn = new Map();
 /** @type {Set<string>} */
 const errors = new Set();
-/** @type {{A: import("./engineer/marks.js").Mark|null, B: import("./engineer/marks.js").Mark|null}} */
+/** @typedef {import("./engineer/marks.js").Mark & {side: string, address: string}} SideMark */
+/** @type {{A: SideMark|null, B: SideMark|null}} */
 const marks = { A: null, B: null };
+/** @type {Map<number, {which: "A"|"B", mark: SideMark, tries: number}>} questions for the sample of a mark */
+const pending = new Map();
 /** @type {RawRow[]} */
 let held = [];
 let span_ms = 30_000;
+let utcOffset = 37_000;
 let asked = 0;
 let number = 0;
 let shape = "";
@@ -73,27 +90,41 @@ function keyButton(text, name, key) {
   return button;
 }
 
-/** @param {string[]} plotted */
+/** One plot for the same channel of every recording. @param {string[]} plotted */
 function arrange(plotted) {
-  for (const address of [...drawn.keys()]) if (!plotted.includes(address)) drawn.delete(address);
-  for (const address of plotted) if (!drawn.has(address)) plotOf(address);
-  plots.replaceChildren(...plotted.flatMap((a) => drawn.get(a)?.element ?? []));
-  for (const [address, plot] of drawn) plot.last = address === plotted[plotted.length - 1];
+  /** @type {Map<string, string[]>} */
+  const wanted = new Map();
+  const taken = new Set();
+  for (const address of plotted) {
+    if (taken.has(address)) continue;
+    const twins = twinsOf(sides, catalogue, address).filter((a) => plotted.includes(a));
+    for (const twin of twins) taken.add(twin);
+    wanted.set(address, twins);
+  }
+  for (const [address, plot] of drawn) {
+    if (plot.parts.map((p) => p.address).join() !== wanted.get(address)?.join()) drawn.delete(address);
+  }
+  for (const [address, twins] of wanted) if (!drawn.has(address)) plotOf(address, twins);
+  const order = [...wanted.keys()];
+  plots.replaceChildren(...order.flatMap((a) => drawn.get(a)?.element ?? []));
+  for (const [address, plot] of drawn) plot.last = address === order[order.length - 1];
   setClass(plots, "empty", plotted.length === 0);
   if (!plotted.length) plots.textContent = word("chooseChannels");
 }
 
-/** @param {string} address */
-function plotOf(address) {
+/** @param {string} address @param {string[]} twins */
+function plotOf(address, twins) {
   const [, device, name] = address.split("/");
   const channel = catalogue?.devices[device]?.channels?.[name];
   if (!channel) return;
-  drawn.set(address, new Plot(address, channel, errors.has(address), () => {
+  const toggled = () => {
     if (!errors.delete(address)) errors.add(address);
     drawn.delete(address);
     arrange(tree.plotted);
     ask();
-  }));
+  };
+  const parts = twins.map((twin) => ({ address: twin, key: sideOf(sides, twin) }));
+  drawn.set(address, new Plot(address, channel, errors.has(address), toggled, parts));
 }
 
 /** The stretch that the plots show. @param {View} view @returns {[number, number]} */
@@ -110,12 +141,27 @@ function ask() {
   session.do({ do: "probe", wish: { id: ++number, addresses: tree.plotted, rows: tree.listed, from_t, to_t, at_t: view.cursor_t } });
 }
 
+/** The sample of a mark whose rows have not come yet. @param {"A"|"B"} which @param {number} [tries] */
+function findSample(which, tries = TRIES) {
+  const mark = marks[which];
+  if (!mark || mark.sample || !tries) return;
+  pending.set(++number, { which, mark, tries });
+  const near = span_ms / 200;
+  session.do({ do: "probe", wish: { id: number, addresses: [], rows: mark.address, from_t: mark.t - 10 * near, to_t: mark.t + near, at_t: mark.t + near } });
+}
+
 /** @param {{id: number, series: Series[], rows: RawRow[]}} found */
-function take({ series, rows: found }) {
-  for (const one of series) {
-    const plot = drawn.get(one.address);
-    if (plot) plot.series = one;
+function take({ id, series, rows: found }) {
+  const due = pending.get(id);
+  if (due) {
+    pending.delete(id);
+    if (marks[due.which] !== due.mark) return;
+    const sample = markAt(found, due.mark.t, span_ms / 200);
+    if (sample.sample) return putMark(due.which, { ...due.mark, ...sample });
+    setTimeout(() => findSample(due.which, due.tries - 1), ASK_MS);
+    return;
   }
+  for (const one of series) [...drawn.values()].some((plot) => plot.take(one));
   held = found;
   list();
   draw();
@@ -148,7 +194,8 @@ function draw() {
 
 /** What stands between A and B, in words that claim no more than is known. */
 function sayDelta() {
-  const found = between(marks.A, marks.B);
+  const apart = across(sides, marks.A?.side ?? "", marks.B?.side ?? "");
+  const found = between(marks.A, marks.B, apart);
   if (!found) return setText(delta, word(marks.A || marks.B ? "setOther" : "setBoth"));
   const size = `Δt ${(found.delta_ms / 1000).toFixed(6)} s`;
   const sure = found.bound_ms === null ? `${word("sure")} ?` : `≤ ${found.bound_ms.toFixed(3)} ms ${word("sure")}`;
@@ -157,14 +204,21 @@ function sayDelta() {
     return setClass(delta, "doubt", true);
   }
   const likely = found.err_ms === null ? "± ?" : `±${found.err_ms.toFixed(3)} ms ${word("likely")}`;
-  setText(delta, `${size} · ${likely} · ${sure} · ${word(found.order)}`);
+  const whose = apart ? ` · ${word("recordings")} ${marks.A.side.toUpperCase()} → ${marks.B.side.toUpperCase()}` : "";
+  setText(delta, `${size} · ${likely} · ${sure} · ${word(found.order)}${whose}`);
   setClass(delta, "doubt", found.order === "order_cannotTell");
 }
 
 /** @param {"A"|"B"} which @param {number} t */
 function setMark(which, t) {
-  marks[which] = markAt(held, t, span_ms / 200);
-  transport.marks[which] = marks[which]?.t ?? null;
+  putMark(which, { ...markAt(held, t, span_ms / 200), side: sideOf(sides, tree.listed), address: tree.listed });
+  findSample(which);
+}
+
+/** @param {"A"|"B"} which @param {SideMark} mark */
+function putMark(which, mark) {
+  marks[which] = mark;
+  transport.marks[which] = mark.t;
   sayDelta();
   draw();
 }
@@ -175,6 +229,8 @@ function press(key) {
   if (!view) return false;
   if (key === "[" || key === "]") setMark(key === "[" ? "A" : "B", view.cursor_t);
   else if (key === "z" || key === "Z") zoom(key === "z" ? 1 : -1);
+  else if (key === "c") worth.toggle();
+  else if (key === "Escape" && worth.open) worth.toggle();
   else if (key === "Escape") {
     marks.A = marks.B = transport.marks.A = transport.marks.B = null;
     sayDelta();
@@ -215,20 +271,28 @@ plots.addEventListener("pointerdown", (event) => {
 });
 
 session.listen({
+  hello: (hello) => (utcOffset = Number(hello.utc_offset_ns) / 1e6),
   catalogue(described) {
     catalogue = described;
     const now = JSON.stringify(Object.entries(described.devices).map(([n, d]) => [n, Object.keys(d.channels ?? {})]));
     if (now === shape) return;
     shape = now;
     session.do({ do: "clear" });
-    const layout = layoutOf(described);
-    picture = layout.video ? new Picture(session, "main", layout.video, { inset: false, still: false }) : null;
+    sides = sidesOf(described);
+    sideBar = sides.length ? new SideBar(sides) : null;
+    const video = layoutOf(described).video;
+    const places = sides.length ? videosOf(sides, described) : video ? [video] : [];
+    pictures = places.map((place, i) => new Picture(session, i ? `side${i}` : "main", place, { inset: false, still: false }));
+    tree.sides = sides;
+    worth.build(described, sides);
     tree.build(described);
     arrange(tree.plotted);
-    side.replaceChildren(...[picture?.element, raw].flatMap((e) => e ?? []));
+    const seen = h("div.side-pictures", {}, pictures.map((p) => p.element));
+    setClass(seen, "two", pictures.length > 1);
+    side.replaceChildren(...(pictures.length ? [seen] : []), raw);
     root.replaceChildren(
-      h("header.top", {}, [h("h1.engineer-title", { text: word("engineer") }), chips.element]),
-      h("main.desk", {}, [tree.element, h("div.middle", {}, [marksBar, plots]), side]),
+      h("header.top", {}, [h("h1.engineer-title", { text: word("engineer") }), ...(sideBar ? [sideBar.element] : []), chips.element]),
+      h("main.desk", {}, [tree.element, h("div.middle", {}, [marksBar, worth.element, plots]), side]),
       transport.element, toasts.element,
     );
     document.title = `SCOT · ${word("engineer")} · ${described.title.en ?? described.workspace}`;
@@ -241,7 +305,8 @@ session.listen({
     chips.update(catalogue, view, { recording: null });
     tree.update(view);
     transport.update(view);
-    picture?.update(view, catalogue.replay);
+    for (const picture of pictures) picture.update(view, catalogue.replay);
+    sideBar?.update(view, utcOffset);
     toasts.update(view);
     setClass(document.body, "disconnected", !view.connected);
     if (performance.now() - asked > ASK_MS) ask();
@@ -266,6 +331,7 @@ chips.onClock = () => session.do({ do: "clock", utc: usesUtc() });
 chips.onClock();
 expose(session, () => [], () => ({
   player: session.shown?.player ?? null, plotted: tree.plotted, listed: tree.listed, delta: delta.textContent,
+  sides: sideBar?.element.textContent ?? "", worth: worth.rows.length, videos: Object.keys(session.shown?.videos ?? {}),
   rows: held.slice(0, 5).map((r) => ({ seq: r.seq, text: r.text })),
   points: Object.fromEntries([...drawn].map(([a, p]) => [a, p.lines.reduce((n, l) => n + l.t.length, 0)])),
 }));

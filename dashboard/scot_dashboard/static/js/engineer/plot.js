@@ -21,32 +21,46 @@ export class Plot {
    * @param {Channel} channel
    * @param {boolean} errors draw how well its time is known instead of its values
    * @param {() => void} toggled
+   * @param {{address: string, key: string}[]} [parts] the same channel of several recordings
    */
-  constructor(address, channel, errors, toggled) {
+  constructor(address, channel, errors, toggled, parts = []) {
     this.address = address;
+    this.parts = parts.length > 1 ? parts : [{ address, key: "" }];
     this.channel = channel;
     this.errors = errors;
     this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas.plot-canvas", { role: "img", "aria-label": address }));
     this.value = h("span.plot-value");
     this.mode = h("button.plot-mode", { type: "button", text: "±", title: word("showErrors"), "aria-pressed": String(errors) });
     this.mode.addEventListener("click", toggled);
-    const name = h("span.plot-name", { text: label(channel.label, channel.name), title: address });
+    const title = this.parts.map((part) => part.address).join(" · ");
+    const name = h("span.plot-name", { text: label(channel.label, channel.name), title });
     name.style.setProperty("--color", colorOf(channel));
     const unit = errors ? `± ms · ${word("likely")}, ${word("sure")}` : address.endsWith("/room/clock") ? "ms" : unitText(channel.unit);
     this.element = h("figure.plot", {}, [
       h("figcaption.plot-head", {}, [name, h("span.plot-unit", { text: unit }), this.value, this.mode]), this.canvas,
     ]);
     this.last = false;
-    /** @type {Series|null} */
-    this.series = null;
+    /** @type {Map<string, Series>} by address */
+    this.series = new Map();
     /** @type {Axis|null} */
     this.axis = null;
     onResize(this.canvas, () => this.draw());
   }
 
-  /** @returns {Line[]} */
+  /** @returns {(Line & {side: number})[]} */
   get lines() {
-    return (this.errors ? this.series?.errors : this.series?.lines) ?? [];
+    return this.parts.flatMap(({ address, key }, side) => {
+      const series = this.series.get(address);
+      const lines = (this.errors ? series?.errors : series?.lines) ?? [];
+      return lines.map((line) => ({ ...line, name: [key.toUpperCase(), line.name && word(line.name)].filter(Boolean).join(" "), side }));
+    });
+  }
+
+  /** @param {Series} series @returns {boolean} whether it is of this plot */
+  take(series) {
+    const mine = this.parts.some(({ address }) => address === series.address);
+    if (mine) this.series.set(series.address, series);
+    return mine;
   }
 
   draw() {
@@ -69,10 +83,13 @@ export class Plot {
     const marks = !this.errors && !["numeric", "waveform", "pose"].includes(this.channel.kind) && !this.address.endsWith("/room/clock");
     this.lines.forEach((line, i) => {
       pen.strokeStyle = pen.fillStyle = this.lines.length > 1 ? PARTS[i % PARTS.length] : colorOf(this.channel);
-      if (marks) for (const t of line.t) pen.fillRect(x(t) - 0.05 * rem, height * 0.25, Math.max(1, 0.1 * rem), height * 0.5);
+      pen.setLineDash(line.side ? [0.5 * rem, 0.3 * rem] : []); // by colour and by dash
+      const [top, tall] = this.parts.length > 1 ? [0.15 + 0.35 * line.side, 0.3] : [0.25, 0.5];
+      if (marks) for (const t of line.t) pen.fillRect(x(t) - 0.05 * rem, height * top, Math.max(1, 0.1 * rem), height * tall);
       else trace(pen, line, x, y, rem);
       if (this.lines.length > 1 && line.name) this.tag(pen, line.name, i, rem);
     });
+    pen.setLineDash([]);
     for (const mark of /** @type {const} */ (["A", "B"])) {
       const t = axis[mark];
       if (t !== null) stroke(pen, x(t), height, MARK[mark], 0.12 * rem, mark, rem);
@@ -85,7 +102,7 @@ export class Plot {
   tag(pen, name, i, rem) {
     pen.font = `600 ${0.72 * rem}px Inter, system-ui, sans-serif`;
     pen.textAlign = "left";
-    pen.fillText(word(name), 3.4 * rem + i * 5 * rem, 0.85 * rem);
+    pen.fillText(name, 3.4 * rem + i * 5 * rem, 0.85 * rem);
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {number} width @param {number} low @param {number} high @param {(v: number) => number} y @param {number} rem */
@@ -141,7 +158,7 @@ export class Plot {
     return this.lines.map(({ name, t: times, v }) => {
       let i = times.length - 1;
       while (i >= 0 && (times[i] > t || Number.isNaN(v[i]))) i--;
-      return i < 0 ? "" : `${name && this.lines.length > 1 ? `${word(name)} ` : ""}${+v[i].toPrecision(5)}`;
+      return i < 0 ? "" : `${name && this.lines.length > 1 ? `${name} ` : ""}${+v[i].toPrecision(5)}`;
     }).filter(Boolean).slice(0, 4).join("  ");
   }
 }

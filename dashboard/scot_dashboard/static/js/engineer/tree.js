@@ -6,6 +6,7 @@
 import { h, setClass, setText } from "../dom.js";
 import { channelsOf } from "../feed/view.js";
 import { colorOf } from "../palette.js";
+import { sideOf, twinsOf } from "./sides.js";
 import { ageText, label, unitText, word } from "../text.js";
 
 const LATEST = new Set(["numeric", "waveform", "pose"]);
@@ -17,6 +18,8 @@ export class Tree {
     /** @type {string[]} */
     this.plotted = [];
     this.listed = "";
+    /** @type {import("./sides.js").Side[]} */
+    this.sides = [];
     this.find = /** @type {HTMLInputElement} */ (h("input.tree-find", { type: "search", placeholder: word("findChannel"), "aria-label": word("findChannel") }));
     this.find.addEventListener("input", () => this.filter());
     this.list = h("div.tree-list");
@@ -28,10 +31,11 @@ export class Tree {
   /** @param {Catalogue} catalogue */
   build(catalogue) {
     this.rows.clear();
-    const places = channelsOf(catalogue);
+    const whose = (/** @type {{address: string}} */ p) => sideOf(this.sides, p.address);
+    const places = channelsOf(catalogue).sort((a, b) => whose(a).localeCompare(whose(b))); // in the order of the recordings
     const devices = [...new Set(places.map((p) => p.device))];
     this.list.replaceChildren(...devices.map((device) => {
-      const rows = places.filter((p) => p.device === device).map((p) => this.row(p));
+      const rows = places.filter((p) => p.device === device).map((p) => this.row(p, catalogue));
       const name = label(catalogue.devices[device]?.label, device);
       return h("details.tree-device", { open: "" }, [h("summary", { text: name, title: device }), ...rows]);
     }));
@@ -39,32 +43,40 @@ export class Tree {
       const first = places.filter((p) => LATEST.has(p.channel.kind) && p.channel.sensitivity !== "technical");
       const wave = first.find((p) => p.channel.kind === "waveform");
       const pose = first.find((p) => p.channel.kind === "pose");
-      this.plotted = [wave, first.find((p) => p.channel.kind === "numeric"), pose].flatMap((p) => (p ? [p.address] : []));
+      const chosen = [wave, first.find((p) => p.channel.kind === "numeric"), pose].flatMap((p) => (p ? [p.address] : []));
+      this.plotted = chosen.flatMap((address) => twinsOf(this.sides, catalogue, address));
       this.listed = this.plotted[0] ?? places[0]?.address ?? "";
     }
     this.show();
     this.filter();
   }
 
-  /** @param {{address: string, device: string, channel: import("../types.js").Channel}} place */
-  row({ address, device, channel }) {
+  /** @param {{address: string, device: string, channel: import("../types.js").Channel}} place @param {Catalogue} catalogue */
+  row({ address, device, channel }, catalogue) {
     const box = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", "aria-label": `${word("plot")} ${address}` }));
     const name = h("button.tree-name", { type: "button", text: channel.name, title: `${address} · ${label(channel.label, channel.name)}` });
     const age = h("span.tree-age");
     const kind = h("span.tree-kind", { text: [channel.kind, unitText(channel.unit)].filter(Boolean).join(" · ") });
     name.style.setProperty("--color", colorOf(channel));
     box.addEventListener("change", () => {
-      this.plotted = box.checked ? [...this.plotted, address] : this.plotted.filter((a) => a !== address);
-      this.changed(this.plotted, this.listed);
-    });
-    name.addEventListener("click", () => {
-      this.listed = address;
+      const twins = twinsOf(this.sides, catalogue, address); // one tick compares
+      const rest = this.plotted.filter((a) => (box.checked ? !twins.includes(a) : a !== address));
+      this.plotted = box.checked ? [...rest, ...twins] : rest;
       this.show();
       this.changed(this.plotted, this.listed);
     });
+    name.addEventListener("click", () => this.choose(address));
     const row = h("div.tree-row", {}, [box, name, kind, age]);
     this.rows.set(address, { row, box, age, device });
     return row;
+  }
+
+  /** List a channel's samples. @param {string} address */
+  choose(address) {
+    if (!this.rows.has(address)) return;
+    this.listed = address;
+    this.show();
+    this.changed(this.plotted, this.listed);
   }
 
   show() {
