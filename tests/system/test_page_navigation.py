@@ -183,6 +183,66 @@ async def test_a_frame_without_a_picture_says_so_and_still_measures(
     assert told["text"] == "3.0"
 
 
+HEADSET = """() => {
+    const fake = { ended: false };
+    window.XRWebGLLayer = class {
+        constructor(session, gl) { fake.gl = gl; this.framebuffer = null; }
+        getViewport() { return { x: 0, y: 0, width: 400, height: 400 }; }
+    };
+    const session = {
+        addEventListener(name, heard) { fake.heard = heard; },
+        updateRenderState() { Object.assign(fake.gl.canvas, { width: 400, height: 400 }); },
+        requestReferenceSpace: async (kind) => kind,
+        requestAnimationFrame(draw) { fake.draw = draw; },
+        end() { fake.ended = true; fake.heard(); },
+    };
+    Object.defineProperty(navigator, "xr", { configurable: true, value: {
+        isSessionSupported: async () => true, requestSession: async () => session } });
+    const [near, far] = [0.1, 10];
+    const projectionMatrix = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, (near + far) / (near - far), -1,
+        0, 0, 2 * near * far / (near - far), 0];
+    const inverse = { matrix: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] };
+    // An eye at the session's origin that looks ahead, 90 degrees wide.
+    window.look = (x, y, z) => {
+        fake.draw(0, { getViewerPose: () => ({ views: [{ projectionMatrix,
+            transform: { inverse } }] }) });
+        const at = new Uint8Array(4);
+        const [px, py] = [x, y].map((v) => Math.round(200 + 200 * v / -z));
+        fake.gl.readPixels(px, py, 1, 1, fake.gl.RGBA, fake.gl.UNSIGNED_BYTE, at);
+        return [...at];
+    };
+    window.headset = fake;
+}"""
+
+
+async def test_a_headset_sees_the_tool_in_metres_where_the_patients_frame_puts_it(
+    page: Page, origin: str
+) -> None:
+    await page.goto(f"{origin}/static/fonts/?lang=en")
+    await page.evaluate(PANE, {"frame": "patient", "volumes": {}})
+    assert await page.locator(".nav-xr").is_hidden(), "no headset, no button"
+    await page.evaluate(HEADSET)
+    await page.evaluate(PANE, {"frame": "patient", "volumes": {}})
+    await page.locator(".nav-xr").click()
+    await until(page, "pane.state().problem.includes('headset') || Boolean(headset.draw)", bool)
+    # 50 mm right, 20 mm behind, 100 mm above: 0.05 m right, 0.05 m above the eye, 0.58 m ahead.
+    tip = "{ position: [50, -20, 100], err_mm: 15 }"
+    await page.evaluate(f"say({tip})")
+    red, green, _, _ = await page.evaluate("look(0.05, 0.05, -0.58)")
+    assert green > red + 40, "the ball that holds the tip"
+    assert max((await page.evaluate("look(-0.05, 0.05, -0.58)"))[:3]) < 40, "and nothing mirrored"
+    red, green, blue, _ = await page.evaluate("look(-0.033, -0.048, -0.618)")
+    assert red > green > blue + 40, "the target, in amber"
+    await page.evaluate(f"say({tip}, {{ stale: true }})")
+    assert max((await page.evaluate("look(0.05, 0.05, -0.58)"))[:3]) < 40, "no tool is held"
+    lps = await page.evaluate(
+        """async () => [...(await import("/static/js/nav/xr.js")).toSession(true, [0, 0, 0])]"""
+    )
+    assert lps[0] == pytest.approx(-0.001), "the patient's left is at the left"
+    await page.locator(".nav-xr").click()
+    assert await page.evaluate("headset.ended && pane.immersed === null")
+
+
 async def test_a_slice_of_an_oblique_volume_shows_each_voxel_where_its_affine_puts_it(
     page: Page, origin: str
 ) -> None:

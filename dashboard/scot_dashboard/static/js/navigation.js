@@ -7,7 +7,9 @@
 
 import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
 import { angleTo, breaches, distance, toolState, turned } from "./nav/steering.js";
+import { loadMesh } from "./nav/solid.js";
 import { Windowing } from "./nav/window.js";
+import { enterXr, xrAvailable } from "./nav/xr.js";
 import { ClockChip, NEEDS_MS } from "./needs.js";
 import { FONT } from "./session.js";
 import { ageText, label, word } from "./text.js";
@@ -66,6 +68,14 @@ export class NavigationPane {
     this.breached = [];
     /** @type {ToolState} */
     this.standing = "never";
+    this.xr = h("button.nav-window.nav-xr", { type: "button", text: word("enterXr") });
+    this.xr.hidden = true;
+    this.xr.addEventListener("click", () => this.enter());
+    this.solid.append(this.xr);
+    xrAvailable().then((there) => setHidden(this.xr, !there));
+    this.space = { lps: false, centre: [0, 0, 0] };
+    /** @type {Awaited<ReturnType<typeof enterXr>>|null} */
+    this.immersed = null;
     if (!plan.volume) this.missing("");
     this.tellStrangers();
     this.sendPlan();
@@ -78,6 +88,7 @@ export class NavigationPane {
     else if (data.is === "drawn") this.drawn = data;
     else if (data.is === "volume") {
       this.windowing.open(data.modality, data.window);
+      this.space = { lps: data.lps, centre: data.centre };
       const size = (/** @type {number[]} */ mm) => mm.map((v) => v.toFixed(v < 10 ? 2 : 1)).join(" × ");
       const { coarser } = data;
       setText(this.coarser, coarser ? `${word("coarser")} ${size(coarser.shown_mm)} mm (${word("stored")} ${size(coarser.of_mm)})` : "");
@@ -96,6 +107,23 @@ export class NavigationPane {
     const names = this.plan.strangers.map((p) => `${label(p.channel.label, p.channel.name)} (${p.channel.frame || "?"})`);
     setText(this.strangers, names.length ? `${word("otherFrame")}: ${names.join(", ")}` : "");
     setHidden(this.strangers, !names.length);
+  }
+
+  /** The same scene in a headset; again, back out of it. */
+  async enter() {
+    if (this.immersed) return this.immersed.end();
+    const ended = () => {
+      this.immersed = null;
+    };
+    try {
+      const { volume } = this.plan;
+      const mesh = volume ? await loadMesh(folderOf(volume), volume) : null;
+      this.immersed = await enterXr({ mesh, ...this.space, ended });
+      this.immersed.scene.plan = this.plan.plan;
+    } catch (error) {
+      setHidden(this.problem, false);
+      setText(this.problem, `${word("noXr")} · ${error instanceof Error ? error.message : error}`);
+    }
   }
 
   sendPlan() {
@@ -129,6 +157,7 @@ export class NavigationPane {
       event.stopPropagation();
     });
     this.solid.addEventListener("pointerdown", (down) => {
+      if (down.target instanceof Element && down.target.closest("button")) return;
       this.solid.setPointerCapture(down.pointerId);
       let [x, y] = [down.clientX, down.clientY];
       const move = (/** @type {PointerEvent} */ e) => {
@@ -150,6 +179,7 @@ export class NavigationPane {
     setClass(this.element, "stale", !seen);
     setClass(this.element, "doubtful", this.standing === "doubtful");
     setHidden(this.lost, seen);
+    if (this.immersed) this.immersed.scene.tool = cell && seen ? this.tool(cell) : null;
     if (!cell || !seen) return this.unseen(cell);
     const tip = cell.value.position;
     const err = cell.value.err_mm ?? main.channel.err_mm ?? null;
@@ -194,6 +224,12 @@ export class NavigationPane {
     if (!worst) return;
     setText(this.breach, `⚠ ${breachText(worst)}${found.length > 1 ? ` · +${found.length - 1}` : ""}`);
     setClass(this.breach, "sure", worst.sure);
+  }
+
+  /** @param {Cell} cell */
+  tool({ value }) {
+    const direction = turned(value.orientation, this.plan.axes[this.plan.main.address]);
+    return { tip: value.position, direction, err_mm: value.err_mm ?? this.plan.main.channel.err_mm ?? null };
   }
 
   /** @param {Cell} cell */

@@ -129,9 +129,10 @@ const wishes = {
     if (!stem) return;
     try {
       volume = await loadVolume(folder, stem);
-      const { modality, window, coarser } = volume;
+      const { modality, window, coarser, lps, low, high } = volume;
       scene.window = window;
-      outside.postMessage({ is: "volume", modality, window, coarser });
+      const centre = low.map((v, k) => (v + high[k]) / 2);
+      outside.postMessage({ is: "volume", modality, window, coarser, lps, centre });
       attach();
       const mesh = await loadMesh(folder, stem);
       solid = mesh ? new Solid(mesh, new Eye([0, -16, 6])) : new Cast(volume, eyeOf(volume));

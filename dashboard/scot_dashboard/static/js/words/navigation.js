@@ -37,6 +37,8 @@ export const navigation = {
   presetVessels: ["vessels", "血管"],
   presetBone: ["bone", "骨"],
   presetLung: ["lung", "肺"],
+  enterXr: ["Headset", "ヘッドセット"],
+  noXr: ["no headset session", "ヘッドセット表示を開始できません"],
   keyWindow: ["Slices: next window preset", "断面: 次のウィンドウ設定"],
   keyLevel: ["Slices: darker, brighter; narrower, wider", "断面: 暗く・明るく、狭く・広く"],
   keyZoom: ["Slices: 1×, 2×, 4×", "断面: 1×、2×、4×"],
