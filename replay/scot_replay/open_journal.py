@@ -27,9 +27,10 @@ from scot.channel import BULK, Catalogue, Kind
 from scot.codec import Frame, Header
 from scot.sample import Flags
 from scot_replay import came
-from scot_replay.budget import VIDEO_FIRST, Budget
+from scot_replay.budget import Budget
 from scot_replay.came import Came
 from scot_replay.disk import Disk, File
+from scot_replay.facts import Facts, Safe
 from scot_replay.index import Row
 from scot_replay.journal import (
     MAGIC,
@@ -40,13 +41,13 @@ from scot_replay.journal import (
 )
 from scot_replay.layout import Manifest, journal_path
 from scot_replay.ledger.tally import Tally
+from scot_replay.losses import GivenUp, Losses, record_of
 from scot_replay.parts import JournalPart, entry
 
 FLUSH_S = 0.1
 SYNC_S = 0.7  # after the last one ended: 0.1 + 0.7 + two syncs stay below the promised second
 RETRY_NS = 1_000_000_000
 RATE_NS = 5_000_000_000
-SAY_NS = 10_000_000_000
 MAX_WAITING = 64 << 20
 _NOT_STATE = BULK | {Kind.WAVEFORM}
 
@@ -58,58 +59,6 @@ class Arrival(NamedTuple):
     header: Header
     kind: Kind
     flags: Flags = Flags(0)
-
-
-class Loss(msgspec.Struct, omit_defaults=True):
-    """Samples of one channel that were not written: how many, from when to when (bus ns).
-
-    Attributes:
-        why: empty: the disk did not take them.
-    """
-
-    count: int
-    first_ns: int
-    last_ns: int
-    why: str = ""
-
-
-Losses = dict[str, Loss]
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """How the writer stands.
-
-    Attributes:
-        bytes, samples: written since it began.
-        segment: number of the open journal.
-        waiting_bytes: handed over and not yet written.
-        lost: of samples given up because the disk did not take them, by address.
-        spared: of video given up so that signals last, by address.
-        sparing: video is given up now.
-        trouble: why the last write or sync failed, empty when it did not.
-        disk_left_bytes: free for us on the file system; -1 when it cannot say.
-        bytes_per_s: written lately.
-        offered_per_s: bytes a second that came lately, with video that was given up.
-    """
-
-    bytes: int
-    samples: int
-    segment: int
-    waiting_bytes: int
-    lost: dict[str, Loss]
-    trouble: str
-    disk_left_bytes: int
-    bytes_per_s: float
-    offered_per_s: float = 0.0
-    spared: dict[str, Loss] = {}
-    sparing: bool = False
-
-
-class Safe(NamedTuple):
-    """How far the open journal is on the disk for sure: its number and its bytes."""
-
-    number: int
-    end: int
 
 
 class OpenJournal:
@@ -163,11 +112,7 @@ class OpenJournal:
         self._waiting_bytes = 0
         self._backlog: list[Arrival | tuple[int, Catalogue]] = []
         self._budget = Budget(now_ns)
-        self._lost: Losses = {}
-        self._spared: Losses = {}
-        self._unsaid: Losses = {}
-        self._spared_unsaid: Losses = {}
-        self._say_ns = now_ns
+        self._given_up = GivenUp(now_ns)
         self._bytes = self._samples = 0
         self._write_trouble = self._sync_trouble = ""
         self._retry_ns = now_ns
@@ -190,9 +135,9 @@ class OpenJournal:
                 size = sum(map(len, frame))
                 limit = self.max_waiting // 2 if kind in BULK else self.max_waiting
                 if not takes(frame.topic, kind, header, size):
-                    self._spare(arrival)
+                    self._given_up.spare(frame.address, header.bus_ns)
                 elif self._waiting_bytes + size > limit:
-                    self._lose(arrival)
+                    self._given_up.lose(frame.address, header.bus_ns)
                 else:
                     self._waiting_bytes += size
                     self._arrivals.append(arrival)
@@ -205,8 +150,7 @@ class OpenJournal:
     def facts(self) -> Facts:
         """Return how it stands; asks the disk what is left."""
         with self._hand:
-            lost = {address: msgspec.structs.replace(v) for address, v in self._lost.items()}
-            spared = {address: msgspec.structs.replace(v) for address, v in self._spared.items()}
+            lost, spared = self._given_up.since_it_began()
             waiting = self._waiting_bytes
         return Facts(
             self._bytes,
@@ -305,9 +249,9 @@ class OpenJournal:
         with self._hand:
             for item in self._backlog:
                 if isinstance(item, Arrival):
-                    self._lose(item)
+                    self._given_up.lose(item.frame.address, item.header.bus_ns)
             self._backlog, self._waiting_bytes = [], 0
-        loss = b"".join(_say(losses) for losses in self._to_say(now_ns, all_=True))
+        loss = b"".join(record_of(losses) for losses in self._to_say(now_ns, all_=True))
         for _ in range(2):  # a sync that fails once must be given all again
             try:
                 self._rewrite()
@@ -340,27 +284,16 @@ class OpenJournal:
             self._tally.began(number, data)
 
     def _to_say(self, now_ns: int, *, all_: bool = False) -> list[Losses]:
-        """Return the losses that no record says yet; what is spared at most every ten seconds."""
         with self._hand:
-            saying, self._unsaid = [self._unsaid], {}
-            due = now_ns >= self._say_ns or not self._budget.sparing
-            if self._spared_unsaid and (due or all_):
-                saying.append(self._spared_unsaid)
-                self._spared_unsaid = {}
-                self._say_ns = now_ns + SAY_NS
-        return [losses for losses in saying if losses]
+            return self._given_up.to_say(now_ns, all_=all_ or not self._budget.sparing)
 
     def _say_again(self, saying: list[Losses]) -> None:
-        """Keep losses whose record was not written."""
         with self._hand:
-            for losses in saying:
-                for address, loss in losses.items():
-                    unsaid = self._spared_unsaid if loss.why == VIDEO_FIRST else self._unsaid
-                    _add(unsaid, address, loss)
+            self._given_up.say_again(saying)
 
     def _encode(self, saying: list[Losses]) -> tuple[list[bytes], dict[str, list[Row]]]:
         """Return the records of the backlog, and by address where its frames will stand."""
-        records = [_say(losses) for losses in saying]
+        records = [record_of(losses) for losses in saying]
         rows: dict[str, list[Row]] = {}
         at = self._end + sum(map(len, records))
         notes: Came = {}
@@ -452,30 +385,9 @@ class OpenJournal:
         self._write_trouble = f"cannot write {self.part.path.name}: {error.strerror}"
         self._retry_ns = now_ns + RETRY_NS
 
-    def _lose(self, arrival: Arrival) -> None:
-        at_ns = arrival.header.bus_ns
-        for losses in (self._lost, self._unsaid):
-            _add(losses, arrival.frame.address, Loss(1, at_ns, at_ns))
-
-    def _spare(self, arrival: Arrival) -> None:
-        at_ns = arrival.header.bus_ns
-        for losses in (self._spared, self._spared_unsaid):
-            _add(losses, arrival.frame.address, Loss(1, at_ns, at_ns, VIDEO_FIRST))
-
 
 def _end(file: File, end: int, last: bytes = b"") -> None:
     """Force a journal down with an END record; without it, it only looks like one that was cut."""
     file.truncate(end)  # what a failed try left
     file.write(last + encode_record(RecordKind.END, b""), end)
     file.sync()
-
-
-def _say(losses: Losses) -> bytes:
-    return encode_record(RecordKind.LOSS, msgspec.json.encode(losses))
-
-
-def _add(losses: Losses, address: str, more: Loss) -> None:
-    loss = losses.setdefault(address, Loss(0, more.first_ns, more.last_ns, more.why))
-    loss.count += more.count
-    loss.first_ns = min(loss.first_ns, more.first_ns)
-    loss.last_ns = max(loss.last_ns, more.last_ns)

@@ -38,7 +38,7 @@ from scot_replay.layout import (
     sync_directory,
     write_manifest,
 )
-from scot_replay.open_journal import Loss
+from scot_replay.losses import Loss
 from scot_replay.parts import JournalPart, Part, bounds, newest_catalogue
 from scot_replay.progress import share
 from scot_replay.rebuilding import (

@@ -18,6 +18,7 @@ Instant: TypeAlias = int | str | datetime | timedelta | np.datetime64 | np.timed
 _CLOCK = re.compile(r"^(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:\.(\d{1,9}))?$")
 _SECONDS = re.compile(r"^(\d+)(?:\.(\d{1,9}))?s?$")
 _FINE = re.compile(r"\.\d{7,}")  # finer than a datetime
+LIMIT_NS = 2**63
 HOW = "write '12:30' or '1:12:30.5' or '90s' from its start, or UTC as '2026-11-24T13:00:00Z'"
 
 
@@ -33,6 +34,8 @@ def instant(text: str, first_ns: int) -> int:
     """
     if found := _CLOCK.match(text):
         hours, minutes, seconds, part = found.groups()
+        if int(seconds) > 59 or (hours and int(minutes) > 59):
+            raise RecordingError(f"{text!r} has 60 minutes or seconds, or more; {HOW}")
         whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
         return first_ns + whole * 1_000_000_000 + _part(part)
     if found := _SECONDS.match(text):
@@ -54,8 +57,20 @@ def bus_ns(at: Any, first_ns: int, last_ns: int) -> int:
     """Return the bus time of an `Instant`, in a recording from `first_ns` to `last_ns`.
 
     Raises:
-        RecordingError: it is none.
+        RecordingError: it is none: no time, NaT, or beyond what bus time can say.
     """
+    if at != at:  # noqa: PLR0124 - NaT, which is of every type of time
+        raise RecordingError(f"{at!r} is no time in a recording; {HOW}")
+    try:
+        found = _bus_ns(at, first_ns, last_ns)
+    except (ValueError, OverflowError) as error:
+        raise RecordingError(f"{at!r} is no time in a recording: {error}; {HOW}") from None
+    if not -LIMIT_NS <= found < LIMIT_NS:
+        raise RecordingError(f"{at!r} is beyond what bus time can say, 292 years around 1970")
+    return found
+
+
+def _bus_ns(at: Any, first_ns: int, last_ns: int) -> int:
     if isinstance(at, timedelta | np.timedelta64):
         return first_ns + _length_ns(at)
     if isinstance(at, int | np.integer) and not isinstance(at, bool):
@@ -107,7 +122,7 @@ def duration_ns(length: Any, what: str) -> int:
 
     try:
         ns = int(pd.Timedelta(length).as_unit("ns").value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, AttributeError):  # NaT has no unit
         ns = 0
     if ns <= 0:
         raise RecordingError(f"{what}={length!r} is no length of time; write '1s', '20ms', '5min'")

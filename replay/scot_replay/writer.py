@@ -6,18 +6,24 @@ every 100 ms, the other forces down what was written without standing in the fir
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from scot.channel import Catalogue
 from scot.clock import machine
 from scot_replay.disk import Directory
+from scot_replay.facts import Facts
 from scot_replay.layout import Manifest
 from scot_replay.ledger.notary import Notary
-from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, Facts, Loss, OpenJournal
+from scot_replay.losses import Loss
+from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, OpenJournal
 from scot_replay.parts import JournalPart
 
+log = logging.getLogger(__name__)
 __all__ = ["Arrival", "Facts", "JournalWriter", "Loss"]
 
 
@@ -62,9 +68,13 @@ class JournalWriter:
             tally=None if notary is None else notary.tally,
         )
         self._stop = threading.Event()
+        self._broken: dict[str, str] = {}  # by thread: what its last turn failed of
         self._threads = [
-            threading.Thread(target=self._flushing, name="journal-flush", daemon=True),
-            threading.Thread(target=self._syncing, name="journal-sync", daemon=True),
+            threading.Thread(target=self._turn, args=(name, work, every_s), name=name, daemon=True)
+            for name, work, every_s in (
+                ("journal-flush", self._flush_once, FLUSH_S),
+                ("journal-sync", self._sync_once, SYNC_S),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -87,8 +97,14 @@ class JournalWriter:
         self._journal.segment_ns = round(segment_s * 1e9)
 
     def facts(self) -> Facts:
-        """Return how it stands now; asks the file system."""
-        return self._journal.facts()
+        """Return how it stands now; asks the file system. A thread that fails is trouble, too."""
+        facts = self._journal.facts()
+        broken = {**self._broken}
+        if not self._stop.is_set():
+            broken |= {t.name: f"{t.name} ended" for t in self._threads if not t.is_alive()}
+        if facts.trouble or not broken:
+            return facts
+        return msgspec.structs.replace(facts, trouble="; ".join(broken.values()))
 
     def flush(self) -> None:
         """Write what was handed over now; trouble is noted in `facts`, not raised."""
@@ -116,33 +132,43 @@ class JournalWriter:
             self._notary.take(*self._journal.safe)
             self._notary.sign()
 
-    def _flushing(self) -> None:
-        while not self._stop.wait(FLUSH_S):
-            now_ns = machine.monotonic_ns()
-            with self._disk:
-                self._journal.flush(now_ns)
-                self._journal.rotate(now_ns)
-            self._journal.measure(now_ns)
-
-    def _syncing(self) -> None:
-        while not self._stop.wait(SYNC_S):
-            with self._disk:
-                if self._notary is not None:
-                    self._notary.freeze(machine.monotonic_ns())
-                file = self._journal.begin_sync()
-            if file is None:
-                self._sign_safe()
-                continue
-            trouble: OSError | None = None
+    def _turn(self, name: str, work: Callable[[], None], every_s: float) -> None:
+        """Do a thread's work again and again; one turn that fails is said, and not the last."""
+        while not self._stop.wait(every_s):
             try:
-                file.sync()
-            except OSError as error:
-                trouble = error
-            finally:
-                file.close()
-            with self._disk:
-                self._journal.end_sync(trouble)
+                work()
+            except Exception as error:
+                if name not in self._broken:
+                    log.exception("%s failed; it tries again", name)
+                self._broken[name] = f"{name} failed: {type(error).__name__}: {error}"
+            else:
+                self._broken.pop(name, None)
+
+    def _flush_once(self) -> None:
+        now_ns = machine.monotonic_ns()
+        with self._disk:
+            self._journal.flush(now_ns)
+            self._journal.rotate(now_ns)
+        self._journal.measure(now_ns)
+
+    def _sync_once(self) -> None:
+        with self._disk:
+            if self._notary is not None:
+                self._notary.freeze(machine.monotonic_ns())
+            file = self._journal.begin_sync()
+        if file is None:
             self._sign_safe()
+            return
+        trouble: OSError | None = None
+        try:
+            file.sync()
+        except OSError as error:
+            trouble = error
+        finally:
+            file.close()
+        with self._disk:
+            self._journal.end_sync(trouble)
+        self._sign_safe()
 
     def _sign_safe(self) -> None:
         """Sign what is due and down, without standing in the way of what is written."""

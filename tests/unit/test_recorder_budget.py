@@ -12,7 +12,8 @@ from scot.sample import Flags
 from scot_replay.budget import VIDEO_FIRST
 from scot_replay.disk import File
 from scot_replay.layout import Manifest
-from scot_replay.open_journal import Arrival, Loss, OpenJournal
+from scot_replay.losses import Loss
+from scot_replay.open_journal import Arrival, OpenJournal
 from scot_replay.parts import JournalPart
 from scot_replay.sim.storage import SimulatedDisk
 from scot_replay.vigil import filling

@@ -21,6 +21,7 @@ from scot.codec import Frame, read_header
 from scot_replay import open_journal as writing
 from scot_replay.journal import JournalReader, RecordKind
 from scot_replay.layout import journal_path
+from scot_replay.losses import Loss
 from scot_replay.parts import JournalPart
 from scot_replay.recording import open_recording
 from scot_replay.writer import Arrival, JournalWriter
@@ -162,7 +163,7 @@ def test_what_does_not_fit_any_more_is_counted_by_channel_and_interval(
         gone = lost[address].count if address in lost else 0
         assert kept.get(address, 0) + gone == len(mine), address
     again = JournalPart.open(part.path, 1)
-    said = {address: msgspec.convert(v, writing.Loss) for address, v in again.losses[0].items()}
+    said = {address: msgspec.convert(v, Loss) for address, v in again.losses[0].items()}
     assert said == lost  # the recording itself says what is missing
     video = [read_header(f).bus_ns for f in FRAMES if f.address == "or1/scope/video"]
     assert lost["or1/scope/video"].last_ns == video[-1]
@@ -261,3 +262,26 @@ def test_a_record_that_rots_while_we_record_is_never_given_out(tmp_path: Path) -
     mine = [frame for frame in FRAMES[:50] if frame.address == address]
     assert writer.part.read(address, 0, places) == [mine[0], *mine[2:]]
     writer.close()
+
+
+def test_a_thread_that_fails_is_trouble_and_goes_on(tmp_path: Path) -> None:
+    """Something that nobody thought of: the room's alarm for it is the one of a failing disk."""
+    path = tmp_path / "rec"
+    path.mkdir()
+    refuses = threading.Event()
+    refuses.set()
+
+    def finished(part: JournalPart) -> None:
+        if refuses.is_set():
+            raise LookupError("nobody thought of it")
+
+    writer = JournalWriter(path, manifest(False), (START_NS, KNOWN), 0.05, finished)
+    writer.put(arrivals(FRAMES[:50]))
+    said = "journal-flush failed: LookupError: 'nobody thought of it'"
+    until(lambda: writer.facts().trouble.replace('"', "'").startswith(said[:34]))
+    refuses.clear()
+    until(lambda: not writer.facts().trouble)
+    writer.put(arrivals(FRAMES[50:100]))
+    writer.close()
+    with open_recording(path) as opened:
+        assert sum(1 for _ in opened.frames()) == 100

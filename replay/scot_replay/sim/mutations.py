@@ -22,8 +22,10 @@ from scot.gap import GapDetector, Missing, Verdict
 from scot.health.report import Reports
 from scot.history import History, HistoryReply
 from scot_replay import journal
+from scot_replay.facts import Safe
 from scot_replay.index import Seen
-from scot_replay.open_journal import OpenJournal, Safe
+from scot_replay.losses import GivenUp
+from scot_replay.open_journal import OpenJournal
 from scot_replay.sim import recording
 from scot_replay.sim.world import S
 
@@ -223,9 +225,7 @@ MUTATIONS = {
     "flush-rare": Mutation(
         "the journal is written twice a second", recording, "FLUSH_S", lambda original: 0.5
     ),
-    "loss-unsaid": Mutation(
-        "what the disk did not take is not counted", OpenJournal, "_lose", _nothing
-    ),
+    "loss-unsaid": Mutation("what the disk did not take is not counted", GivenUp, "lose", _nothing),
     "waiting-unbounded": Mutation(
         "all may wait for the disk", OpenJournal, "put", _takes_without_end
     ),

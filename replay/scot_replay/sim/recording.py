@@ -15,7 +15,8 @@ from scot_replay.disk import File
 from scot_replay.holder import Holder
 from scot_replay.index import Seen
 from scot_replay.layout import Manifest
-from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, Loss, OpenJournal
+from scot_replay.losses import Loss
+from scot_replay.open_journal import FLUSH_S, SYNC_S, Arrival, OpenJournal
 from scot_replay.parts import JournalPart
 from scot_replay.sim.nodes import WORKSPACE, Member
 from scot_replay.sim.storage import SimulatedDisk
