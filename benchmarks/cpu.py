@@ -20,11 +20,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.latency import streams
 from benchmarks.peers import ours, roles
 from benchmarks.peers.buses import PEERS
 from benchmarks.peers.load import WARM_S, Shared
 from benchmarks.peers.run import LEAD_NS, TAIL_S, processes
+from benchmarks.signals import streams
 from scot.clock import machine
 
 SAMPLES_HZ = sum(rate_hz * len(speaking) for rate_hz, speaking in streams(video=False))

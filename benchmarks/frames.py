@@ -15,21 +15,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing as mp
 import statistics
 import struct
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvloop
 import zmq
 
-from benchmarks.latency import WARM_S, begin, our_broker, peer_proxy
+from benchmarks.latency import Where, begin
+from benchmarks.peers.run import played, side
+from benchmarks.signals import WARM_S
 from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
@@ -38,7 +37,6 @@ from scot.clock import machine
 from scot.errors import RingError
 from scot.provider import DeviceContext, NoOptions
 from scot.ring import Ring, RingFrame, RingReader
-from scot.room import free_ports
 
 SHAPE = (1080, 1920, 3)
 BYTES = 1080 * 1920 * 3
@@ -135,9 +133,9 @@ async def our_subscriber(pipe: Pipe, state: Path) -> None:
     await connection.close()
 
 
-def peer_publisher(pipe: Pipe, ports: list[int], seconds: float) -> None:
+def peer_publisher(pipe: Pipe, where: Where, seconds: float) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as pub:
-        pub.connect(f"tcp://127.0.0.1:{ports[0]}")
+        pub.connect(f"tcp://127.0.0.1:{where['ports'][0]}")
         pixels = np.full(SHAPE, 90, np.uint8)
         pipe.send("ready")
         start_ns = pipe.recv()
@@ -149,9 +147,9 @@ def peer_publisher(pipe: Pipe, ports: list[int], seconds: float) -> None:
         pipe.recv()
 
 
-def peer_subscriber(pipe: Pipe, ports: list[int]) -> None:
+def peer_subscriber(pipe: Pipe, where: Where) -> None:
     with zmq.Context() as context, context.socket(zmq.SUB) as sub:
-        sub.connect(f"tcp://127.0.0.1:{ports[1]}")
+        sub.connect(f"tcp://127.0.0.1:{where['ports'][1]}")
         sub.setsockopt(zmq.SUBSCRIBE, b"")
         seen = Seen()
         pipe.send("ready")
@@ -164,52 +162,14 @@ def peer_subscriber(pipe: Pipe, ports: list[int]) -> None:
         pipe.send((seen.ns, seen.torn, seen.gone))
 
 
-def role(part: Callable[..., Any], pipe: Pipe, arguments: tuple[Any, ...]) -> None:
-    work = part(pipe, *arguments)
-    if asyncio.iscoroutine(work):
-        uvloop.run(work)
-
-
 def run(ours: bool, consumers: int, seconds: float) -> dict[str, Any]:
     """Run one side once; return percentiles in ms."""
-    spawn = mp.get_context("spawn")
     publisher, subscriber = (
         (our_publisher, our_subscriber) if ours else (peer_publisher, peer_subscriber)
     )
-    started: list[tuple[Any, Pipe]] = []
-
-    def start(part: Callable[..., Any], *arguments: Any) -> Pipe:
-        here, there = spawn.Pipe()
-        process = spawn.Process(target=role, args=(part, there, arguments), daemon=True)
-        process.start()
-        there.close()
-        started.append((process, here))
-        assert here.recv() == "ready"
-        return here
-
-    with tempfile.TemporaryDirectory() as folder:
-        state, ports = Path(folder), free_ports(2)
-        broker = our_broker(state) if ours else None
-        if not ours:
-            start(peer_proxy, ports)
-        where: Any = state if ours else ports
+    with side(ours) as (where, start):
         readers = [start(subscriber, where) for _ in range(consumers)]
-        writer = start(publisher, where, seconds)
-        start_ns = machine.monotonic_ns() + 300_000_000
-        for pipe in (*readers, writer):
-            pipe.send(start_ns)
-        machine.sleep(seconds + WARM_S + 0.8)
-        for pipe in readers:
-            pipe.send("stop")
-        got = [pipe.recv() for pipe in readers]
-        writer.send("stop")
-        for process, _ in started[0 if ours else 1 :]:
-            process.join(5)
-        for process, _ in started:
-            process.terminate()
-        if broker is not None:
-            broker.terminate()
-            broker.wait(10)
+        got = played(start(publisher, where, seconds), readers, seconds)
     ms = np.array([ns for each, _, _ in got for ns in each]) / 1e6
     return {
         "p50": float(np.percentile(ms, 50)),

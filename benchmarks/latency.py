@@ -15,77 +15,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing as mp
 import statistics
 import struct
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 import numpy as np
-import uvloop
 import zmq
 
-from scot.access import Grant, write_private
+from benchmarks.peers.run import played, side
+from benchmarks.signals import VIDEO_HZ, WARM_S, Stream, due, streams
 from scot.bus.connection import Connection
-from scot.bus.keys import PORTS, Link, issue
+from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
-from scot.channel import Channel, Device, Lifecycle, Numeric, Pose, Video, Waveform
+from scot.channel import Device, Lifecycle
 from scot.clock import machine
-from scot.clock.clock import Clock
-from scot.config import RoomFile
 from scot.host import settle
 from scot.provider import DeviceContext, NoOptions
-from scot.room import free_ports
-from scot.sample import NumericValue, PoseValue
 
-TOOLS, TOOL_HZ = 8, 60
-WAVES, WAVE_HZ = 12, 50
-NUMERICS = 30
-VIDEO_HZ, VIDEO_BYTES = 30, 25_000
-WARM_S = 1.0
+Where = dict[str, list[int]]
+
 TARGETS = {(1, "p50"): 1.6, (8, "p50"): 1.3, (1, "p99"): 1.8, (8, "p99"): 1.8}
-
-
-class Stream(NamedTuple):
-    """One channel with what it sends."""
-
-    channel: Channel
-    value: Any
-    raw: bytes
-
-
-def streams(video: bool) -> list[tuple[float, list[Stream]]]:
-    """Return groups of channels that speak together, with their rate."""
-    pose = PoseValue((12.5, -33.25, 71.0), (0.0, 0.0, 0.6, 0.8), 0.97)
-    block = np.linspace(0, 1, 500 // WAVE_HZ, dtype=np.float32)
-    tools = [Stream(Pose(f"tool{n}"), pose, bytes(75)) for n in range(TOOLS)]
-    waves = [Stream(Waveform(f"wave{n}"), block, block.tobytes()) for n in range(WAVES)]
-    numbers = [
-        Stream(Numeric(f"number{n}"), NumericValue(72.0), bytes(14)) for n in range(NUMERICS)
-    ]
-    groups = [(float(TOOL_HZ), tools), (float(WAVE_HZ), waves), (1.0, numbers)]
-    if video:
-        unit = bytes(VIDEO_BYTES)
-        groups.append((float(VIDEO_HZ), [Stream(Video("video"), unit, unit)]))
-    return groups
-
-
-def due(groups: list[tuple[float, list[Stream]]], seconds: float) -> Iterator[tuple[int, Stream]]:
-    """Yield when (ns from the start) each sample is due; a group speaks at once."""
-    times = [
-        (round((n + place / 10) * 1e9 / rate_hz), speaking)
-        for place, (rate_hz, speaking) in enumerate(groups)
-        for n in range(round(rate_hz * seconds))
-    ]
-    for at_ns, speaking in sorted(times, key=lambda item: item[0]):
-        for stream in speaking:
-            yield at_ns, stream
 
 
 class Latencies:
@@ -127,7 +80,7 @@ class Sink:
         """Nothing to let go."""
 
 
-async def our_publisher(state: Path, pipe: Pipe, seconds: float, video: bool) -> None:
+async def our_publisher(pipe: Pipe, state: Path, seconds: float, video: bool) -> None:
     connection = await Connection.join(Link.load(state, "device"))
     device = DeviceContext("or1", "device", NoOptions(), connection.clock)
     groups = streams(video)
@@ -148,7 +101,7 @@ async def our_publisher(state: Path, pipe: Pipe, seconds: float, video: bool) ->
     await connection.close()
 
 
-async def our_subscriber(state: Path, pipe: Pipe) -> None:
+async def our_subscriber(pipe: Pipe, state: Path) -> None:
     connection = await Connection.join(Link.load(state, "console"))
     seen = Latencies()
     connection.subscribe(["or1/device/"], Sink(seen))
@@ -166,40 +119,12 @@ async def begin(pipe: Pipe) -> int:
     return start_ns
 
 
-def our_broker(state: Path) -> subprocess.Popen[bytes]:
-    grants = [
-        Grant(name="device", publish=["or1/device/"], subscribe=["or1/room/"], devices=["device"]),
-        Grant(name="console", subscribe=["or1/"]),
-    ]
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    issue(state, "127.0.0.1", ports, "or1", grants)
-    write_private(state / "room.json", RoomFile().model_dump_json().encode())
-    write_private(state / "session.json", msgspec.json.encode(Clock.session().map))
-    command = [sys.executable, "-m", "scot.host", "broker", "-", "--state", str(state)]
-    process = subprocess.Popen([*command, "--options", "{}"], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert b"ready" in process.stdout.readline()
-    return process
-
-
 # -- the peer
 
 
-def peer_proxy(pipe: Pipe, ports: list[int]) -> None:
-    with (
-        zmq.Context() as context,
-        context.socket(zmq.XSUB) as xsub,
-        context.socket(zmq.XPUB) as xpub,
-    ):
-        xsub.bind(f"tcp://127.0.0.1:{ports[0]}")
-        xpub.bind(f"tcp://127.0.0.1:{ports[1]}")
-        pipe.send("ready")
-        zmq.proxy(xsub, xpub)
-
-
-def peer_publisher(pipe: Pipe, ports: list[int], seconds: float, video: bool) -> None:
+def peer_publisher(pipe: Pipe, where: Where, seconds: float, video: bool) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as pub:
-        pub.connect(f"tcp://127.0.0.1:{ports[0]}")
+        pub.connect(f"tcp://127.0.0.1:{where['ports'][0]}")
         pipe.send("ready")
         start_ns = pipe.recv()
         for at_ns, stream in due(streams(video), seconds + WARM_S):
@@ -212,9 +137,9 @@ def peer_publisher(pipe: Pipe, ports: list[int], seconds: float, video: bool) ->
         pipe.recv()
 
 
-def peer_subscriber(pipe: Pipe, ports: list[int]) -> None:
+def peer_subscriber(pipe: Pipe, where: Where) -> None:
     with zmq.Context() as context, context.socket(zmq.SUB) as sub:
-        sub.connect(f"tcp://127.0.0.1:{ports[1]}")
+        sub.connect(f"tcp://127.0.0.1:{where['ports'][1]}")
         sub.setsockopt(zmq.SUBSCRIBE, b"or1/device/")
         seen = Latencies()
         pipe.send("ready")
@@ -232,57 +157,15 @@ def peer_subscriber(pipe: Pipe, ports: list[int]) -> None:
 # -- one run
 
 
-def role(name: str, pipe: Pipe, arguments: tuple[Any, ...]) -> None:
-    """Run one process of a run."""
-    if name == "our_publisher":
-        state, seconds, video = arguments
-        uvloop.run(our_publisher(state, pipe, seconds, video))
-    elif name == "our_subscriber":
-        uvloop.run(our_subscriber(arguments[0], pipe))
-    else:
-        globals()[name](pipe, *arguments)
-
-
 def run(ours: bool, subscribers: int, seconds: float, video: bool) -> dict[str, Any]:
     """Run one side once; return percentiles in µs."""
-    spawn = mp.get_context("spawn")
-    pipes: list[Pipe] = []
-    processes = []
-
-    def start(name: str, *arguments: Any) -> Pipe:
-        here, there = spawn.Pipe()
-        process = spawn.Process(target=role, args=(name, there, arguments), daemon=True)
-        process.start()
-        there.close()  # so that its death ends our waiting
-        processes.append(process)
-        pipes.append(here)
-        assert here.recv() == "ready"
-        return here
-
-    with tempfile.TemporaryDirectory() as folder:
-        state, ports = Path(folder), free_ports(2)
-        broker = our_broker(state) if ours else None
-        if not ours:
-            start("peer_proxy", ports)
-        head: tuple[Any, ...] = (state,) if ours else (ports,)
-        side = "our" if ours else "peer"
-        readers = [start(f"{side}_subscriber", *head) for _ in range(subscribers)]
-        writer = start(f"{side}_publisher", *head, seconds, video)
-        start_ns = machine.monotonic_ns() + 300_000_000
-        for pipe in (*readers, writer):
-            pipe.send(start_ns)
-        machine.sleep(seconds + WARM_S + 0.8)
-        for pipe in readers:
-            pipe.send("stop")
-        got = [pipe.recv() for pipe in readers]
-        writer.send("stop")
-        for process in processes[1 if not ours else 0 :]:
-            process.join(5)
-        for process in processes:
-            process.terminate()
-        if broker is not None:
-            broker.terminate()
-            broker.wait(10)
+    publisher, subscriber = (
+        (our_publisher, our_subscriber) if ours else (peer_publisher, peer_subscriber)
+    )
+    with side(ours) as (where, start):
+        readers = [start(subscriber, where) for _ in range(subscribers)]
+        writer = start(publisher, where, seconds, video)
+        got = played(writer, readers, seconds)
     return summary(got, streams(video), subscribers, seconds)
 
 

@@ -33,7 +33,7 @@ import uvloop
 import zmq
 import zmq.asyncio
 
-from benchmarks.latency import our_broker
+from benchmarks.peers.ours import serve
 from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.bus.subscriber import Delivery
@@ -309,13 +309,8 @@ def asyncio_subscriber(pipe: Pipe, taken: Taken, ports: list[int], number: int) 
 def place(what: str, start: Callable[..., Pipe]) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield where a side's ends meet, and keys, while its broker or proxy runs."""
     if what in OURS:
-        with tempfile.TemporaryDirectory() as folder:
-            broker = our_broker(Path(folder))
-            try:
-                yield (Path(folder),), None
-            finally:
-                broker.terminate()
-                broker.wait(10)
+        with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as state:
+            yield (state,), None
         return
     ports, keys = free_ports(2), None
     if what == "proxy+curve":

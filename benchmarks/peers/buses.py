@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from benchmarks.latency import streams
 from benchmarks.peers.programs import find, ros_packages, running
+from benchmarks.signals import streams
 from scot.room import free_ports
 
 Where = dict[str, Any]

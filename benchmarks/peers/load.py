@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.latency import Stream, due, streams
+from benchmarks.signals import Stream, due, streams
 from scot.clock import machine
 
 STAMP = struct.Struct("<q")

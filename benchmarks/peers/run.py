@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing as mp
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import uvloop
 
 from benchmarks.peers import ours, roles
 from benchmarks.peers.buses import PEERS
@@ -65,6 +68,40 @@ def processes() -> Iterator[Processes]:
         yield started
     finally:
         started.end()
+
+
+Start = Callable[..., Pipe]
+
+
+def role(pipe: Pipe, part: Callable[..., Any], *arguments: Any) -> None:
+    """Be one process of a run, a coroutine on uvloop."""
+    work = part(pipe, *arguments)
+    if inspect.iscoroutine(work):
+        uvloop.run(work)
+
+
+@contextmanager
+def side(of_ours: bool) -> Iterator[tuple[Any, Start]]:
+    """Yield where our broker, or the C proxy, is met, and what starts a process beside it."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bus = ours.serve(folder) if of_ours else PEERS["proxy"].serve(folder)
+        where = stack.enter_context(bus)
+        start = stack.enter_context(processes()).start
+        yield where, lambda part, *arguments: start(role, part, *arguments)
+
+
+def played(writer: Pipe, readers: list[Pipe], seconds: float) -> list[Any]:
+    """Let processes that are ready begin together; return what the readers noted."""
+    start_ns = machine.monotonic_ns() + LEAD_NS
+    for pipe in (*readers, writer):
+        pipe.send(start_ns)
+    machine.sleep(LEAD_NS / 1e9 + WARM_S + seconds + TAIL_S)
+    for pipe in readers:
+        pipe.send("stop")
+    got = [pipe.recv() for pipe in readers]
+    writer.send("stop")
+    return got
 
 
 def spoken(bus: str, subscribers: int, seconds: float, video: str = "") -> Ages:
