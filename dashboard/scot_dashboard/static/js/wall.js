@@ -56,7 +56,7 @@ setClass(document.body, "station", desk);
 const dvr = desk ? new Dvr(session) : null;
 const thread = new Thread(session, { write: true });
 const tools = { log: docking(alarmLog), trends: docking(trends) };
-const layouts = new Layouts(desk ? "station" : "wall", (text) => toasts.warn(text));
+const layouts = new Layouts(desk ? "station" : "wall", (text) => (editor.on ? setText(editor.status, text) : toasts.warn(text)));
 const shelf = new Shelf(layouts);
 const editor = new Editor(layouts, shelf.button);
 const hiddenAlarm = h("button.hidden-alarm", { type: "button" });
