@@ -218,6 +218,33 @@ async def test_a_starved_machine_still_shows_some_of_it(blank: Page) -> None:
     assert seen["waiting"] <= 20, "and what waits is bounded"
 
 
+async def test_many_cameras_hold_less_of_the_past_and_the_page_knows_it(blank: Page) -> None:
+    seen = await blank.evaluate(
+        """async () => {
+            const { Store } = await import("/static/js/feed/store.js");
+            const looked = [];
+            for (const cameras of [1, 40]) {
+                const store = new Store();
+                for (let c = 0; c < cameras; c++)
+                    for (let t = 0; t <= 40_000; t += 100)
+                        store.track(`or1/cam${c}/video`, "video").add(
+                            { t, seq: t, epoch: 1, flags: 0, value: { length: 1000 } });
+                store.bulk.add(0, 40_000);
+                store.trim(40_000, 40_000, 1_000_000);
+                const tracks = [...store.tracks.values()];
+                const first = Math.min(...tracks.map((track) => track.samples[0].t));
+                looked.push([tracks.reduce((sum, track) => sum + track.bytes, 0), first,
+                    store.bulk.spans[0][0]]);
+            }
+            return looked;
+        }"""
+    )
+    one, many = seen
+    assert one == [401_000, 0, 0], "one camera is held whole"
+    assert many[0] <= 1_000_000 + 40 * 1000
+    assert 35_000 < many[2] <= many[1] < 40_000, "what was let go is asked for again"
+
+
 async def test_any_number_of_thumbnails_is_one_decoder_and_keyframes_only(blank: Page) -> None:
     sent = units([quadrants(320, 180)] * 6, group=3)
     seen = await blank.evaluate(

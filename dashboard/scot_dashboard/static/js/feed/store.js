@@ -6,6 +6,8 @@
 const SMALL_KEEP_MS = 90_000;
 const BULK_KEEP_MS = 40_000;
 const AROUND_CURSOR_MS = 45_000;
+const BULK_MOST_B = 256 * 2 ** 20; // of all pictures together: then less of the past is held
+const LEAST_SHARE = 1 / 32;
 
 /** One channel's samples. */
 export class Track {
@@ -57,16 +59,21 @@ export class Track {
     return this.samples[this.after(t) - 1];
   }
 
-  /** Forget what is neither recent nor near the cursor. @param {number} now @param {number} t */
-  trim(now, t) {
+  /** Bytes of pictures. */
+  get bytes() {
+    return this.bulk ? this.samples.reduce((sum, { value }) => sum + (value?.length ?? value?.data?.length ?? 0), 0) : 0;
+  }
+
+  /** Forget what is neither recent nor near the cursor. @param {number} now @param {number} t @param {number} [share] of how long */
+  trim(now, t, share = 1) {
     if (this.forever) {
       if (this.samples.length > 20_000) this.samples.splice(0, 5_000);
       return;
     }
-    const keep = this.bulk ? BULK_KEEP_MS : SMALL_KEEP_MS;
+    const [keep, around] = this.bulk ? [BULK_KEEP_MS * share, AROUND_CURSOR_MS * share] : [SMALL_KEEP_MS, AROUND_CURSOR_MS];
     const last = this.samples[this.samples.length - 1];
     this.samples = this.samples.filter(
-      (s) => s.t > now - keep || Math.abs(s.t - t) < AROUND_CURSOR_MS || s === last,
+      (s) => s.t > now - keep || Math.abs(s.t - t) < around || s === last,
     );
   }
 }
@@ -136,12 +143,18 @@ export class Store {
     return track;
   }
 
-  /** @param {number} now @param {number} t the cursor */
-  trim(now, t) {
+  /** @param {number} now @param {number} t the cursor @param {number} [most] bytes of pictures */
+  trim(now, t, most = BULK_MOST_B) {
+    let share = 1;
     for (const track of this.tracks.values()) track.trim(now, t);
-    /** @type {[number, number]} */
-    const near = [t - AROUND_CURSOR_MS, t + AROUND_CURSOR_MS];
-    this.small.limit([near, [now - SMALL_KEEP_MS, Infinity]]);
-    this.bulk.limit([near, [now - BULK_KEEP_MS, Infinity]]);
+    const bulk = [...this.tracks.values()].filter((track) => track.bulk);
+    // Many cameras, or large pictures: less of each, before the browser ends the page.
+    while (share > LEAST_SHARE && bulk.reduce((sum, track) => sum + track.bytes, 0) > most) {
+      share /= 2;
+      for (const track of bulk) track.trim(now, t, share);
+    }
+    const near = (/** @type {number} */ part) => /** @type {[number, number]} */ ([t - AROUND_CURSOR_MS * part, t + AROUND_CURSOR_MS * part]);
+    this.small.limit([near(1), [now - SMALL_KEEP_MS, Infinity]]);
+    this.bulk.limit([near(share), [now - BULK_KEEP_MS * share, Infinity]]);
   }
 }
