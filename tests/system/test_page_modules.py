@@ -14,6 +14,8 @@ import msgpack
 import pytest
 from playwright.async_api import Page
 
+from tests.system.page_driver import DASH
+
 STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -576,6 +578,53 @@ async def test_pacing_is_a_line_and_what_is_invalid_is_no_line_at_all(document: 
     assert above > 40, "a line down from the top, at the moment of the spike"
     assert before == after == 0, "and another channel's mark is not drawn here"
     assert gap == 0, "an invalid stretch is a gap: a line would be read as a flat one"
+
+
+async def test_a_waveform_of_ten_kilohertz_is_bounded_and_hides_no_spike(blank: Page) -> None:
+    points, tall, flat, gap = await blank.evaluate(
+        """async () => {
+            const { Sweep } = await import("/static/js/feed/sweep.js");
+            const { Track } = await import("/static/js/feed/store.js");
+            const pen = new OffscreenCanvas(400, 100).getContext("2d");
+            let points = 0;
+            const { lineTo } = pen;
+            pen.lineTo = (...at) => { points++; lineTo.apply(pen, at); };
+            const track = new Track("waveform");
+            const value = new Float32Array(40_000).fill(0.5);
+            value[10_005] = 0.95;                                // a tenth of a millisecond
+            value.fill(NaN, 20_000, 25_000);
+            value[5_000] = Infinity;
+            track.add({ t: 0, seq: 0, epoch: 1, flags: 0, value });
+            const row = { address: "a", x: 0, y: 0, w: 400, h: 100, color: "#f00", rate_hz: 10_000,
+                low: 0, high: 1, stale_ms: 5000 };
+            const sweep = new Sweep(pen, row, 4, 1);             // 100 px a second
+            sweep.draw(track, 3900);
+            const top = (x) => {
+                const { data } = pen.getImageData(x, 0, 1, 100);
+                for (let y = 0; y < 100; y++) if (data[4 * y + 3] > 60) return y;
+                return -1;
+            };
+            return [points, top(100), top(60), top(220)];
+        }"""
+    )
+    assert points <= 5 * 400, "a few points for each column, not 40,000"
+    assert 0 <= tall < flat - 20
+    assert gap == -1
+
+
+async def test_a_source_that_streams_takes_its_numbers_along_when_it_falls_silent(
+    document: Page,
+) -> None:
+    states = await document.evaluate(
+        """async () => {
+            const { readingOf } = await import("/static/js/tiles.js");
+            const place = { channel: { name: "hr", stale_after_s: 5, rate_hz: 1 } };
+            const cell = { value: { value: 72, validity: "Vld" }, age_ms: 2_000, flags: 0 };
+            return [readingOf(place, cell).state, readingOf(place, { ...cell, silent: true }).state,
+                readingOf(place, { ...cell, silent: true }).text];
+        }"""
+    )
+    assert states == ["ok", "stale", DASH]
 
 
 async def test_traces_are_true_to_the_millimetre_and_units_are_this_displays_own(

@@ -36,7 +36,7 @@ export function readingOf(place, cell) {
   const last = known ? valueText(value, place.channel) : "";
   const doubtful = (cell.flags & DOUBTFUL) !== 0 || validity === "Qst" || validity === "Ong";
   const facts = { ...nothing, doubtful, age_ms: cell.age_ms, t_unix_ms: cell.t_unix_ms };
-  const tooOld = cell.age_ms > (place.channel.stale_after_s ?? 5) * 1000;
+  const tooOld = cell.silent || cell.age_ms > (place.channel.stale_after_s ?? 5) * 1000;
   if (tooOld) return { ...facts, state: "stale", last };
   if (!known || (cell.flags & INVALID) !== 0 || BAD.has(validity)) {
     return { ...facts, state: "invalid", why: whyOf(cell.flags, validity) };

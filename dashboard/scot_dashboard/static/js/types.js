@@ -91,6 +91,7 @@
  * @property {number} age_ms
  * @property {number} flags
  * @property {boolean} stale
+ * @property {boolean} [silent] its device streams, and has fallen silent
  * @property {number} t_unix_ms
  */
 
@@ -153,6 +154,7 @@
  * @property {number|null} lag_ms from its capture to the screen, live only
  * @property {number} fps
  * @property {boolean} stale
+ * @property {boolean} [silent] its device streams, and has fallen silent
  * @property {number} aspect width over height
  * @property {bigint|null} ns of the picture on the screen
  * @property {number|null} t_unix_ms

@@ -9,6 +9,8 @@ import { SIGNALS_ON, alarmsAt, boardOf } from "./alarms.js";
 import { SIMULATED } from "./wire.js";
 
 const RECENT_MS = 10_000;
+const STREAMING_HZ = 5;
+const SILENT_MS = 1_800; // a stream that says nothing for so long is taken for gone, with its numbers
 const LATE_MS = 150;
 const STREAMS = new Set(["numeric", "waveform", "pose", "video", "image"]);
 
@@ -134,11 +136,14 @@ export function viewOf(room, stage, local) {
   const heads = {};
   /** @type {[string, Track][]} */
   const alarmTracks = [];
+  const silent_ms = witness.silence(now);
+  const gone = live ? goneOf(room, silent_ms) : NONE;
   for (const [address, { device, channel }] of room.channels) {
     const track = store.tracks.get(address);
     if (!track) continue;
     if (channel.kind === "alarm") alarmTracks.push([device, track]);
     const cell = cellAt(track, channel, t, direct, unix);
+    if (cell && channel.rate_hz && gone.has(device)) cell.stale = cell.silent = true;
     if (cell) cells[address] = cell;
     const head = live || channel.kind !== "numeric" ? null : cellAt(track, channel, now, true, unix);
     if (head) heads[address] = head;
@@ -164,7 +169,7 @@ export function viewOf(room, stage, local) {
     signals: board.signals,
     kept: board.kept,
     cursorAlarms: live ? board.alarms : boardAt(room, alarmTracks, t, t).alarms,
-    silent_ms: witness.silence(now),
+    silent_ms,
     clock: witness.clock(clocks),
     clocks,
     videos: {
@@ -183,6 +188,24 @@ export function viewOf(room, stage, local) {
     span_t: room.player && [time.fromNs(BigInt(room.player.first_ns)), time.fromNs(BigInt(room.player.last_ns))],
     loop_t: room.player?.loop.length ? room.player.loop.map((ns) => time.fromNs(BigInt(ns))) : null,
   };
+}
+
+/** @type {Set<string>} */
+const NONE = new Set();
+
+/**
+ * Devices that stream, and have fallen silent: a number that comes each second says nothing yet, but
+ * the traces beside it do.
+ *
+ * @param {Room} room @param {Record<string, number>} silent_ms
+ */
+function goneOf(room, silent_ms) {
+  /** @type {Set<string>} */
+  const gone = new Set();
+  for (const { device, channel } of room.channels.values()) {
+    if (STREAMS.has(channel.kind) && (channel.rate_hz ?? 0) >= STREAMING_HZ && silent_ms[device] > SILENT_MS) gone.add(device);
+  }
+  return gone;
 }
 
 /**
