@@ -303,13 +303,13 @@ async def test_a_device_that_nobody_wrote_a_pane_for_is_shown_from_its_catalogue
 ) -> None:
     now = await opened(page, room)
     assert now["errors"] == []
-    row = page.locator(".wave-row", has_text="EEG")
+    row = page.locator(".pane .wave-row", has_text="EEG")
     assert "µV" in await row.locator(".wave-unit").inner_text()
     assert await row.evaluate("(e) => e.style.getPropertyValue('--color')") == "#d6a8ff"
     tile = row.locator(".tile", has_text="Depth index")
     assert "40–60" in await tile.locator(".tile-note").inner_text()
     assert "Signal quality" in await page.locator(".pane-numbers").inner_text()
-    assert "≥ 50" in await page.locator(".tile", has_text="Signal quality").inner_text()
+    assert "≥ 50" in await page.locator(".pane .tile", has_text="Signal quality").inner_text()
     words = page.locator(".pane-device[data-pane='device:depth']")
     assert await words.locator(".card-words").inner_text() in ("light", "adequate", "deep")
     assert "36.8" in await page.locator("[data-pane='device:thermometer']").inner_text()
