@@ -205,6 +205,27 @@ def read_record(data: memoryview | bytes, at: int = 0) -> Record | None:
     return Record(kind, at, stop, view[start:stop])
 
 
+def read_frame(data: bytes) -> Frame | None:
+    """Return the frame in the bytes of one FRAME record; None when they are not whole.
+
+    What `read_record` and `decode_frame` do, without looking for where the record ends.
+
+    Raises:
+        CodecError: the body is shorter than the lengths it states.
+    """
+    if len(data) < RECORD_BYTES + _LENGTHS.size:
+        return None
+    length, crc, _ = _RECORD.unpack_from(data)
+    if length != len(data) - RECORD_BYTES or crc32.iscsi(data[RECORD_BYTES - 1 :]) != crc:
+        return None
+    start = RECORD_BYTES + _LENGTHS.size
+    header = start + data[RECORD_BYTES]
+    payload = header + data[RECORD_BYTES + 1]
+    if len(data) < payload:
+        raise CodecError(f"a frame record of {length} B states {payload - RECORD_BYTES} B of heads")
+    return Frame(data[start:header], data[header:payload], data[payload:])
+
+
 class JournalReader:
     """Takes the bytes of a journal apart; passes over, without an error, what is no record.
 

@@ -28,7 +28,7 @@ from scot_replay.journal import (
     decode_erased,
     decode_frame,
     decode_head,
-    read_record,
+    read_frame,
 )
 from scot_replay.layout import Manifest, parse_manifest
 from scot_replay.levels import Envelope
@@ -251,12 +251,10 @@ class JournalPart:
 
     def read(self, address: str, first: int, last: int) -> list[Frame]:
         """Return the frames at places [first, last) of `times`; one that has rotted is left out."""
-        frames: list[Frame] = []
-        for row in self.entries(address)[first:last]:
-            record = read_record(self._open_file().read(int(row["size"]), int(row["at"])))
-            if record is not None:
-                frames.append(decode_frame(record.body))
-        return frames
+        rows, read = self.entries(address)[first:last], self._open_file().read
+        places = zip(rows["size"].tolist(), rows["at"].tolist(), strict=True)
+        found = (read_frame(read(size, at)) for size, at in places)
+        return [frame for frame in found if frame is not None]
 
     def _open_file(self) -> File:
         if self._file is None:

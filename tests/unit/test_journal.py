@@ -23,6 +23,7 @@ from scot_replay.journal import (
     encode_catalogue,
     encode_frame,
     encode_record,
+    read_frame,
 )
 from scot_replay.layout import NewerVersionError
 from tests.golden.recording_frames import START_NS, case, catalogue
@@ -146,3 +147,13 @@ def test_the_bounds_of_the_wire_hold_for_the_journal() -> None:
         encode_record(RecordKind.FRAME, bytes(MAX_BULK + 1000))
     largest = Frame(b"or1/scope/video\0", b"h" * 64, bytes(MAX_BULK))
     assert frames_of(MAGIC + encode_frame(largest)) == [largest]
+
+
+def test_one_record_read_by_itself_is_what_the_whole_journal_gives() -> None:
+    record = encode_frame(frame := Frame(b"or1/a/b\0", b"head", b"payload"))
+    assert read_frame(record) == frame
+    for wrong in (b"", record[:8], record[:-1], record + b"\0", record[:-1] + b"?"):
+        assert read_frame(wrong) is None
+    lying = encode_record(RecordKind.FRAME, b"\xff\xffshort")
+    with pytest.raises(CodecError, match="states"):
+        read_frame(lying)
