@@ -36,7 +36,7 @@ SIZE: Final = (160, 192, 160)
 """The box that is kept, in RAS order: whole 16-pixel blocks of the codec, 3 mm air or more."""
 
 COLUMNS: Final = 16
-QUALITY: Final = 55
+QUALITY: Final = 32
 WINDOW: Final = (60.0, 236.0)
 """Template intensities drawn as 8 and 255; the air outside is 0."""
 
