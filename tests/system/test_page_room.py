@@ -219,7 +219,7 @@ async def test_when_a_device_falls_silent_its_tiles_turn_grey_and_hold_no_number
     )
     assert (machine.monotonic_ns() - silent_ns) / 1e9 < 9, "5 s to go stale and no more than a few"
     assert stale["tiles"]["or1/monitor/hr"]["text"] == DASH
-    tile = page.locator(".tile", has_text="HR").first
+    tile = page.locator(".pane .tile", has_text="HR").first
     assert "no data" in await tile.inner_text()
     assert await page.locator(".wave-row.silent").count() >= 6
     await page.locator(".alarm-pill", has_text="alarms unknown").wait_for(timeout=10_000)
@@ -315,5 +315,5 @@ options = {{ port = {port} }}
     address = "or1/thermometer/skin"
     now = await until(page, lambda s: s.get("tiles", {}).get(address, {}).get("text") == "36.8", 30)
     assert not now["tiles"][address]["stale"]
-    assert "°C" in await page.locator(".tile", has_text="Skin temperature").inner_text()
+    assert "°C" in await page.locator(".pane .tile", has_text="Skin temperature").inner_text()
     server.close()
