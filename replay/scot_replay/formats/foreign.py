@@ -38,7 +38,8 @@ _PLAIN = Flags(0)
 
 UNREADABLE = (
     OSError, EOFError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError,
-    SyntaxError, RuntimeError, AssertionError, MemoryError, struct.error, zlib.error,
+    SyntaxError, RuntimeError, AssertionError, MemoryError, NameError, BufferError, struct.error,
+    zlib.error,
     msgspec.MsgspecError, DecodeError, CodecError,
 )  # fmt: skip
 """What the libraries raise on files that are not as they expect; found by fuzzing them."""
