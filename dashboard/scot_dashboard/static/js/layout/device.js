@@ -11,7 +11,7 @@ import { word } from "../text.js";
 import { Tile } from "../tiles.js";
 import { Waves } from "../waves.js";
 
-const MOST_ROWS = 4;
+const MOST_ROWS = 5; // with the seven of the column twelve
 const MOST_TILES = 24;
 const MOST_CARDS = 12;
 
