@@ -86,7 +86,7 @@ export class BehindBanner {
     this.tiles = [];
     /** @type {Layout|null} */
     this.layout = null;
-    this.element = h("div.behind-box", {}, [
+    this.element = h("section.behind-box", { "aria-label": word("timeline") }, [
       h("div.behind-banner", {}, [
         this.what, this.when, this.help,
         session ? h("span.behind-way", {}, [this.countdown, this.stay, this.back]) : null,
@@ -124,6 +124,7 @@ export class BehindBanner {
     this.layout = layout;
     const groups = layout ? firstOfEach([...layout.rows.flatMap((r) => r.groups), ...layout.foot]) : [];
     this.tiles = groups.slice(0, NUMBERS).map((group) => new Tile(group));
+    for (const { element } of this.tiles) element.setAttribute("role", "group"); // not a second landmark of its name
     this.numbers.replaceChildren(this.mark, ...this.tiles.map((t) => t.element));
     setHidden(this.numbers, !this.tiles.length);
   }
