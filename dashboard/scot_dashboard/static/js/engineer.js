@@ -5,6 +5,7 @@
 
 import { usesUtc } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
+import { keySheet } from "./engineer/keys.js";
 import { between, markAt } from "./engineer/marks.js";
 import { SideBar, across, sideOf, sidesOf, twinsOf, videosOf } from "./engineer/sides.js";
 import { Plot } from "./engineer/plot.js";
@@ -50,11 +51,12 @@ const worth = new Worth((unix, address) => {
   tree.choose(address);
   transport.seek(unix - view.now_unix_ms + view.now_t);
 });
+const keys = keySheet();
 const delta = h("output.delta", { "aria-live": "polite" });
 const spanText_ = h("span.span-text");
 const marksBar = h("div.marks-bar", {}, [
   keyButton("A", "setA", "["), keyButton("B", "setB", "]"), delta,
-  keyButton("−", "zoomOut", "z"), spanText_, keyButton("+", "zoomIn", "Z"), keyButton("Σ", "completeness", "c"),
+  keyButton("−", "zoomOut", "z"), spanText_, keyButton("+", "zoomIn", "Z"), keyButton("Σ", "completeness", "c"), keyButton("?", "keys", "?"),
 ]);
 const side = h("aside.side");
 
@@ -229,6 +231,7 @@ function press(key) {
   if (!view) return false;
   if (key === "[" || key === "]") setMark(key === "[" ? "A" : "B", view.cursor_t);
   else if (key === "z" || key === "Z") zoom(key === "z" ? 1 : -1);
+  else if (key === "?" || (key === "Escape" && keys.open())) keys.toggle();
   else if (key === "c") worth.toggle();
   else if (key === "Escape" && worth.open) worth.toggle();
   else if (key === "Escape") {
@@ -293,7 +296,7 @@ session.listen({
     root.replaceChildren(
       h("header.top", {}, [h("h1.engineer-title", { text: word("engineer") }), ...(sideBar ? [sideBar.element] : []), chips.element]),
       h("main.desk", {}, [tree.element, h("div.middle", {}, [marksBar, worth.element, plots]), side]),
-      transport.element, toasts.element,
+      transport.element, toasts.element, keys.element,
     );
     document.title = `SCOT · ${word("engineer")} · ${described.title.en ?? described.workspace}`;
     setHidden(message, true);

@@ -6,6 +6,7 @@
 import { usesUtc } from "../clock.js";
 import { deviceSize, h, onResize, setText } from "../dom.js";
 import { clockText } from "../feed/ink.js";
+import { isClock } from "../feed/probe.js";
 import { colorOf } from "../palette.js";
 import { label, unitText, word } from "../text.js";
 
@@ -35,7 +36,7 @@ export class Plot {
     const title = this.parts.map((part) => part.address).join(" · ");
     const name = h("span.plot-name", { text: label(channel.label, channel.name), title });
     name.style.setProperty("--color", colorOf(channel));
-    const unit = errors ? `± ms · ${word("likely")}, ${word("sure")}` : address.endsWith("/room/clock") ? "ms" : unitText(channel.unit);
+    const unit = errors ? `± ms · ${word("likely")}, ${word("sure")}` : isClock(address) ? "ms" : unitText(channel.unit);
     this.element = h("figure.plot", {}, [
       h("figcaption.plot-head", {}, [name, h("span.plot-unit", { text: unit }), this.value, this.mode]), this.canvas,
     ]);
@@ -80,7 +81,7 @@ export class Plot {
     const y = (/** @type {number} */ v) => height - foot - pad - ((v - low) / (high - low)) * (height - foot - 2 * pad);
     this.times(pen, axis, x, height, rem);
     this.grid(pen, width, low, high, y, rem);
-    const marks = !this.errors && !["numeric", "waveform", "pose"].includes(this.channel.kind) && !this.address.endsWith("/room/clock");
+    const marks = !this.errors && !["numeric", "waveform", "pose"].includes(this.channel.kind) && !isClock(this.address);
     this.lines.forEach((line, i) => {
       pen.strokeStyle = pen.fillStyle = this.lines.length > 1 ? PARTS[i % PARTS.length] : colorOf(this.channel);
       pen.setLineDash(line.side ? [0.5 * rem, 0.3 * rem] : []); // by colour and by dash

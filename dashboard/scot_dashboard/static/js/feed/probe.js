@@ -93,7 +93,7 @@ export class Probe {
     const { track } = this.of(address);
     const first = Math.max(0, track.after(from) - 1);
     const samples = track.samples.slice(first, track.after(to) + 1);
-    const lines = address.endsWith("/room/clock") ? clockLines(samples) : linesOf(channel, samples);
+    const lines = isClock(address) ? clockLines(samples) : linesOf(channel, samples);
     const one = (/** @type {string} */ name, /** @type {(s: Sample) => number|null} */ get) => line(name, samples, get, Infinity);
     const errors = [one("likely", (s) => s.err_ms), one("sure", (s) => s.bound_ms)];
     return [{ address, lines: lines.map(thinned), errors: errors.map(thinned) }];
@@ -161,6 +161,11 @@ function waveLine(samples, rate) {
     end = s.t + s.value.length * step;
   }
   return { name: "", t: t.subarray(0, n), v: v.subarray(0, n) };
+}
+
+/** The room's clock, or that of one of several recordings. @param {string} address */
+export function isClock(address) {
+  return /\/([a-h]_)?room\/clock$/.test(address);
 }
 
 /** Offset of each source from its first, ms, as each exchange saw it. @param {Sample[]} samples @returns {Line[]} */

@@ -60,4 +60,5 @@ export const engineer = {
   reportLater: ["The case report can be had once the recording is replayed", "症例報告は記録の再生時に取得できます"],
   makingReport: ["Making the report …", "報告を作成中…"],
   reportMade: ["Saved", "保存しました"],
+  moveBy: ["5 s, and a minute", "5秒・1分移動"],
 };
