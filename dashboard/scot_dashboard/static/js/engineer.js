@@ -316,7 +316,7 @@ session.listen({
     draw();
   },
   series: take,
-  notes: (notes) => toasts.take(notes),
+  notes: (notes) => toasts.take(notes, ""),
   refused: (text) => toasts.warn(text),
   link(state, code) {
     if (state === "final") say(word(code === 4401 || code === 1008 ? "needKey" : "ended"));

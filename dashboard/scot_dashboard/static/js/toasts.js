@@ -17,9 +17,9 @@ export class Toasts {
     this.warning = null;
   }
 
-  /** @param {Note[]} notes */
-  take(notes) {
-    this.notes = notes.filter((n) => n.text && !n.points.length);
+  /** @param {Note[]} notes @param {string} author whose own notes need no telling here */
+  take(notes, author) {
+    this.notes = notes.filter((n) => n.text && !n.points.length && n.author !== author);
   }
 
   /** Something that this page asked for and the room did not do. @param {string} text */

@@ -156,7 +156,7 @@ session.listen({
     chips.showPeople(people, () => door.open());
   },
   notes(notes) {
-    toasts.take(notes);
+    toasts.take(notes, author);
     marker.take(notes);
     door.thread.update(notes);
     thread.update(notes);

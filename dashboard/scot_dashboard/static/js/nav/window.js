@@ -69,8 +69,9 @@ export class Windowing {
   show(window, keep = true) {
     this.window = window;
     const found = this.presets.find((p) => near(p.centre, window.centre) && near(p.width, window.width));
-    const text = `W ${whole(window.width)} L ${whole(window.centre)} · ${word(found?.name ?? "presetOwn")}`;
-    setText(this.button, text);
+    const figures = `W ${whole(window.width)} L ${whole(window.centre)}`;
+    const text = `${figures} · ${word(found?.name ?? "presetOwn")}`;
+    setText(this.button, found?.name === "presetStored" ? figures : text); // a letter of the slice stands beside it
     this.button.setAttribute("aria-label", `${word("keyWindow")}: ${text}`);
     setText(this.magnifier, `${this.zoom}×`);
     this.tell({ do: "window", window: { centre: window.centre, width: window.width } });
