@@ -30,6 +30,8 @@ TYPES = {
 ALREADY_SMALL = frozenset({".png", ".webp", ".woff2"})
 MIN_GZIP = 1_000
 MIN_VERSION = 8
+_ENTRY = re.compile(r"(?:type=\"module\" src|rel=\"modulepreload\" href)=\"/static/([^\"]+)\"")
+_IMPORT = re.compile(r"^(?:import|export)\b[^;]*?from \"(\.[^\"]+)\";", re.MULTILINE)
 _IMPORT_MAP = re.compile(rb"<script\s+type=\"importmap\"\s*>(.*?)</script>", re.DOTALL)
 
 
@@ -88,22 +90,39 @@ class Files:
         held = self._assets.get(name)
         if held is not None and held[:2] == (facts.st_mtime_ns, facts.st_size):
             return held[2]
-        asset = load(resolved)
+        asset = load(resolved, self.root)
         self._assets[name] = (facts.st_mtime_ns, facts.st_size, asset)
         return asset
 
 
-def load(path: Path) -> Asset:
-    """Read a file and work out what its answer needs."""
+def load(path: Path, root: Path) -> Asset:
+    """Read a file and work out what its answer needs; a page names all its modules, too."""
     data = path.read_bytes()
     packed = None
-    if len(data) > MIN_GZIP and path.suffix not in ALREADY_SMALL:
-        smaller = gzip.compress(data, 9, mtime=0)
-        packed = smaller if len(smaller) < len(data) else None
     hashes: tuple[str, ...] = ()
     if path.suffix == ".html":
         hashes = tuple(_csp_hash(found) for found in _IMPORT_MAP.findall(data))
+        data = data.replace(b"</head>", _preloads(data.decode(), root) + b"</head>", 1)
+    if len(data) > MIN_GZIP and path.suffix not in ALREADY_SMALL:
+        smaller = gzip.compress(data, 9, mtime=0)
+        packed = smaller if len(smaller) < len(data) else None
     return Asset(data, TYPES[path.suffix], hashlib.sha256(data).hexdigest(), packed, hashes)
+
+
+def _preloads(html: str, root: Path) -> bytes:
+    """Return links by which a browser asks for a page's modules and its workers' at once.
+
+    Source: HTML Living Standard, 4.6.7.12 Link type "modulepreload".
+    """
+    found = [path for name in _ENTRY.findall(html) if (path := root / name).is_file()]
+    named = len(found)
+    for here in found:  # which grows by what each imports
+        for name in _IMPORT.findall(here.read_text("utf-8")):
+            there = (here.parent / name).resolve()
+            if there not in found and there.is_file():
+                found.append(there)
+    names = [path.relative_to(root).as_posix() for path in found[named:]]
+    return "".join(f'  <link rel="modulepreload" href="/static/{n}">\n' for n in names).encode()
 
 
 def _csp_hash(script: bytes) -> str:
