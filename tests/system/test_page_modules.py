@@ -716,3 +716,35 @@ async def test_a_scrubber_of_half_a_century_has_no_more_ticks_than_a_screen_can_
             return texts; }"""
     )
     assert 0 < count < 30
+
+
+async def test_a_seek_whose_answer_was_lost_is_asked_again_and_a_late_answer_still_counts(
+    blank: Page,
+) -> None:
+    said = await blank.evaluate(
+        """async () => {
+            const { Playhead } = await import("/static/js/feed/playhead.js");
+            const { Cover } = await import("/static/js/feed/store.js");
+            let clock = 1_000;
+            performance.now = () => clock;
+            const asked = [];
+            const store = { small: new Cover(), bulk: new Cover() };
+            const time = { now: () => 100_000, paced: false, rate: 1 };
+            const head = new Playhead(store, time, (question) => asked.push(question));
+            head.small = () => ["or1/monitor/hr"];
+            head.oldest = 0;
+            const states = () => asked.filter((question) => question.at !== undefined);
+            head.seek(50_000, true);
+            asked.filter((question) => question.between).forEach((question) => question.done());
+            const waits = [head.seeking, states().length];
+            clock += 3_000;
+            head.fill();
+            waits.push(states().length); // not yet
+            clock += 2_000;
+            head.fill();
+            waits.push(states().length);
+            states()[0].done(); // the first answer, later than its second question
+            return [...waits, head.seeking];
+        }"""
+    )
+    assert said == [True, 1, 1, 2, False]

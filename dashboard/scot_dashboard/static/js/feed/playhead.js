@@ -44,6 +44,8 @@ export class Playhead {
     this.flying = new Map();
     /** @type {(() => void)|null} the state of the newest seek, to ask for when its turn comes */
     this.next = null;
+    /** @type {(() => void)|null} asks for the state of the newest seek */
+    this.state = null;
     /** @type {() => string[]} */
     this.small = () => [];
     /** @type {() => string[]} */
@@ -125,6 +127,7 @@ export class Playhead {
     const now = this.time.now();
     if (this.mode === "play" && t >= now - this.smooth_ms - 300) return this.live();
     const { small, bulk } = this.store;
+    if (this.seeking && this.flying.has("at") && !this.isFlying("at")) this.state?.(); // its answer was lost
     if (jumped) this.askState(t, small.has(Math.max(this.oldest, t - BACK_MS), Math.min(t, now - 500)));
     this.piece("small", this.small(), small, t - BACK_MS, t, now);
     this.piece("bulk", this.bulk(), bulk, t, t, now);
@@ -141,9 +144,11 @@ export class Playhead {
     const videos = bulk.has(Math.max(this.oldest, t - REFILL_MS), t) ? [] : this.bulk();
     const addresses = [...(haveSmall ? [] : this.small()), ...videos];
     if (!addresses.length) return this.arrived();
-    const send = () => this.question("at", { addresses, at: t }, () => {
+    const got = () => {
       if (videos.length) bulk.add(t - 1, t);
-    });
+    };
+    const send = () => this.question("at", { addresses, at: t }, got, () => this.state === send);
+    this.state = send;
     if (this.isFlying("at")) this.next = send;
     else send();
   }
@@ -177,15 +182,16 @@ export class Playhead {
    * @param {string} name
    * @param {Omit<Question, "done">} question
    * @param {() => void} got
+   * @param {() => boolean} [wanted] whether an answer still counts that another question has overtaken
    */
-  question(name, question, got) {
+  question(name, question, got, wanted = () => false) {
     const asked = performance.now();
     this.flying.set(name, asked);
     this.ask({
       ...question,
       done: () => {
         got();
-        if (this.flying.get(name) !== asked) return;
+        if (this.flying.get(name) !== asked && !wanted()) return;
         this.flying.delete(name);
         const { next } = this;
         if (name === "at" && next) {
