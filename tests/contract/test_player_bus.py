@@ -284,7 +284,7 @@ async def test_a_devices_states_come_back_with_the_recording(
     ("options", "error", "says"),
     [
         ({}, ConfigError, "recording"),
-        ({"recording": "x", "speed": 2}, ConfigError, "allowed: recording, rate"),
+        ({"recording": "x", "speed": 2}, ConfigError, "allowed: recording, beside, align, rate"),
         ({"recording": "/nowhere/at/all"}, RecordingError, "no such directory"),
     ],
 )

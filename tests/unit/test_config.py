@@ -220,7 +220,7 @@ def test_every_part_of_a_room_keeps_its_name() -> None:
 
 
 def test_an_entry_point_that_nobody_registered_names_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="nothing of that name is installed; installed: bus, dir"):
+    with pytest.raises(ConfigError, match="installed; installed: bus, comparison"):
         plugin.load("scot.recordings", "tape")
 
 

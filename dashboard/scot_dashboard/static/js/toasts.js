@@ -5,6 +5,7 @@ import { h, setHidden } from "./dom.js";
 import { authorColor, clockText } from "./feed/ink.js";
 
 const SHOWN_MS = 25_000;
+const OWN_MS = 4_000;
 const MOST = 3;
 
 export class Toasts {
@@ -12,14 +13,16 @@ export class Toasts {
     this.element = h("div.toasts", { role: "log", "aria-live": "polite" });
     /** @type {Note[]} */
     this.notes = [];
+    this.author = "";
     this.key = "";
     /** @type {{text: string, until: number}|null} */
     this.warning = null;
   }
 
-  /** @param {Note[]} notes @param {string} author whose own notes need no telling here */
+  /** @param {Note[]} notes @param {string} author whose own notes are only seen to have arrived */
   take(notes, author) {
-    this.notes = notes.filter((n) => n.text && !n.points.length && n.author !== author);
+    this.notes = notes.filter((n) => n.text && !n.points.length);
+    this.author = author;
   }
 
   /** Something that this page asked for and the room did not do. @param {string} text */
@@ -30,7 +33,8 @@ export class Toasts {
   /** @param {View} view */
   update(view) {
     if (this.warning && performance.now() > this.warning.until) this.warning = null;
-    const fresh = this.notes.filter((n) => view.now_t - n.t < SHOWN_MS).slice(-MOST);
+    const lasts = (/** @type {Note} */ n) => (n.author === this.author ? OWN_MS : SHOWN_MS);
+    const fresh = this.notes.filter((n) => view.now_t - n.t < lasts(n)).slice(-MOST);
     const key = fresh.map((n) => n.id).join() + (this.warning?.text ?? "");
     if (key === this.key) return;
     this.key = key;
