@@ -77,7 +77,7 @@ def test_the_engineers_page_and_what_a_recording_is_worth_are_for_staff_and_engi
 ) -> None:
     asked = ("/engineer", "/completeness", "/report")
     stranger = client.get("/engineer")
-    assert (stranger.status_code, b"engineer" in stranger.content) == (401, False)
+    assert (stranger.status_code, b"/static/js/engineer.js" in stranger.content) == (401, False)
     assert b"/static/js/door.js" in stranger.content
     assert [client.get(path).status_code for path in asked[1:]] == [401, 401]
     assert client.post("/enter", json={"secret": link_secret(room)}).status_code == 204

@@ -103,6 +103,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCOT_STATE", str(tmp_path / "site"))
 
 
+RUN = """
+import signal
+from scot.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # parallel tests start us deaf to Ctrl-C
+main()
+"""
+
+
 @pytest.mark.usefixtures("state")
 def test_a_witness_on_a_second_machine_sees_a_recording_grow_and_then_forked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -111,7 +119,7 @@ def test_a_witness_on_a_second_machine_sees_a_recording_grow_and_then_forked(
     desk.write(FRAMES[:50])
     own = ensure(where=desk.site).verifier
     process = subprocess.Popen(
-        [sys.executable, "-c", "from scot.cli import main; main()", "witness", "serve",
+        [sys.executable, "-c", RUN, "witness", "serve",
          "--key", own.text(), "--port", "0", "--json"],
         env={**os.environ, "SCOT_STATE": str(tmp_path / "hall")},
         stdout=subprocess.PIPE,
