@@ -93,7 +93,7 @@ async def test_a_professor_is_let_in_draws_on_a_frame_and_is_shut_out(
     # The wall shows the very frame, with the stroke.
     on_wall = await until(page, lambda s: s["pinned"] is not None)
     assert on_wall["pinned"] == held["lastVideoBusNs"]
-    assert await page.locator(".picture-still").is_visible()
+    await page.locator(".picture-still").wait_for()
 
     # What they write is read in the room; a click on its time brings the frame back.
     await guest.keyboard.press("l")
