@@ -106,7 +106,7 @@ async def test_one_is_large_the_others_small_and_a_snapshot_is_in_the_recording(
     assert await page.locator(".picture.held").count() == 1
     corner = await page.locator(".picture-corner").inner_text()
     assert len(corner.split(":")) == 3, f"the time of the frozen picture, not {corner!r}"
-    assert await page.locator(".picture-inset").is_visible()
+    await page.locator(".picture-inset").wait_for()
 
     # K keeps that very frame; the room hears of it, and who did it is in the audit.
     await page.keyboard.press("k")
