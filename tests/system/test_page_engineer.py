@@ -85,7 +85,7 @@ async def test_the_page_says_what_is_lost_goes_there_and_hands_out_the_report_wi
     origin = room.url.split("/#")[0]
     async with page.expect_response(lambda r: r.url.endswith("/engineer") and r.status == 200):
         await page.goto(room.url.replace("/#", "/engineer#"))  # the door lets staff in
-    await page.wait_for_function("window.scot")  # over the step from the door to the page
+    await page.locator("body.engineer").wait_for()  # the door leads to the page
     await until(page, lambda s: bool(s.get("player") and s["plotted"]), 30)
     await page.keyboard.press("c")
     await until(page, lambda s: s["worth"] > 0, 60)
