@@ -15,11 +15,14 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from playwright.async_api import Page
 
 from scot.access import Grant, write_private
 from scot.bus.keys import PORTS, KeyPair, Link, issue
@@ -32,6 +35,7 @@ from scot.room import free_ports
 READY_S = 45.0
 STOP_S = 25.0
 WORKSPACE = "or1"
+STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
 # prctl(PR_SET_PDEATHSIG): the child is told to end when the test run is gone.
 _CHILD = (
     "import ctypes, sys; ctypes.CDLL(None).prctl(1, {number}); from {module} import main; "
@@ -389,3 +393,28 @@ async def start_peer() -> AsyncIterator[StartPeer]:
     yield start
     for peer in peers:
         await peer.end()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix("/static"))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A test reports what it sees, not each request."""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """Serves the page's files, and nothing else."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=STATIC))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+async def blank(page: Page, origin: str) -> Page:
+    """A page of our origin with nothing on it, to import modules into."""
+    await page.goto(f"{origin}/static/icon.svg")
+    return page

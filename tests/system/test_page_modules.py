@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import msgpack
@@ -16,34 +11,7 @@ from playwright.async_api import Page
 
 from tests.system.page_driver import DASH
 
-STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
-
 pytestmark = [pytest.mark.system, pytest.mark.browser]
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def translate_path(self, path: str) -> str:
-        return super().translate_path(path.removeprefix("/static"))
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """A test reports what it sees, not each request."""
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[str]:
-    """Serves the page's files, and nothing else."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=STATIC))
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-async def blank(page: Page, origin: str) -> Page:
-    """A page of our origin with nothing on it, to import modules into."""
-    await page.goto(f"{origin}/static/icon.svg")
-    return page
 
 
 @pytest.fixture

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.async_api import Page
-
-STATIC = Path(__file__).parents[2] / "dashboard" / "scot_dashboard" / "static"
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
@@ -53,24 +47,6 @@ PANE = """async ({ frame, volumes }) => {
             images: document.querySelectorAll("b").length, strangers: pane.strangers.textContent };
     };
 }"""
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def translate_path(self, path: str) -> str:
-        return super().translate_path(path.removeprefix("/static"))
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """A test reports what it sees, not each request."""
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[str]:
-    """Serves the page's files."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=STATIC))
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
 
 
 async def until(page: Page, what: str, seen: Callable[[Any], bool]) -> Any:
