@@ -159,7 +159,7 @@ class Recordings:
         with tempfile.TemporaryDirectory(prefix="scot-report-") as folder:
             source, pictures = path, []
             if not whole:
-                _room_for(path, folder)
+                await asyncio.to_thread(_room_for, path, folder)
                 source, pictures = f"{folder}/case", ["--pictures", "0"]
                 await _run(["clip", path, source, "--deid"], REPORT_S)
             out = Path(folder) / f"report.{kind}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Page
 
 from scot.clock import machine
@@ -35,6 +36,18 @@ async def until(
             pytest.fail(f"not within {within_s} s; the page says {now}")
         await page.wait_for_timeout(50)
     return now
+
+
+async def violations(page: Page) -> list[dict[str, Any]]:
+    """What axe-core finds, with the element and why."""
+    await page.evaluate(AXE_FILE_PATH.read_text("utf-8"))
+    found: list[dict[str, Any]] = await page.evaluate(
+        """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+            (v) => ({ id: v.id,
+                nodes: v.nodes.map((n) => n.html.slice(0, 120) + n.failureSummary) })
+        )"""
+    )
+    return found
 
 
 def drawn_more(than: int, now: dict[str, Any]) -> bool:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, Page
 
 from tests.system.conftest import RunningRoom
-from tests.system.page_driver import open_wall, until
+from tests.system.page_driver import open_wall, until, violations
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.timeout(180)]
-
-
-async def violations(page: Page) -> list[dict[str, Any]]:
-    """What axe-core finds, with the element and why."""
-    await page.evaluate(AXE_FILE_PATH.read_text("utf-8"))
-    found: list[dict[str, Any]] = await page.evaluate(
-        """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
-            (v) => ({ id: v.id,
-                nodes: v.nodes.map((n) => n.html.slice(0, 120) + n.failureSummary) })
-        )"""
-    )
-    return found
 
 
 @pytest.mark.parametrize("theme", ["dark", "bright"])

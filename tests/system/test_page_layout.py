@@ -16,8 +16,7 @@ from playwright.async_api import Locator, Page
 
 from examples.anaesthesia_depth import depth_simulator
 from tests.system.conftest import RunningRoom, launch
-from tests.system.page_driver import state, until
-from tests.system.test_page_access import violations
+from tests.system.page_driver import state, until, violations
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
