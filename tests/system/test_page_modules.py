@@ -432,7 +432,10 @@ async def test_signals_go_off_by_two_presses_of_staff_and_then_say_who_and_since
             line.switchOff();
             line.switchOff();
             stranger.push(wishes.length);
+            line.update({{ ...view(on), alarms: [] }}, catalogue, {{ byAddress: {{}} }}, true);
+            const quiet = key.hidden;
             update(on, true);
+            const offered = [key.hidden, key.textContent];
             key.click();
             const asked = [wishes.length, key.textContent, key.getAttribute("aria-label")];
             key.click();
@@ -440,10 +443,12 @@ async def test_signals_go_off_by_two_presses_of_staff_and_then_say_who_and_since
             const held = line.keys.pause;
             const off = [held.textContent, held.hidden, document.body.className, key.hidden];
             held.click();
-            return {{ stranger, asked, wishes, off,
+            return {{ stranger, quiet, offered, asked, wishes, off,
                 markup: line.element.querySelectorAll(".signal-keys b").length }}; }}"""
     )
     assert shown["stranger"] == [True, 0], "who may not act has no key"
+    assert shown["quiet"], "beside no alarm it would read as the state of the signals"
+    assert shown["offered"] == [False, "switch off"]
     assert shown["asked"][0] == 0, "one press does nothing yet"
     assert "Press again" in shown["asked"][1]
     assert "Press again" in shown["asked"][2]

@@ -28,8 +28,8 @@ export class SignalKeys {
     this.left = h("strong.alarm-left", { text: word("twoMinutes") });
     this.who = h("span.alarm-who");
     this.pause.append(h("span.alarm-held", {}, [this.left, this.who]));
-    this.offKey = button("bellOff", word("signalsOffKey"), () => this.off());
-    this.sure = h("span.alarm-left", { text: word("off") });
+    this.offKey = button("bell", word("signalsOffKey"), () => this.off());
+    this.sure = h("span.alarm-left", { text: word("switchOff") });
     this.offKey.append(this.sure);
     this.element = h("div.signal-keys", { role: "group", "aria-label": word("signals") }, [this.pause, this.offKey]);
     this.armed = 0;
@@ -43,8 +43,10 @@ export class SignalKeys {
     const on = activation === "On";
     this.staff = staff;
     this.activation = activation;
-    setHidden(this.pause, !view.kept || (on && !staff) || (on && !view.alarms.some((a) => a.state === "active")));
-    setHidden(this.offKey, !view.kept || !staff || activation === "Off");
+    // Beside "no alarm" a key that says off would read as what the signals are.
+    const idle = on && !view.alarms.some((a) => a.state === "active");
+    setHidden(this.pause, !view.kept || (on && !staff) || idle);
+    setHidden(this.offKey, !view.kept || !staff || activation === "Off" || (idle && !this.armed));
     this.pause.toggleAttribute("disabled", !staff);
     setClass(this.pause, "held", !on);
     setText(this.left, activation === "Psd" ? spanText(left_ms) : word(on ? "twoMinutes" : "signalsAreOff"));
@@ -83,7 +85,7 @@ export class SignalKeys {
 
   disarm() {
     this.armed = 0;
-    setText(this.sure, word("off"));
+    setText(this.sure, word("switchOff"));
     setClass(this.offKey, "armed", false);
     this.offKey.setAttribute("aria-label", word("signalsOffKey"));
   }

@@ -7,7 +7,7 @@ export const alarms = {
   acknowledgeAll: ["Acknowledge all, on every screen here (A)", "すべて確認、この室内の全画面 (A)"],
   pauseSignals: ["Pause flashing for 2 min, on every screen here (P)", "点滅を2分休止、この室内の全画面 (P)"],
   resumeSignals: ["Flash again (P)", "点滅を再開 (P)"],
-  off: ["OFF", "停止"],
+  switchOff: ["switch off", "停止する"],
   twoMinutes: ["2 min", "2分"],
   signalsAreOff: ["ALARM SIGNALS OFF", "アラーム信号 停止中"],
   signalsOffKey: ["Switch the signals off on every screen here, until somebody switches them on (X, twice)", "この室内の全画面の信号を、再開するまで停止 (X を2回)"],
