@@ -171,7 +171,7 @@ async def test_a_mute_device_a_denied_publisher_and_a_full_queue_are_seen_by_eve
         denied = await watcher.says("room", lambda h: h.denied_of.get("dashboard", 0) >= 5)
         assert denied.denied == sum(denied.denied_of.values())
         mute = await watcher.says("tracker", lambda h: "probe" in h.silent)
-        assert mute.silent["probe"] > 1.0
+        assert mute.silent["probe"] >= 1.0  # said to a tenth of a second
         assert mute.state != "running"
 
         code, rows = await scot(tracker_room, "doctor")
