@@ -356,6 +356,7 @@ async def test_the_scrubber_shows_feeds_alarms_and_notes(room: Room, devices: So
             {"id": "c1", "channel": "", "at_ns": at_ns, "tool": "chapter", "text": "Approach"},
         )
         await wall.until(lambda: wall.samples("or1/consult/notes"))
+        await wall.until(lambda: wall.samples("or1/alarms/log"))  # from the board, by another way
         span = {"from_ns": at_ns - 10**9, "to_ns": at_ns + 10**9, "bins": 2}
         await wall.say("lanes", 1, span)
         lanes = (await wall.message("lanes", 1))[2]
