@@ -250,6 +250,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         replay: the workspace plays a recording; commands are refused and screens say so.
         title, case: for people; `case` never holds a patient's name.
+        time_zone: IANA name of the zone that clocks in the room read; empty where nobody said.
         volumes: frames of reference that have a picture: frame to file stem.
     """
 
@@ -260,6 +261,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     case: str = ""
     devices: dict[str, Device] = {}
     volumes: dict[str, str] = {}
+    time_zone: str = ""
 
     def channel(self, address: str) -> Channel | None:
         """Return the channel at `address` (``or1/monitor/hr``), or None."""

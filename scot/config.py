@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scot import plugin
+from scot import plugin, zone
 from scot.channel import NAME, NAME_RULE
 from scot.clock.latency import Latency
 from scot.errors import ConfigError
@@ -34,6 +34,19 @@ class RoomTable(_Table):
         default_factory=lambda: {"en": "OR 1", "ja": "手術室1"}
     )
     case: Annotated[str, Field(max_length=64, description="a number, never a person's name")] = ""
+    time_zone: Annotated[
+        str, Field(description="IANA name of the zone its clocks read; the machine's when empty")
+    ] = ""
+
+    @model_validator(mode="after")
+    def _known_zone(self) -> RoomTable:
+        if self.time_zone and not zone.known(self.time_zone):
+            meant = " or ".join(map(repr, zone.like(self.time_zone)))
+            raise ValueError(
+                f"time_zone {self.time_zone!r} is not in the IANA time zone database; "
+                f"write {meant or 'its name'}, such as 'Asia/Tokyo' or 'Europe/Berlin'"
+            )
+        return self
 
 
 class BusTable(_Table):

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from scot import plugin
+from scot import plugin, zone
 from scot.access import Access, Roster
 from scot.bus.authority import Posted
 from scot.bus.broker import Broker
@@ -299,6 +299,7 @@ def host_broker(state: Path, room: RoomFile, options: dict[str, Any]) -> None:
         title=room.room.title,
         case=room.room.case,
         volumes={table.frame: stem for stem, table in room.volumes().items()},
+        time_zone=room.room.time_zone or ("" if options.get("replay") else zone.of_machine()),
     )
     own = Roster.parse((state / OWN).read_bytes(), state / OWN)
     broker = Broker(

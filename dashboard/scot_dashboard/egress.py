@@ -139,6 +139,7 @@ class Egress:
             "replay": source.replay,
             "title": source.title if inside else case,
             "case": source.case if inside else case["en"],
+            "time_zone": source.time_zone,
             "devices": devices,
             "volumes": {
                 frame: file

@@ -93,6 +93,7 @@ class Comparison(ReadTimeline):
             workspace=workspace,
             replay=True,
             title={"en": names, "ja": names},
+            time_zone=self.sides[0].recording.catalogue.time_zone,
             devices={name: one for part in parts for name, one in part.devices.items()},
             volumes={frame: file for part in parts for frame, file in part.volumes.items()},
         )

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import scot
-from scot import plugin
+from scot import plugin, zone
 from scot.bus.connection import Connection
 from scot.bus.keys import Link
 from scot.cli.rooms import Json, Port, announce, tell
@@ -212,7 +212,12 @@ def _room(opened: Any, port: int | None, digest: bool, workspace: str | None) ->
             f"it was recorded as {catalogue.workspace!r}; stop the room of that name first",
         )
     return RoomFile(
-        room=RoomTable(workspace=catalogue.workspace, title=catalogue.title, case=catalogue.case),
+        room=RoomTable(
+            workspace=catalogue.workspace,
+            title=catalogue.title,
+            case=catalogue.case,
+            time_zone=catalogue.time_zone if zone.known(catalogue.time_zone) else "",
+        ),
         recorder=RecorderTable(enabled=False),
         dashboard=DashboardTable(**page),
         volume=[VolumeTable(frame=k, file=v) for k, v in catalogue.volumes.items()],

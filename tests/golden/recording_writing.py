@@ -35,11 +35,16 @@ def manifest(finished: bool = True) -> Manifest:
 
 
 def write_journal(
-    path: Path, frames: Sequence[Frame], state: Sequence[Frame] = (), end: bool = True
+    path: Path,
+    frames: Sequence[Frame],
+    state: Sequence[Frame] = (),
+    end: bool = True,
+    time_zone: str = "",
 ) -> None:
     """Write one journal as the recorder does."""
+    known = msgspec.structs.replace(catalogue(), time_zone=time_zone)
     records = [MAGIC, encode_record(RecordKind.MANIFEST, msgspec.json.encode(manifest(False)))]
-    records.append(encode_catalogue(START_NS, catalogue()))
+    records.append(encode_catalogue(START_NS, known))
     records += [encode_frame(frame, RecordKind.STATE) for frame in state]
     records += [encode_frame(frame) for frame in frames]
     if end:
@@ -48,7 +53,11 @@ def write_journal(
 
 
 def write_recording(
-    path: Path, parts: Sequence[Sequence[Frame]], sealed: int = 0, finished: bool = True
+    path: Path,
+    parts: Sequence[Sequence[Frame]],
+    sealed: int = 0,
+    finished: bool = True,
+    time_zone: str = "",
 ) -> None:
     """Write a whole directory; the first `sealed` parts become segments."""
     path.mkdir(parents=True, exist_ok=True)
@@ -56,7 +65,8 @@ def write_recording(
     known = catalogue()
     state: dict[str, Frame] = {}
     for number, frames in enumerate(parts, 1):
-        write_journal(journal_path(path, number), frames, list(state.values()), finished)
+        journal = journal_path(path, number)
+        write_journal(journal, frames, list(state.values()), finished, time_zone)
         for frame in frames:
             channel = known.channel(frame.address)
             assert channel is not None

@@ -86,6 +86,7 @@ def catalogue() -> Catalogue:
         title={"en": "OR 1 · craniotomy (simulated)", "ja": "手術室1 · 開頭術(模擬)"},
         case="demo-7",
         volumes={"mni152": "brain"},
+        time_zone="Asia/Tokyo",
     )
     for device in (room, _monitor(), _tracker(), _scope(), _consult()):
         case = case.with_device(device)

@@ -77,6 +77,16 @@ WRONG: dict[str, tuple[str, str, list[str]]] = {
         "device[0].provider",
         ["'json:dumps'", "is no provider", "subclass of scot.provider.Provider"],
     ),
+    "time zone with another name": (
+        '[room]\ntime_zone = "Tokyo"',
+        "room",
+        ["time_zone 'Tokyo' is not in the IANA time zone database", "write 'Asia/Tokyo'"],
+    ),
+    "time zone that is a file": (
+        '[room]\ntime_zone = "/etc/localtime"',
+        "room",
+        ["time_zone '/etc/localtime' is not in the IANA", "such as 'Asia/Tokyo'"],
+    ),
     "duplicate device": (
         GOOD_DEVICE + GOOD_DEVICE,
         "",

@@ -4,9 +4,9 @@
  */
 
 import { MARKS } from "./alarmline.js";
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { name } from "./header.js";
 import { lang, word } from "./text.js";
 import { valueText } from "./units.js";
@@ -106,7 +106,7 @@ export class AlarmLog {
     const { view, catalogue } = this;
     const shift = view ? view.now_unix_ms - view.now_t : 0;
     const go = h("button.log-line", { type: "button" }, [
-      h("span.log-time", { text: clockText(line.t + shift, usesUtc()) }),
+      h("span.log-time", { text: clockText(line.t + shift, shownZone()) }),
       h("span.log-mark", { text: MARKS[/** @type {"Hi"} */ (line.priority)] ?? "" }),
       h("span.log-text", { text: this.text(line) }),
       h("span.log-state", { text: stateText(line) }),

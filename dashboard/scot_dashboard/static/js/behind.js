@@ -4,9 +4,9 @@
  * @import {Session} from "./session.js"  @import {Layout} from "./plan.js"  @import {View} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { placeOf } from "./palette.js";
 import { settings } from "./settings.js";
 import { Tile } from "./tiles.js";
@@ -106,7 +106,7 @@ export class BehindBanner {
     setHidden(this.element, live);
     setClass(document.body, "not-live", !live);
     if (live) return;
-    const at = clockText(view.cursor_unix_ms, usesUtc());
+    const at = clockText(view.cursor_unix_ms, shownZone());
     setText(this.what, view.mode === "frozen"
       ? `${word("frozen")} ${at}.${String(Math.floor(view.cursor_unix_ms % 1000)).padStart(3, "0")}`
       : `${word(replay ? "behindReplay" : "behindLive")} ${spanText(view.behind_ms)}`);

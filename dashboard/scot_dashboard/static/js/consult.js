@@ -2,7 +2,7 @@
 
 import { AlarmLine } from "./alarmline.js";
 import { AlarmLog } from "./alarmlog.js";
-import { usesUtc } from "./clock.js";
+import { ClockFace } from "./clockface.js";
 import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { DrawingTools } from "./draw.js";
 import { Gallery, galleryKeys } from "./gallery.js";
@@ -42,6 +42,7 @@ const behind = h("span.chip.chip-behind", { role: "status" });
 const lost = h("span.chip.chip-lost");
 const clocks = h("span.chip");
 const title = h("h1.case");
+const clock = new ClockFace();
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -68,7 +69,7 @@ function build(described) {
     h("header.top", {}, [
       title, described.replay ? h("span.chip.replay.chip-state", { text: word("replay") }) : null,
       h("span.chip", { text: word("noNames") }), behind, clocks, lost,
-      h("span.top-space"), described.replay ? null : hand, leave,
+      h("span.top-space"), clock.element, described.replay ? null : hand, leave,
     ]),
     h("main.stage", {}, [
       h("div.view", {}, [picture?.element, tools?.element, toasts.element]),
@@ -97,6 +98,7 @@ function show(view) {
   lanes.blind = standing.blind.all();
   setHidden(lost, view.connected);
   setText(lost, word("lost"));
+  clock.update(view, catalogue.replay);
   showBehind(view);
   showClocks(clocks, view, catalogue);
   for (const tile of board.tiles) tile.update(view, view.cursorAlarms);
@@ -177,7 +179,6 @@ function say(text, waiting = false) {
   setHidden(message, false);
 }
 
-session.do({ do: "clock", utc: usesUtc() });
 timeKeys(session, {
   o: () => alarmLog.toggle(),
   t: () => trends.toggle(),

@@ -3,7 +3,7 @@
  * player under one's hands. @import {Catalogue, View} from "./types.js"  @import {Series, RawRow} from "./feed/probe.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { keySheet } from "./engineer/keys.js";
 import { between, markAt } from "./engineer/marks.js";
@@ -12,7 +12,7 @@ import { Plot } from "./engineer/plot.js";
 import { Transport } from "./engineer/transport.js";
 import { Tree } from "./engineer/tree.js";
 import { Worth } from "./engineer/worth.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { Chips } from "./header.js";
 import { expose } from "./hook.js";
 import { Picture } from "./picture.js";
@@ -172,7 +172,7 @@ function take({ id, series, rows: found }) {
 function list() {
   setText(rawName, tree.listed);
   rows.replaceChildren(...held.map((r) => h("tr", {}, [
-    `${clockText(r.t_unix_ms, usesUtc())}.${String(Number((r.ns / 1000n) % 1_000_000n)).padStart(6, "0")}`,
+    `${clockText(r.t_unix_ms, shownZone())}.${String(Number((r.ns / 1000n) % 1_000_000n)).padStart(6, "0")}`,
     String(r.seq), r.text, msText(r.err_ms), msText(r.bound_ms), STATES[r.state] ?? "",
     FLAGS.filter((_, i) => r.flags & (1 << i)).join(" "),
   ].map((text, i) => h(i === 2 ? "td.raw-value" : "td", { text, ...(i === 2 ? { title: text } : {}) })))));
@@ -330,8 +330,6 @@ function say(text) {
   setHidden(message, false);
 }
 
-chips.onClock = () => session.do({ do: "clock", utc: usesUtc() });
-chips.onClock();
 expose(session, () => [], () => ({
   player: session.shown?.player ?? null, plotted: tree.plotted, listed: tree.listed, delta: delta.textContent,
   sides: sideBar?.element.textContent ?? "", worth: worth.rows.length, videos: Object.keys(session.shown?.videos ?? {}),

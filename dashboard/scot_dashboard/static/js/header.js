@@ -4,8 +4,7 @@
  */
 
 import { h, setClass, setHidden, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
-import { toggleUtc, usesUtc } from "./clock.js";
+import { ClockFace } from "./clockface.js";
 import { clockText as knownText, judge, leastFit, needOf } from "./needs.js";
 import { ageText, delayText, label, lang, word } from "./text.js";
 
@@ -33,17 +32,10 @@ export class Chips {
     this.simulated = chip("simulated");
     this.lost = chip("lost");
     this.people = h("span.chips-people");
-    this.time = h("button.clock", { type: "button", title: "UTC / local" }, [
-      h("span.clock-time"), h("span.clock-zone"),
-    ]);
-    this.time.addEventListener("click", () => {
-      toggleUtc();
-      this.onClock();
-    });
-    this.onClock = () => {};
+    this.clock = new ClockFace();
     setText(this.simulated, word("simulated"));
     this.element = h("div.chips", {}, [
-      this.room, this.lost, this.clocks, this.people, this.simulated, this.state, this.time,
+      this.room, this.lost, this.clocks, this.people, this.simulated, this.state, this.clock.element,
     ]);
   }
 
@@ -59,8 +51,7 @@ export class Chips {
     setText(this.state, catalogue.replay ? word("replay") : recording?.text ?? "");
     setClass(this.state, "warn", !catalogue.replay && recording !== null && !recording.fine);
     setClass(this.state, "replay", catalogue.replay);
-    setText(/** @type {Node} */ (this.time.firstChild), clockText(view.now_unix_ms, usesUtc()));
-    setText(/** @type {Node} */ (this.time.lastChild), usesUtc() ? "UTC" : word("localTime"));
+    this.clock.update(view, catalogue.replay);
   }
 
   /** @param {Person[]} people @param {() => void} open shows the list with its buttons */

@@ -5,8 +5,8 @@
  */
 
 import { deviceSize, h, onResize, setClass, setHidden, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
-import { usesUtc } from "./clock.js";
+import { clockText, offsetMs } from "./feed/zone.js";
+import { shownZone } from "./clock.js";
 import { NEEDS_MS } from "./needs.js";
 import { laneColor } from "./palette.js";
 import { onSettings, settings } from "./settings.js";
@@ -116,7 +116,7 @@ export class Lanes {
     const far = (/** @type {{t: number}} */ e) => Math.abs(box.left + ((e.t - from) / (to - from)) * box.width - px);
     const near = this.events().filter((e) => far(e) < 8).sort((a, b) => far(a) - far(b)).slice(0, 4);
     const shift = view.now_unix_ms - view.now_t;
-    const title = near.map((e) => `${clockText(e.t + shift, usesUtc())} · ${e.text}`).join("\n");
+    const title = near.map((e) => `${clockText(e.t + shift, shownZone())} · ${e.text}`).join("\n");
     if (this.canvas.title !== title) this.canvas.title = title;
   }
 
@@ -138,7 +138,7 @@ export class Lanes {
     setClass(this.pill, "behind", !live);
     setText(this.behind, live ? "" : `${word(replay ? "behindReplay" : "behindLive")} ${spanText(view.behind_ms)}`);
     setHidden(this.behind, live);
-    const value = `${clockText(view.cursor_unix_ms, usesUtc())}`;
+    const value = `${clockText(view.cursor_unix_ms, shownZone())}`;
     if (this.canvas.getAttribute("aria-valuetext") !== value) {
       this.canvas.setAttribute("aria-valuetext", value);
       this.canvas.setAttribute("aria-valuenow", String(live ? 1 : 0));
@@ -324,13 +324,13 @@ export class Lanes {
     const wanted = (to - from) / 1000 / Math.min(8, most);
     const step_s = TICKS_S.find((s) => s >= wanted) ?? Math.ceil(wanted / 14_400) * 14_400;
     const shift = view.now_unix_ms - view.now_t;
-    const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
+    const zone = -offsetMs(from + shift, shownZone());
     const first = Math.ceil((from + shift - zone) / (step_s * 1000)) * step_s * 1000 + zone;
     pen.fillStyle = settings.theme === "bright" ? "#46566a" : "#8fa0b2";
     pen.textAlign = "center";
     pen.font = `500 ${0.82 * rem}px Inter, system-ui, sans-serif`;
     for (let unix = first; unix - shift < to; unix += step_s * 1000) {
-      const text = clockText(unix, usesUtc());
+      const text = clockText(unix, shownZone());
       const near = view.mode !== "live" && Math.abs(x(unix - shift) - x(view.cursor_t)) < 6.5 * rem;
       const cut = x(unix - shift) + 2 * rem > pen.canvas.width;
       if (!near && !cut) pen.fillText(step_s % 60 === 0 ? text.slice(0, 5) : text, x(unix - shift), height - axis * 0.42);
@@ -350,7 +350,7 @@ export class Lanes {
     pen.textAlign = "center";
     pen.font = `640 ${0.9 * rem}px Inter, system-ui, sans-serif`;
     const middle = Math.min(x(view.cursor_t), pen.canvas.width - 2.4 * rem);
-    pen.fillText(clockText(view.cursor_unix_ms, usesUtc()), middle, height + 0.87 * rem);
+    pen.fillText(clockText(view.cursor_unix_ms, shownZone()), middle, height + 0.87 * rem);
   }
 }
 

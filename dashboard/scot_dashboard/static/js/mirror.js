@@ -4,9 +4,9 @@
  * @import {Layout} from "./plan.js"  @import {Catalogue, View} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { readingOf } from "./tiles.js";
 import { ageText, label, lang, word } from "./text.js";
 import { unitOf } from "./units.js";
@@ -45,7 +45,7 @@ export class Mirror {
 function standingWords(view, catalogue) {
   const words = (document.body.dataset.state ?? "connecting").split(" ");
   const said = words.filter((w) => w !== "stale").map((w) => word(`say_${w}`));
-  return [label(catalogue.title, catalogue.workspace), clockText(view.cursor_unix_ms, usesUtc()), ...said].join(", ");
+  return [label(catalogue.title, catalogue.workspace), clockText(view.cursor_unix_ms, shownZone()), ...said].join(", ");
 }
 
 /** @param {View} view */

@@ -6,11 +6,11 @@
 
 import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
 import { isPlain } from "./feed/framing.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { framingOf } from "./framings.js";
 import { ClockChip, NEEDS_MS } from "./needs.js";
 import { ageText, delayText, label, word } from "./text.js";
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 
 export class Picture {
   /**
@@ -127,7 +127,7 @@ export function nameOf(place) {
 
 /** hh:mm:ss.mmm @param {number} unix_ms */
 export function instant(unix_ms) {
-  return `${clockText(unix_ms, usesUtc())}.${String(Math.floor(unix_ms % 1000)).padStart(3, "0")}`;
+  return `${clockText(unix_ms, shownZone())}.${String(Math.floor(unix_ms % 1000)).padStart(3, "0")}`;
 }
 
 /** That a picture is not as it came. @param {import("./feed/framing.js").Framing} framing */

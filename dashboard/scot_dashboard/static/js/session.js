@@ -3,6 +3,8 @@
  * @import {Catalogue, Hello, Note, Person, View} from "./types.js"
  */
 
+import { adoptZone, onZone, shownZone } from "./clock.js";
+
 /**
  * @typedef {object} Listener
  * @property {(hello: Hello) => void} [hello]
@@ -66,6 +68,8 @@ export class Session {
     this.errors = [];
     this.worker.onmessage = ({ data }) => this.take(data);
     this.watch = setInterval(() => this.age(), WATCH_MS);
+    onZone(() => this.do({ do: "clock", zone: shownZone() }));
+    this.do({ do: "clock", zone: shownZone() });
     this.worker.onerror = (event) => this.errors.push(event.message);
     window.addEventListener("error", (event) => this.errors.push(event.message));
     window.addEventListener("unhandledrejection", (event) => this.errors.push(String(event.reason)));
@@ -127,6 +131,7 @@ export class Session {
       this.view = data.view;
       this.viewAt = performance.now();
     }
+    if (data.is === "catalogue") adoptZone(data.catalogue.time_zone);
     for (const l of this.listeners) {
       if (data.is === "view") l.view?.(data.view);
       else if (data.is === "hello") l.hello?.(data.hello);

@@ -4,9 +4,9 @@
  * @import {View} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { icon, setIcon } from "./icons.js";
 import { ageText, spanText, word } from "./text.js";
 
@@ -93,7 +93,7 @@ export class SignalKeys {
 
 /** @param {View} view @param {string} by @param {number} since_t @param {string} activation */
 function whoText(view, by, since_t, activation) {
-  const at = clockText(since_t + view.now_unix_ms - view.now_t, usesUtc()).slice(0, 5);
+  const at = clockText(since_t + view.now_unix_ms - view.now_t, shownZone()).slice(0, 5);
   const lasts = activation === "Off" ? ` · ${ageText(Math.max(0, view.now_t - since_t))}` : "";
   return `${by} · ${at}${lasts}`;
 }

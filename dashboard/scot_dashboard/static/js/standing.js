@@ -4,9 +4,9 @@
  * @import {Catalogue, View} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
-import { clockText } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { ageText, label, word } from "./text.js";
 
 const LEAST_SILENT_MS = 2_000;
@@ -165,7 +165,7 @@ export class StandingBar {
 
 /** "no view for 14 s, 13:02:11–13:02:25". @param {Span} span */
 export function spanWords({ from, to }) {
-  return `${word("noView")} ${ageText(to - from)}, ${clockText(from, usesUtc())}–${clockText(to, usesUtc())}`;
+  return `${word("noView")} ${ageText(to - from)}, ${clockText(from, shownZone())}–${clockText(to, shownZone())}`;
 }
 
 /** @param {View} view @param {Catalogue} catalogue */

@@ -3,9 +3,10 @@
  * @import {Session} from "./session.js"  @import {Note} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h } from "./dom.js";
-import { authorColor, clockText } from "./feed/ink.js";
+import { authorColor } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 import { word } from "./text.js";
 
 const MOST = 80;
@@ -55,7 +56,7 @@ export class Thread {
   /** @param {Note} note */
   item(note) {
     const hundredths = String(Math.floor((note.at_unix_ms % 1000) / 10)).padStart(2, "0");
-    const time = h("button.thread-time", { type: "button", text: `${clockText(note.at_unix_ms, usesUtc())}.${hundredths}` });
+    const time = h("button.thread-time", { type: "button", text: `${clockText(note.at_unix_ms, shownZone())}.${hundredths}` });
     time.addEventListener("click", () => this.session.do({ do: "seek", t: note.at_t + 0.0005, frozen: true }));
     const who = h("span.thread-author", { text: note.author === this.author ? word("you") : note.author });
     who.style.color = authorColor(note.author);

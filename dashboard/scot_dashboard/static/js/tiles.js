@@ -6,8 +6,8 @@
 
 import { h, setClass, setText } from "./dom.js";
 import { MARKS } from "./alarmline.js";
-import { usesUtc } from "./clock.js";
-import { clockText } from "./feed/ink.js";
+import { shownZone } from "./clock.js";
+import { clockText } from "./feed/zone.js";
 import { ageText, word } from "./text.js";
 import { limitText, unitOf, valueText } from "./units.js";
 
@@ -131,7 +131,7 @@ export class Tile {
     const { channel } = this.group.members[0];
     const limit = (channel.stale_after_s ?? 5) * 1000;
     // What is measured now and then has its time: an age alone would have to be reckoned back.
-    const at = channel.rate_hz ? "" : `${clockText(t_unix_ms, usesUtc()).slice(0, 5)} · `;
+    const at = channel.rate_hz ? "" : `${clockText(t_unix_ms, shownZone()).slice(0, 5)} · `;
     setText(this.age, age_ms === null || state === "stale" ? "" : `${at}${ageText(age_ms)}`);
     // Old but not yet stale, or a value that comes rarely: say so louder.
     setClass(this.age, "old", age_ms !== null && (age_ms > limit * 0.6 || age_ms > 30_000));

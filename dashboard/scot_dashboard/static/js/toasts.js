@@ -1,8 +1,9 @@
 /** What remote people write, on the wall for a while. @import {Note, View} from "./types.js" */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { h, setHidden } from "./dom.js";
-import { authorColor, clockText } from "./feed/ink.js";
+import { authorColor } from "./feed/ink.js";
+import { clockText } from "./feed/zone.js";
 
 const SHOWN_MS = 25_000;
 const OWN_MS = 4_000;
@@ -42,7 +43,7 @@ export class Toasts {
       const who = h("strong", { text: note.author });
       who.style.color = authorColor(note.author);
       return h("p.toast", {}, [
-        who, h("span.toast-time", { text: clockText(note.at_unix_ms, usesUtc()) }), h("span", { text: note.text }),
+        who, h("span.toast-time", { text: clockText(note.at_unix_ms, shownZone()) }), h("span", { text: note.text }),
       ]);
     }));
     if (this.warning) this.element.append(h("p.toast.toast-warning", { text: this.warning.text }));

@@ -4,9 +4,9 @@
  * @import {Session} from "./session.js"  @import {Group, Layout} from "./plan.js"  @import {View} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
+import { shownZone } from "./clock.js";
 import { deviceSize, h, onResize, setHidden } from "./dom.js";
-import { clockText } from "./feed/ink.js";
+import { clockText, offsetMs } from "./feed/zone.js";
 import { settings } from "./settings.js";
 import { word } from "./text.js";
 import { shownAs, valueText } from "./units.js";
@@ -168,11 +168,11 @@ export class Trends {
     pen.font = `500 ${0.75 * rem}px Inter, system-ui, sans-serif`;
     pen.textAlign = "center";
     const step = Math.max(60_000, Math.round((found.to_t - found.from_t) / 5 / 60_000) * 60_000);
-    const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
+    const zone = -offsetMs(found.from_t + shift, shownZone());
     const first = Math.ceil((found.from_t + shift - zone) / step) * step + zone;
     for (let unix = first; unix < found.to_t + shift; unix += step) {
       const x = left + ((unix - shift - found.from_t) / (found.to_t - found.from_t)) * (right - left);
-      if (x > left + 2 * rem && x < right - rem) pen.fillText(clockText(unix, usesUtc()).slice(0, 5), x, foot - 0.35 * rem);
+      if (x > left + 2 * rem && x < right - rem) pen.fillText(clockText(unix, shownZone()).slice(0, 5), x, foot - 0.35 * rem);
     }
     if (view.mode === "live") return;
     const x = left + ((view.cursor_t - found.from_t) / (found.to_t - found.from_t)) * (right - left);

@@ -47,6 +47,7 @@
  * @property {string} case
  * @property {Record<string, Device>} devices
  * @property {Record<string, string>} volumes
+ * @property {string} time_zone IANA name; empty when the room names none
  *
  * @typedef {object} Hello
  * @property {number} protocol

@@ -3,7 +3,6 @@
  * on a clinician's desk. What stands where is the layout's. @import {Catalogue, Note, Person, View} from "./types.js"
  */
 
-import { usesUtc } from "./clock.js";
 import { closeOne, h, setClass, setHidden, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { AlarmLine } from "./alarmline.js";
@@ -201,9 +200,6 @@ function say(text, waiting = false) {
   setHidden(message, false);
 }
 
-const tellClock = () => session.do({ do: "clock", utc: usesUtc() });
-chips.onClock = tellClock;
-tellClock();
 timeKeys(session, {
   a: () => alarmLine.acknowledge(),
   p: () => alarmLine.togglePause(),

@@ -3,9 +3,9 @@
  * @import {Channel} from "../types.js"  @import {Line, Series} from "../feed/probe.js"
  */
 
-import { usesUtc } from "../clock.js";
+import { shownZone } from "../clock.js";
 import { deviceSize, h, onResize, setText } from "../dom.js";
-import { clockText } from "../feed/ink.js";
+import { clockText, offsetMs } from "../feed/zone.js";
 import { isClock } from "../feed/probe.js";
 import { colorOf } from "../palette.js";
 import { label, unitText, word } from "../text.js";
@@ -127,13 +127,13 @@ export class Plot {
     const wanted = (axis.to - axis.from) / Math.max(2, Math.min(8, x(axis.to) / (7 * rem)));
     const step = STEPS_MS.find((s) => s >= wanted) ?? 600_000;
     const shift = axis.unix(0);
-    const zone = usesUtc() ? 0 : new Date().getTimezoneOffset() * 60_000;
+    const zone = -offsetMs(axis.from + shift, shownZone());
     for (let unix = Math.ceil((axis.from + shift - zone) / step) * step + zone; unix - shift < axis.to; unix += step) {
       pen.fillStyle = "#141b24";
       pen.fillRect(x(unix - shift), 0, 1, height);
       if (!this.last) continue;
       pen.fillStyle = "#8fa0b2";
-      const text = `${clockText(unix, usesUtc())}${step < 1000 ? `.${Math.floor((unix % 1000) / 100)}` : ""}`;
+      const text = `${clockText(unix, shownZone())}${step < 1000 ? `.${Math.floor((unix % 1000) / 100)}` : ""}`;
       pen.fillText(text, x(unix - shift), height - 0.6 * rem);
     }
   }

@@ -4,9 +4,9 @@
  * @import {Catalogue, View} from "../types.js"  @import {Place} from "../plan.js"
  */
 
-import { usesUtc } from "../clock.js";
+import { shownZone } from "../clock.js";
 import { h, setClass, setText } from "../dom.js";
-import { clockText } from "../feed/ink.js";
+import { clockText } from "../feed/zone.js";
 import { channelsOf } from "../feed/view.js";
 import { word } from "../text.js";
 
@@ -95,7 +95,7 @@ export class SideBar {
       const over = unix + utc_offset_ms > side.last_ms;
       const before = unix + utc_offset_ms < side.first_ms;
       const own = unix - side.shift_ms;
-      const text = before ? word("notBegun") : over ? word("over") : `${clockText(own, usesUtc())}.${String(Math.floor(own % 1000)).padStart(3, "0")}`;
+      const text = before ? word("notBegun") : over ? word("over") : `${clockText(own, shownZone())}.${String(Math.floor(own % 1000)).padStart(3, "0")}`;
       setText(this.times[i].time, text);
       setClass(this.times[i].element, "off", before || over);
     });

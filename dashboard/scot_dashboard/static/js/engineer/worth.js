@@ -4,9 +4,9 @@
  * @import {Catalogue} from "../types.js"
  */
 
-import { usesUtc } from "../clock.js";
+import { shownZone } from "../clock.js";
 import { h, setHidden, setText } from "../dom.js";
-import { clockText } from "../feed/ink.js";
+import { clockText } from "../feed/zone.js";
 import { lang, word } from "../text.js";
 import { sideOf } from "./sides.js";
 
@@ -103,7 +103,7 @@ export class Worth {
     const moments = INTERVALS.flatMap(([key, name]) => row[key].map((one) => ({ one, name }))).slice(0, SHOWN);
     const where = h("td.worth-where", {}, moments.map(({ one, name }) => {
       const at = Date.parse(one.from ?? one.to ?? "");
-      const text = `${one.count} ${word(name)} ${Number.isFinite(at) ? clockText(at, usesUtc()) : ""}`;
+      const text = `${one.count} ${word(name)} ${Number.isFinite(at) ? clockText(at, shownZone()) : ""}`;
       const title = [one.from ?? word("theStart"), one.to ?? word("theEnd"), one.why].filter(Boolean).join(" · ");
       const button = h(`button.worth-moment${name === "count_lost" ? ".lost" : ""}`, { type: "button", text, title });
       button.addEventListener("click", () => Number.isFinite(at) && this.go(at + this.shift(row.address), row.address));

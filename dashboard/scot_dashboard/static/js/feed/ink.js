@@ -13,16 +13,6 @@ export function authorColor(author) {
   return number ? AUTHOR_COLORS[(number - 1) % 3] : AUTHOR_COLORS[3];
 }
 
-/** @param {number} unix_ms @param {boolean} utc */
-export function clockText(unix_ms, utc) {
-  const date = new Date(unix_ms);
-  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
-  const [h, m, s] = utc
-    ? [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()]
-    : [date.getHours(), date.getMinutes(), date.getSeconds()];
-  return `${two(h)}:${two(m)}:${two(s)}`;
-}
-
 /** The overlay of one picture. Coordinates of notes are shares of the picture. */
 export class InkLayer {
   /** @param {OffscreenCanvas} canvas of the size of its box on the screen */

@@ -1,6 +1,6 @@
 /** What people drew and wrote. @import {Note} from "../types.js"  @import {Room} from "./room.js" */
 
-import { clockText } from "./ink.js";
+import { clockText } from "./zone.js";
 
 const DRAWN = new Set(["pointer", "ink", "arrow", "pin"]);
 const HELD_MS = 60_000;
@@ -13,7 +13,7 @@ export class Notes {
     this.known = [];
     /** @type {{address: string, note: Note}|null} what is being drawn on this very page */
     this.draft = null;
-    this.utc = false;
+    this.zone = ""; // whose clock captions read
     this.due = false;
     room.onNote = () => this.changed();
   }
@@ -67,6 +67,6 @@ export class Notes {
   caption(note) {
     if (note.id === "draft") return "";
     const hundredths = String(Math.floor((note.at_unix_ms % 1000) / 10)).padStart(2, "0");
-    return `${note.author} · ${clockText(note.at_unix_ms, this.utc)}.${hundredths}`;
+    return `${note.author} · ${clockText(note.at_unix_ms, this.zone)}.${hundredths}`;
   }
 }

@@ -100,8 +100,8 @@ const wishes = {
   probe: ({ wish }) => probe.want(wish),
   person: ({ act, session }) => room.link?.send([act, session]),
   lanes: ({ from_t, to_t, bins }) => room.askLanes(from_t, to_t, bins),
-  clock({ utc }) {
-    notes.utc = utc;
+  clock({ zone }) {
+    notes.zone = zone;
   },
   end: () => room.link?.end(),
 };

@@ -1,8 +1,8 @@
 /** The room's saved layouts: show, save, versions, bring back, delete. @import {Layouts} from "./layouts.js" */
 
-import { usesUtc } from "../clock.js";
+import { shownZone } from "../clock.js";
 import { h, setHidden, setText } from "../dom.js";
-import { clockText } from "../feed/ink.js";
+import { clockText } from "../feed/zone.js";
 import { word } from "../text.js";
 import { book } from "./book.js";
 import { said } from "./layouts.js";
@@ -123,7 +123,7 @@ export class Shelf {
 
   /** @param {import("./book.js").Line} line */
   facts({ version, author, saved_ns, view }) {
-    const at = clockText(Number(saved_ns) / 1e6 - UTC_OFFSET_MS, usesUtc()).slice(0, 5);
+    const at = clockText(Number(saved_ns) / 1e6 - UTC_OFFSET_MS, shownZone()).slice(0, 5);
     return `${said("version", version)} · ${author} · ${at} · ${view}`;
   }
 
