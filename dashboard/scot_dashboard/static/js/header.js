@@ -9,6 +9,7 @@ import { clockText as knownText, judge, leastFit, needOf } from "./needs.js";
 import { ageText, delayText, label, lang, word } from "./text.js";
 
 const MOST_TITLE = 30;
+const SHOWN_PEOPLE = 3;
 const STATES = ["locked", "converging", "holdover", "one-way", "unsynced"];
 
 /** What people call a device. @param {Catalogue} catalogue @param {string} device */
@@ -56,12 +57,15 @@ export class Chips {
 
   /** @param {Person[]} people @param {() => void} open shows the list with its buttons */
   showPeople(people, open) {
-    const there = people.filter((p) => p.state === "admitted");
-    this.people.replaceChildren(...there.slice(0, 3).map((p) => {
-      const button = h("button.chip.person", { type: "button", text: personText(p, false), title: word("deidentified") });
+    const there = people.filter((p) => p.state === "admitted").slice(0, SHOWN_PEOPLE);
+    // Each stays the same button: it is told every second how late they are, and may have the focus.
+    while (this.people.children.length > there.length) this.people.lastElementChild?.remove();
+    while (this.people.children.length < there.length) {
+      const button = h("button.chip.person", { type: "button", title: word("deidentified") });
       button.addEventListener("click", open);
-      return button;
-    }));
+      this.people.append(button);
+    }
+    there.forEach((p, i) => setText(this.people.children[i], personText(p, false)));
   }
 }
 
