@@ -118,7 +118,7 @@ class Alarms:
         self.board = Board()
         self.sources: dict[str, Source] = {}
         self._catalogue = Catalogue(workspace="")
-        self._told: dict[tuple[str, str], int] = {}
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}
         self._entries: list[Entry] = []
         self._shown_ns = 0
 
@@ -213,9 +213,10 @@ class Alarms:
         header = delivery.header
         alarm = cast(AlarmValue, delivery.sample().value)
         key = (delivery.frame.address, alarm.id)
-        if header.bus_ns < self._told.get(key, 0):
+        order = header.epoch, header.seq  # and not its time: a clock that ran ahead is put right
+        if order < self._told.get(key, (0, 0)):
             return  # from before what is known, asked back late
-        self._told[key] = header.bus_ns
+        self._told[key] = order
         while len(self._told) > 4 * 256:
             del self._told[next(iter(self._told))]
         if source.epoch is not None and header.epoch > source.epoch:

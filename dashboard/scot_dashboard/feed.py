@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_GOP_BYTES = 4 << 20
 MAX_CONDITIONS = 256
 MAX_NOTES = 256
+AHEAD_NS = 1_000_000_000  # a time later than now by more is of a clock that is wrong
 URGENT = frozenset({Kind.ALARM, Kind.ANNOTATION, Kind.VIDEO})
 # A value that cannot be read, or that nothing can be reckoned with: it costs no other sample.
 UNUSABLE = (CodecError, ArithmeticError, TypeError, ValueError)
@@ -77,13 +78,24 @@ class Latest:
             return (address, note.id) in self._notes
         else:
             held = self._newest.get(address)
-        return held is not None and held.header.bus_ns >= delivery.header.bus_ns
+        return held is not None and _order(held) >= _order(delivery)
 
     def snapshot(self, bus_now_ns: int) -> list[Delivery]:
-        """Return what a newcomer needs, alarms first and pictures last."""
+        """Return what a newcomer needs, alarms first and pictures last.
+
+        Of a device whose clock runs ahead it is nothing but alarms and notes: nobody could say how
+        old the rest is.
+        """
         notes = [note for end_ns, note in self._notes.values() if end_ns > bus_now_ns]
-        pictures = [one for group in self._pictures.values() for one in group]
-        return [*self._alarms.values(), *notes, *self._newest.values(), *pictures]
+        last_ns = bus_now_ns + AHEAD_NS
+        newest = [one for one in self._newest.values() if one.header.bus_ns <= last_ns]
+        pictures = [
+            one
+            for group in self._pictures.values()
+            for one in group
+            if group[-1].header.bus_ns <= last_ns
+        ]
+        return [*self._alarms.values(), *notes, *newest, *pictures]
 
     def _add_note(self, delivery: Delivery) -> None:
         note = cast(AnnotationValue, delivery.sample().value)
@@ -242,9 +254,14 @@ def pack(delivery: Delivery, payload: bytes) -> Item:
 Key = TypeVar("Key")
 
 
+def _order(delivery: Delivery) -> tuple[int, int]:
+    """What came after what of one channel, whatever the clock of its device says."""
+    return delivery.header.epoch, delivery.header.seq
+
+
 def _put(into: dict[Key, Delivery], key: Key, delivery: Delivery, most: int) -> None:
     before = into.get(key)
-    if before is None or before.header.bus_ns <= delivery.header.bus_ns:
+    if before is None or _order(before) <= _order(delivery):
         into.pop(key, None)
         into[key] = delivery
         while len(into) > most:

@@ -33,7 +33,7 @@ _PersonId = Annotated[str, Meta(max_length=40)]
 class HistoryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch (`between`, end exclusive) or the state at an instant (`at`), bus ns."""
 
-    addresses: Annotated[list[Address], Meta(min_length=1, max_length=128)]
+    addresses: Annotated[list[Address], Meta(min_length=1, max_length=1024)]
     between: tuple[_Ns, _Ns] | None = None
     at: _Ns | None = None
 

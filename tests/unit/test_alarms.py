@@ -100,6 +100,12 @@ def test_what_is_asked_back_late_is_no_sign_of_life_and_changes_nothing(bed: Bed
     assert bed.state("room/lost/monitor") == "active"
 
 
+def test_an_alarm_whose_time_is_still_to_come_hides_none_after_it(bed: Bed) -> None:
+    bed.take(alarm(5, "hr_high", present=False, at_s=3_600))
+    bed.take(alarm(6, "hr_high", at_s=bed.second))
+    assert bed.state("monitor/hr_high") == "active"
+
+
 def test_a_device_that_says_it_is_gone_is_lost_at_once(bed: Bed) -> None:
     whole = catalogue()
     monitor = whole.devices["monitor"]

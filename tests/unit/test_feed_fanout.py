@@ -132,6 +132,15 @@ def test_an_older_sample_never_replaces_a_newer_for_newcomers() -> None:
     assert seqs(found, "or1/monitor/alarms") == [9]
 
 
+def test_of_a_clock_that_ran_ahead_a_newcomer_gets_nothing_that_looks_new() -> None:
+    fanout = Fanout(catalogue())
+    fanout.add([hr(8, at_s=3_600), pose(8, at_s=3_600)])
+    fanout.add([hr(9, at_s=9)])
+    found = samples(joined(fanout, Role.OR_STAFF))
+    assert seqs(found, "or1/monitor/hr") == [9], "what came after it counts, whatever its time"
+    assert seqs(found, "or1/tracker/probe") == [], "and what nobody can tell the age of is not sent"
+
+
 def test_a_group_of_pictures_with_a_hole_is_not_given_to_newcomers() -> None:
     fanout = Fanout(catalogue())
     fanout.add([picture(0), picture(1), picture(3, own=Flags.AFTER_GAP), picture(4)])

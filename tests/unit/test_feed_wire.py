@@ -142,7 +142,7 @@ def test_a_stroke_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
         packed("clock", float("nan")),
         packed("clock", 1.0, "more", {})[:-1],
         packed("history", 1, {"addresses": []}),
-        packed("history", 1, {"addresses": ["or1/monitor/hr"] * 129, "at": 1}),
+        packed("history", 1, {"addresses": ["or1/monitor/hr"] * 1025, "at": 1}),
         packed("history", 1, {"addresses": ["../../etc/passwd"], "at": 1}),
         packed("history", -1, {"addresses": ["or1/monitor/hr"], "at": 1}),
         packed("lanes", 1, {"from_ns": 1, "to_ns": 2, "bins": 4_001}),

@@ -25,6 +25,7 @@ export function expose(session, tiles, more = () => ({})) {
         waveformDelayMs: view?.delay_ms ?? null,
         videoLagMs: main?.lag_ms ?? null,
         conflated: view?.conflated ?? {},
+        unread: view?.unread ?? {},
         alarms: view?.alarms ?? [],
         tiles: Object.fromEntries(tiles().map(({ address, ...rest }) => [address, rest])),
         errors: [...session.errors],

@@ -82,6 +82,7 @@
  * @property {number} state clock state, 0 is locked
  * @property {number} flags
  * @property {any} value by kind, see wire.js
+ * @property {number} [heard] bus time when it came, ms; only of what came live
  */
 
 /**
@@ -205,6 +206,7 @@
  * @property {Record<string, [number, number]>} ranges drawing range of each waveform, in its unit
  * @property {boolean} simulated
  * @property {Record<string, number>} conflated
+ * @property {Record<string, number>} unread samples that could not be read
  * @property {number} columns waveform columns drawn
  * @property {number} frames video frames drawn
  * @property {number} delay_ms live delay of the waveforms

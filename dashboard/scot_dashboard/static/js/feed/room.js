@@ -20,6 +20,7 @@ const SETTLED_MS = 400;
 const FORGET_MS = 15_000;
 const TRIM_MS = 5_000;
 const BACK_IN_TIME_MS = 2_000;
+const MOST_ASKED = 1_000; // channels in one question; the gateway takes 1,024
 const PLAYER = "player";
 export const FLAT_OUT = 1000;
 
@@ -41,6 +42,8 @@ export class Room {
     this.asked = new Map();
     /** @type {Record<string, number>} */
     this.conflated = {};
+    /** @type {Record<string, number>} samples that nobody can read, by address */
+    this.unread = {};
     /** @type {{local: number, need: number}[]} */
     this.needs = [];
     this.delay_ms = 0;
@@ -184,7 +187,9 @@ export class Room {
     const { device, channel } = known;
     const log = Boolean(channel.attrs?.log);
     const track = this.store.track(address, channel.kind, log);
-    const read = readSample(channel, header, payload, (ns) => this.time.fromNs(ns));
+    const read = this.read(address, channel, header, payload);
+    if (!read) return;
+    if (live) track.hear(read, this.time.now());
     if (live && channel.kind === "waveform") this.notice(track, channel);
     if (live && device === PLAYER && channel.name === "state") this.played(read.value);
     const isNew = track.add(read);
@@ -194,6 +199,16 @@ export class Room {
     if (log) this.onLog();
     if (channel.kind === "annotation") this.onNote();
     if (live && channel.kind === "video") this.onPicture(address, read);
+  }
+
+  /** A sample that cannot be read costs none of those beside it. @param {string} address @param {Channel} channel @param {any[]} header @param {Uint8Array} payload */
+  read(address, channel, header, payload) {
+    try {
+      return readSample(channel, header, payload, (ns) => this.time.fromNs(ns));
+    } catch {
+      this.unread[address] = (this.unread[address] ?? 0) + 1;
+      return null;
+    }
   }
 
   /** How late waveforms come: the head must wait so long. @param {Track} track @param {Channel} c */
@@ -207,6 +222,7 @@ export class Room {
 
   /** @param {Question} question */
   ask(question) {
+    if (question.addresses.length > MOST_ASKED) return this.askParts(question);
     const number = ++this.number;
     this.asked.set(number, { question, local: performance.now() });
     const { addresses, between, at } = question;
@@ -214,6 +230,15 @@ export class Room {
       ? { addresses, between: between.map((t) => this.time.toNs(t)) }
       : { addresses, at: this.time.toNs(at ?? 0) };
     this.link?.send(["history", number, request]);
+  }
+
+  /** More channels than fit into one question. @param {Question} question */
+  askParts({ addresses, done, failed, ...rest }) {
+    let left = Math.ceil(addresses.length / MOST_ASKED);
+    const one = () => --left || done();
+    for (let i = 0; i < addresses.length; i += MOST_ASKED) {
+      this.ask({ ...rest, addresses: addresses.slice(i, i + MOST_ASKED), done: one, failed });
+    }
   }
 
   /** @param {number} number @param {boolean} complete @param {any} next @param {any[]} frames */
@@ -240,7 +265,8 @@ export class Room {
   /** Hand a sample to who asked for it, and to nobody else. @param {(sample: Sample) => void} take @param {string} address @param {any[]} header @param {Uint8Array} payload */
   hand(take, address, header, payload) {
     const channel = this.channels.get(address)?.channel;
-    if (channel) take(readSample(channel, header, payload, (ns) => this.time.fromNs(ns)));
+    const read = channel && this.read(address, channel, header, payload);
+    if (read) take(read);
   }
 
   /** @param {any} found */

@@ -8,6 +8,7 @@ const BULK_KEEP_MS = 40_000;
 const AROUND_CURSOR_MS = 45_000;
 const BULK_MOST_B = 256 * 2 ** 20; // of all pictures together: then less of the past is held
 const LEAST_SHARE = 1 / 32;
+export const AHEAD_MS = 1_000; // a sample whose time is later than that is of a clock that is wrong
 
 /** One channel's samples. */
 export class Track {
@@ -19,6 +20,21 @@ export class Track {
     /** @type {Sample[]} */
     this.samples = [];
     this.newest = -Infinity;
+    /** @type {Sample|null} came last with a time that is not yet */
+    this.ahead = null;
+  }
+
+  /** A sample came live; what it says of its own time is believed of the past alone. @param {Sample} sample @param {number} now */
+  hear(sample, now) {
+    sample.heard = now;
+    if (sample.t > now + AHEAD_MS) this.ahead = sample;
+  }
+
+  /** The newest at `now`: none is held because its clock says that it is still to come. @param {number} now */
+  last(now) {
+    const last = this.at(now + AHEAD_MS);
+    const { ahead } = this;
+    return ahead && (!last || (ahead.heard ?? 0) > last.t) ? ahead : last;
   }
 
   /**
@@ -73,7 +89,7 @@ export class Track {
     const [keep, around] = this.bulk ? [BULK_KEEP_MS * share, AROUND_CURSOR_MS * share] : [SMALL_KEEP_MS, AROUND_CURSOR_MS];
     const last = this.samples[this.samples.length - 1];
     this.samples = this.samples.filter(
-      (s) => s.t > now - keep || Math.abs(s.t - t) < around || s === last,
+      (s) => Math.abs(s.t - now) < keep || Math.abs(s.t - t) < around || s === last,
     );
   }
 }
@@ -157,4 +173,9 @@ export class Store {
     this.small.limit([near(1), [now - SMALL_KEEP_MS, Infinity]]);
     this.bulk.limit([near(share), [now - BULK_KEEP_MS * share, Infinity]]);
   }
+}
+
+/** When a sample was at the latest: its own time, and never later than it came. @param {Sample} sample */
+export function since({ t, heard }) {
+  return heard === undefined ? t : Math.min(t, heard);
 }

@@ -6,7 +6,8 @@
  */
 
 import { SIGNALS_ON, alarmsAt, boardOf } from "./alarms.js";
-import { SIMULATED } from "./wire.js";
+import { AHEAD_MS, since } from "./store.js";
+import { DOUBTFUL, SIMULATED } from "./wire.js";
 
 const RECENT_MS = 10_000;
 const STREAMING_HZ = 5;
@@ -41,16 +42,17 @@ export function channelsOf(catalogue) {
  * @returns {Cell|null}
  */
 export function cellAt(track, channel, t, live, unix) {
-  const sample = live ? track.samples[track.samples.length - 1] : track.at(t);
+  const sample = live ? track.last(t) : track.at(t);
   if (!sample) return null;
   let end = sample.t;
   if (channel.kind === "waveform") end += (sample.value.length * 1000) / (channel.rate_hz || 100);
-  const age_ms = Math.max(0, t - end);
+  // A time that is still to come says nothing of the age: then it counts from when it came.
+  const age_ms = Math.max(0, t - Math.min(end, sample.heard ?? end));
   const plain = channel.kind !== "waveform" && channel.kind !== "video" && channel.kind !== "image";
   return {
     value: plain ? sample.value : null,
     age_ms,
-    flags: sample.flags,
+    flags: sample.t > (sample.heard ?? sample.t) + AHEAD_MS ? sample.flags | DOUBTFUL : sample.flags,
     stale: !channel.latched && age_ms > (channel.stale_after_s ?? 5) * 1000,
     t_unix_ms: unix(sample.t),
   };
@@ -77,7 +79,7 @@ export class Witness {
     if (device === "room" || channel.sensitivity === "technical") return;
     if (sample.flags & SIMULATED) this.simulated = true;
     const before = this.newest.get(device);
-    if (!before || sample.t >= before.t) this.newest.set(device, sample);
+    if (!before || since(sample) >= since(before)) this.newest.set(device, sample);
     if (!STREAMS.has(channel.kind)) return; // a word of long ago says nothing of the clock now
     const times = this.times.get(device) ?? new Map();
     times.set(channel.name, sample);
@@ -88,7 +90,7 @@ export class Witness {
   silence(now) {
     /** @type {Record<string, number>} */
     const silent = {};
-    for (const [device, sample] of this.newest) silent[device] = Math.max(0, now - sample.t);
+    for (const [device, sample] of this.newest) silent[device] = Math.max(0, now - since(sample));
     return silent;
   }
 
@@ -97,7 +99,7 @@ export class Witness {
     /** @type {Record<string, Clock>} */
     const found = {};
     for (const [device, times] of this.times) {
-      const recent = [...times.values()].filter(({ t }) => now - t <= RECENT_MS);
+      const recent = [...times.values()].filter((sample) => now - since(sample) <= RECENT_MS);
       if (recent.length) found[device] = worstOf(recent);
     }
     return found;
@@ -179,6 +181,7 @@ export function viewOf(room, stage, local) {
     ranges: stage.traces.ranges,
     simulated: witness.simulated,
     conflated: room.conflated,
+    unread: room.unread,
     columns: stage.traces.columns,
     frames: panes.reduce((n, [, pane]) => n + pane.frames, 0),
     delay_ms: room.delay_ms,
@@ -223,8 +226,8 @@ function boardAt(room, tracks, t, now) {
 /** @param {Room} room @param {VideoPane} pane @param {number} t @param {boolean} live */
 function pictureNow(room, pane, t, live) {
   const { shown, aspect, framed } = pane.main;
-  const age_ms = shown ? Math.max(0, t - shown.unit.t) : null;
-  const lag_ms = shown && live ? room.time.now(shown.drawn) - shown.unit.t : null;
+  const age_ms = shown ? Math.max(0, t - since(shown.unit)) : null;
+  const lag_ms = shown && live ? Math.max(0, room.time.now(shown.drawn) - since(shown.unit)) : null;
   return {
     address: pane.address,
     age_ms,
@@ -250,7 +253,7 @@ function thumbNow(room, { address, screen, problem }, t) {
   const newest = room.store.tracks.get(address)?.at(t);
   return {
     address,
-    age_ms: shown ? Math.max(0, t - shown.unit.t) : null,
+    age_ms: shown ? Math.max(0, t - since(shown.unit)) : null,
     lag_ms: null,
     fps: 0,
     aspect,

@@ -37,6 +37,7 @@ export function readPayload(kind, payload) {
     }
     case "pose": {
       const [position, orientation, quality = null, visible = true, err = null] = decode(payload);
+      if (position?.length !== 3 || orientation?.length !== 4) throw new TypeError("no pose");
       return { position, orientation, quality, visible, err_mm: err };
     }
     default:

@@ -47,6 +47,7 @@ export const room = {
   all: ["all channels", "全チャネル"],
   close: ["Close", "閉じる"],
   missed: ["samples that newer ones replaced before they reached this screen", "この画面に届く前に新しい値で置き換えられた標本"],
+  unread: ["samples that cannot be read", "読み取れない標本"],
   localTime: ["local", "現地"],
   roomTime: ["room", "手術室"],
   yourTime: ["you", "あなた"],
