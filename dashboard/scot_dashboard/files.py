@@ -1,13 +1,26 @@
-"""The page's own files: from memory, with the type, the hash and the policy that each needs."""
+"""The page's own files: from memory, small, with the type, hash and policy that each needs.
+
+A page's script, each of its workers and all its style sheets are one file each (`pack.py`); what
+a browser would have to ask for one by one, at one round trip for six, comes at once.
+"""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import hashlib
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import zstandard
+
+from scot_dashboard.pack import PackError, joined, members, sheets
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parent / "static"
 
@@ -28,10 +41,15 @@ TYPES = {
     ".md": "text/plain; charset=utf-8",
 }
 ALREADY_SMALL = frozenset({".png", ".webp", ".woff2"})
-MIN_GZIP = 1_000
+MIN_PACKED = 1_000
 MIN_VERSION = 8
-_ENTRY = re.compile(r"(?:type=\"module\" src|rel=\"modulepreload\" href)=\"/static/([^\"]+)\"")
-_IMPORT = re.compile(r"^(?:import|export)\b[^;]*?from \"(\.[^\"]+)\";", re.MULTILINE)
+ZSTD_LEVEL = 22
+ZSTD_WINDOW = 23  # log2 of 8 MB, the most that a browser must take (RFC 9659, 3)
+SHEET = ".page.css"
+_ENTRY = re.compile(r"type=\"module\" src=\"/static/([^\"]+)\"")
+_WORKER = re.compile(r"new Worker\(\"/static/([^\"]+)\"")
+_SHEETS = re.compile(r"(?:[ \t]*<link rel=\"stylesheet\" href=\"/static/css/[^\"]+\">\s*?\n?)+")
+_SHEET = re.compile(r"rel=\"stylesheet\" href=\"/static/([^\"]+)\"")
 _IMPORT_MAP = re.compile(rb"<script\s+type=\"importmap\"\s*>(.*?)</script>", re.DOTALL)
 
 
@@ -42,6 +60,7 @@ class Asset:
     Attributes:
         digest: SHA-256 in hex; its ETag, and what ``?v=`` must begin.
         packed: gzipped, None when that saves nothing.
+        zstd: the same in Zstandard (RFC 8878), for browsers that say they read it.
         script_hashes: CSP sources of the import maps in a page.
     """
 
@@ -49,6 +68,7 @@ class Asset:
     media_type: str
     digest: str
     packed: bytes | None
+    zstd: bytes | None
     script_hashes: tuple[str, ...]
 
     @property
@@ -60,9 +80,27 @@ class Asset:
         """Say whether a URL's ``v`` names exactly these bytes."""
         return len(version) >= MIN_VERSION and self.digest.startswith(version)
 
+    def encoded(self, accepted: str) -> tuple[bytes, str]:
+        """Return the bytes to send and their Content-Encoding, "" for none, by Accept-Encoding."""
+        offered = {one.partition(";")[0].strip() for one in accepted.split(",")}
+        if self.zstd is not None and "zstd" in offered:
+            return self.zstd, "zstd"
+        if self.packed is not None and "gzip" in offered:
+            return self.packed, "gzip"
+        return self.data, ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An asset, the files it is made of, and how they were."""
+
+    asset: Asset
+    parts: tuple[Path, ...]
+    seen: tuple[tuple[int, int], ...]
+
 
 class Files:
-    """Files below a folder; each is read again only when it changed.
+    """Files below a folder; each is read again only when it, or a part of it, changed.
 
     Args:
         root: the folder; nothing outside it is ever served.
@@ -70,10 +108,54 @@ class Files:
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root.resolve()
-        self._assets: dict[str, tuple[int, int, Asset]] = {}
+        self._held: dict[str, Held] = {}
 
     def get(self, name: str) -> Asset | None:
         """Return a file by its path below the root; None when there is none to serve."""
+        held = self._held.get(name)
+        if held is not None and held.seen == _facts(held.parts):
+            return held.asset
+        parts = self._parts(name)
+        facts = _facts(parts)
+        if not parts or facts is None:
+            return None
+        asset = load(name, parts)
+        self._held[name] = Held(asset, tuple(parts), facts)
+        return asset
+
+    def warm(self) -> None:
+        """Make ready what a page asks for first, so that nobody waits for it."""
+        pages = [path.name for path in self.root.glob("*.html")]
+        for name in (*pages, *self.entries, *(name.replace(".html", SHEET) for name in pages)):
+            self.get(f"css/{name}" if name.endswith(SHEET) else name)
+
+    @cached_property
+    def entries(self) -> frozenset[str]:
+        """Scripts that a page or a worker begins with: they come with all that they import."""
+        found: set[str] = set()
+        for page in self.root.glob("*.html"):
+            found.update(_ENTRY.findall(page.read_text("utf-8")))
+        for script in self.root.glob("js/**/*.js"):
+            found.update(_WORKER.findall(script.read_text("utf-8")))
+        return frozenset(found)
+
+    def _parts(self, name: str) -> list[Path]:
+        """Return the files that are sent under a name, the one that gives its type last."""
+        if name.startswith("css/") and name.endswith(SHEET):
+            page = self._file(name.removeprefix("css/").removesuffix(SHEET) + ".html")
+            linked = _SHEET.findall(page.read_text("utf-8")) if page is not None else []
+            return [path for one in linked if (path := self._file(one)) is not None]
+        path = self._file(name)
+        if path is None:
+            return []
+        if name in self.entries:
+            try:
+                return members(path)
+            except (PackError, OSError) as error:
+                log.warning("%s is sent alone, and slowly: %s", name, error)
+        return [path]
+
+    def _file(self, name: str) -> Path | None:
         parts = name.split("/")
         if any(not part or part.startswith(".") or "\\" in part or "\0" in part for part in parts):
             return None
@@ -82,47 +164,61 @@ class Files:
             return None
         try:
             resolved = path.resolve(strict=True)
-            facts = resolved.stat()
         except OSError:
             return None
-        if not resolved.is_relative_to(self.root) or not resolved.is_file():
-            return None
-        held = self._assets.get(name)
-        if held is not None and held[:2] == (facts.st_mtime_ns, facts.st_size):
-            return held[2]
-        asset = load(resolved, self.root)
-        self._assets[name] = (facts.st_mtime_ns, facts.st_size, asset)
-        return asset
+        return resolved if resolved.is_relative_to(self.root) and resolved.is_file() else None
 
 
-def load(path: Path, root: Path) -> Asset:
-    """Read a file and work out what its answer needs; a page names all its modules, too."""
-    data = path.read_bytes()
-    packed = None
+def load(name: str, parts: Sequence[Path]) -> Asset:
+    """Read a file's parts and work out what its answer needs."""
+    suffix = parts[-1].suffix
+    data = _joined(name, parts)
     hashes: tuple[str, ...] = ()
-    if path.suffix == ".html":
+    if suffix == ".html":
         hashes = tuple(_csp_hash(found) for found in _IMPORT_MAP.findall(data))
-        data = data.replace(b"</head>", _preloads(data.decode(), root) + b"</head>", 1)
-    if len(data) > MIN_GZIP and path.suffix not in ALREADY_SMALL:
-        smaller = gzip.compress(data, 9, mtime=0)
-        packed = smaller if len(smaller) < len(data) else None
-    return Asset(data, TYPES[path.suffix], hashlib.sha256(data).hexdigest(), packed, hashes)
+        data = _one_sheet(data.decode(), parts[-1].stem).encode()
+    packed = zstd = None
+    if len(data) > MIN_PACKED and suffix not in ALREADY_SMALL:
+        packed = _smaller(gzip.compress(data, 9, mtime=0), data)
+        zstd = _smaller(_zstd(data), packed or data)
+    return Asset(data, TYPES[suffix], hashlib.sha256(data).hexdigest(), packed, zstd, hashes)
 
 
-def _preloads(html: str, root: Path) -> bytes:
-    """Return links by which a browser asks for a page's modules and its workers' at once.
+def _joined(name: str, parts: Sequence[Path]) -> bytes:
+    if name.endswith(SHEET):
+        return sheets(parts)
+    if len(parts) > 1:
+        try:
+            return joined(parts)
+        except PackError as error:
+            log.warning("%s is sent alone, and slowly: %s", name, error)
+    return parts[-1].read_bytes()
 
-    Source: HTML Living Standard, 4.6.7.12 Link type "modulepreload".
-    """
-    found = [path for name in _ENTRY.findall(html) if (path := root / name).is_file()]
-    named = len(found)
-    for here in found:  # which grows by what each imports
-        for name in _IMPORT.findall(here.read_text("utf-8")):
-            there = (here.parent / name).resolve()
-            if there not in found and there.is_file():
-                found.append(there)
-    names = [path.relative_to(root).as_posix() for path in found[named:]]
-    return "".join(f'  <link rel="modulepreload" href="/static/{n}">\n' for n in names).encode()
+
+def _one_sheet(html: str, page: str) -> str:
+    link = f'  <link rel="stylesheet" href="/static/css/{page}{SHEET}">\n'
+    return _SHEETS.sub(link, html, count=1)
+
+
+def _zstd(data: bytes) -> bytes:
+    found = zstandard.ZstdCompressionParameters.from_level(ZSTD_LEVEL, source_size=len(data))
+    if found.window_log > ZSTD_WINDOW:
+        found = zstandard.ZstdCompressionParameters.from_level(
+            ZSTD_LEVEL, source_size=len(data), window_log=ZSTD_WINDOW
+        )
+    return zstandard.ZstdCompressor(compression_params=found).compress(data)
+
+
+def _smaller(packed: bytes, than: bytes) -> bytes | None:
+    return packed if len(packed) < len(than) else None
+
+
+def _facts(parts: Sequence[Path]) -> tuple[tuple[int, int], ...] | None:
+    try:
+        facts = [path.stat() for path in parts]
+    except OSError:
+        return None
+    return tuple((one.st_mtime_ns, one.st_size) for one in facts)
 
 
 def _csp_hash(script: bytes) -> str:

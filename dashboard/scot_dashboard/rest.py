@@ -279,10 +279,10 @@ def _send(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
     ]
     if tag in seen:
         return Response(status_code=304, headers=headers)
-    if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-        return Response(asset.packed, headers=headers, media_type=asset.media_type)
-    return Response(asset.data, headers=headers, media_type=asset.media_type)
+    data, encoding = asset.encoded(request.headers.get("accept-encoding", ""))
+    if encoding:
+        headers["Content-Encoding"] = encoding
+    return Response(data, headers=headers, media_type=asset.media_type)
 
 
 def _refusal(what: Act) -> str:

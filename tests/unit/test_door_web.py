@@ -6,7 +6,6 @@ import asyncio
 import base64
 import gzip
 import hashlib
-import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -84,20 +83,6 @@ def test_a_page_may_run_its_import_map_and_no_other_inline_script(files: Files) 
     policy = page_policy(asset.script_hashes, "ws://127.0.0.1:8080")
     assert f"script-src 'self' 'sha256-{digest}'" in policy
     assert "unsafe" not in policy
-
-
-@pytest.mark.parametrize("page", ["wall", "consult", "engineer"])
-def test_a_page_names_every_module_before_it_is_asked_for(page: str) -> None:
-    asset = Files(ROOT).get(f"{page}.html")
-    assert asset is not None
-    named = re.findall(r'modulepreload" href="/static/([^"]+)"', asset.data.decode())
-    assert "js/feed/worker.js" in named, "what a worker imports is asked for at once, too"
-    assert len(named) == len(set(named))
-    for name in [f"js/{page}.js", *named]:
-        source = (ROOT / name).read_text("utf-8")
-        for found in re.findall(r'^(?:import|}) .*from "(\.[^"]+)"', source, re.MULTILINE):
-            imported = (ROOT / name).parent.joinpath(found).resolve().relative_to(ROOT)
-            assert imported.as_posix() in {*named, f"js/{page}.js"}, f"{name} imports {found}"
 
 
 def test_every_file_of_the_page_has_a_type() -> None:
