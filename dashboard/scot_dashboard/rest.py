@@ -21,7 +21,7 @@ from scot_dashboard.shield import page_policy
 
 FOREVER = "public, max-age=31536000, immutable"
 CHECK = "no-cache"
-CHECK_SOON = "private, max-age=5"  # a worker takes what its page asked for a moment before
+CHECK_SOON = "private, max-age=5"  # a worker takes what its page asked for before
 BEARER = "Bearer "
 WHAT = {
     Act.ARRANGE: "see and save layouts",
@@ -107,8 +107,8 @@ class Rest:
         if asset is None:
             raise RefusedError(404, f"no file {name[:80]!r} belongs to the page")
         known = asset.immutable(request.query_params.get("v", ""))
-        soon = CHECK_SOON if asset.script else CHECK
-        headers = {"Cache-Control": FOREVER if known else soon}
+        shared = asset.script or asset.media_type.startswith("font/")
+        headers = {"Cache-Control": FOREVER if known else CHECK_SOON if shared else CHECK}
         if asset.script:  # a worker goes by the policy of its own file, not by its page's
             headers["Content-Security-Policy"] = self._policy(request, asset)
         return _send(request, asset, headers)

@@ -230,7 +230,7 @@ def test_files_come_with_their_type_and_are_not_sent_twice(
     first = client.get(path)
     assert first.status_code == 200
     assert first.headers["content-type"] == kind
-    soon = "private, max-age=5" if kind.startswith("text/javascript") else "no-cache"
+    soon = "private, max-age=5" if kind.startswith(("text/javascript", "font/")) else "no-cache"
     assert first.headers["cache-control"] == soon
     again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
