@@ -23,6 +23,8 @@ ALL_SEQS = 2**63 - 1
 LEVEL_BYTES = 896 << 10
 """What the levels of one answer take at most, so that it fits into one message."""
 POINT_BYTES = 24
+DENSITY_BYTES = 16
+"""What a stretch of a `Density` takes."""
 
 
 class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,6 +40,9 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         max_points: with `between`: of a numeric or a waveform no samples but the least and the
             greatest value of at most so many stretches, see `Level`. A holder without levels (a
             publisher) answers with samples. 0: samples.
+        density_ns: with `between`: no samples but how many there are, and how well their time was
+            known, in stretches of this length, see `Density`. Of a recording, however long, it is
+            cheap. A publisher answers with samples. 0: samples.
         holder: who shall answer: ``publisher``, ``recorder``, or whoever is nearest when empty.
     """
 
@@ -47,6 +52,7 @@ class HistoryRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     at: int | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
     max_points: int = 0
+    density_ns: int = 0
     holder: str = ""
 
 
@@ -85,6 +91,44 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, first_ns=self.first_ns + by_ns)
 
 
+class Density(msgspec.Struct, frozen=True, kw_only=True):
+    """When a channel spoke, in stretches of equal length; arrays are little-endian.
+
+    Attributes:
+        width_ns: length of a stretch.
+        first_ns: bus time at which the first begins.
+        places: uint32 (m,), ascending: so many stretches after the first; those without a sample
+            are left out.
+        count: uint32 (m,), samples, whatever their value.
+        err_ns: int64 (m,), the worst likely error of their times; -1 where one's is not known.
+    """
+
+    width_ns: int
+    first_ns: int
+    places: bytes
+    count: bytes
+    err_ns: bytes
+
+    def __len__(self) -> int:
+        return len(self.places) // 4
+
+    @property
+    def sound(self) -> bool:
+        """Whether its arrays are of one length."""
+        m = len(self)
+        lengths = [len(one) for one in (self.places, self.count, self.err_ns)]
+        return self.width_ns > 0 and lengths == [4 * m, 4 * m, 8 * m]
+
+    @property
+    def span_ns(self) -> int:
+        """From its beginning to its end."""
+        return (int.from_bytes(self.places[-4:], "little") + 1) * self.width_ns if self else 0
+
+    def moved(self, by_ns: int) -> Density:
+        """Return it at a later time."""
+        return msgspec.structs.replace(self, first_ns=self.first_ns + by_ns)
+
+
 class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: frames in bus-time order.
 
@@ -93,6 +137,7 @@ class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
         next_ns: where to ask again when it is not complete.
         first_ns: oldest bus time the holder has of these channels; None if it has nothing.
         levels: by address, where `max_points` was asked for; of the stretch that the frames are of.
+        densities: by address, where `density_ns` was asked for; they go on from `next_ns`.
     """
 
     frames: list[Frame] = []
@@ -100,6 +145,7 @@ class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
     next_ns: int | None = None
     first_ns: int | None = None
     levels: dict[str, Level] = {}
+    densities: dict[str, Density] = {}
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):

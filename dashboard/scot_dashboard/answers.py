@@ -49,10 +49,10 @@ class Answers:
         egress = self.fanout.audiences[viewer.person.role].egress
         if isinstance(asked, wire.Lanes):
             lanes = self.lanes.answer(asked.ask, egress)
-            await viewer.answer(wire.message("lanes", asked.id, lanes))
+            await viewer.answer(wire.lanes(asked.id, lanes))
         elif isinstance(asked, wire.Trends):
             trends = self.lanes.trends.answer(asked.ask, egress)
-            await viewer.answer(wire.message("trends", asked.id, trends))
+            await viewer.answer(wire.trends(asked.id, trends))
         elif asked.ask.at is not None and asked.ask.between is None:
             found = await self.state(asked.ask.addresses, asked.ask.at, egress)
             await self._send(viewer, asked.id, found, None, last=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,7 +13,7 @@ from scot.bus.connection import Connection
 from scot.bus.subscriber import Delivery
 from scot.codec import Frame, read_header
 from scot.errors import BusError, BusTimeoutError, CodecError
-from scot.history import HistoryReply, HistoryRequest
+from scot.history import Density, HistoryReply, HistoryRequest, Level
 from scot.sample import Flags
 from scot_dashboard.recorded import Recorded
 
@@ -20,6 +21,7 @@ PAGE_BYTES = 1 << 20
 STATE_BYTES = 8 << 20
 ANSWER_BYTES = 32 << 20
 TIMEOUT_S = 6.0
+NONE: Mapping[str, Any] = MappingProxyType({})
 PUBLISHER_S = 3.0  # one that is gone must not keep the others' answers
 
 
@@ -28,6 +30,8 @@ class Page(NamedTuple):
 
     deliveries: list[Delivery]
     next_ns: int | None
+    levels: Mapping[str, Level] = NONE
+    densities: Mapping[str, Density] = NONE
 
 
 class Archive:
@@ -54,9 +58,19 @@ class Archive:
         return self._deliveries((await self._ask(ask)).frames)
 
     async def between(
-        self, addresses: list[str], from_ns: int, to_ns: int, limit: int = ANSWER_BYTES
+        self,
+        addresses: list[str],
+        from_ns: int,
+        to_ns: int,
+        limit: int = ANSWER_BYTES,
+        *,
+        max_points: int = 0,
+        density_ns: int = 0,
     ) -> AsyncIterator[Page]:
         """Yield the samples of [from_ns, to_ns) in pages of about a megabyte.
+
+        With `max_points` or `density_ns` the pages of a recorder's or a player's answer carry
+        what `scot.history.HistoryRequest` says instead; those of publishers are samples.
 
         Raises:
             BusError: nobody holds it, or nobody answered in time.
@@ -64,7 +78,11 @@ class Archive:
         sent = 0
         while addresses and from_ns < to_ns:
             ask = HistoryRequest(
-                addresses=addresses, between=(from_ns, to_ns), max_bytes=PAGE_BYTES
+                addresses=addresses,
+                between=(from_ns, to_ns),
+                max_bytes=PAGE_BYTES,
+                max_points=max_points,
+                density_ns=density_ns,
             )
             reply = await self._ask(ask)
             sent += sum(len(frame.payload) for frame in reply.frames)
@@ -72,7 +90,8 @@ class Archive:
             if more and reply.next_ns is not None:
                 from_ns = max(reply.next_ns, from_ns + 1)
             over = more and sent >= limit
-            yield Page(self._deliveries(reply.frames), from_ns if over else None)
+            next_ns = from_ns if over else None
+            yield Page(self._deliveries(reply.frames), next_ns, reply.levels, reply.densities)
             if over or not more:
                 return
 
@@ -97,7 +116,7 @@ class Archive:
             raise
         except BusError:
             reply = await self._ask_each(ask)
-        reply = self.time.answered(reply)
+        reply = self.time.answered(reply, ask)
         if reply.first_ns is not None:
             self.first_ns = min(self.first_ns or reply.first_ns, reply.first_ns)
         return reply

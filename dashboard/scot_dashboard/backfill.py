@@ -15,15 +15,18 @@ from scot.timestamp import ClockState
 from scot_dashboard.answers import LOGGED
 from scot_dashboard.archive import Archive
 from scot_dashboard.feed import Fanout
-from scot_dashboard.lanes import CLOCK, FEEDS, Lanes
+from scot_dashboard.lanes import CLOCK, FEEDS, SIDE, Lanes
 from scot_dashboard.recorded import Recorded
+from scot_dashboard.trends import CELL_NS, MAX_HOURS
 
 log = logging.getLogger(__name__)
 
 HEALTH = "health"
-HEALTH_NS = 1_000_000_000
+SECOND_NS = HEALTH_NS = 1_000_000_000
 CLOCKS_NS = 3_600_000_000_000
 TRENDS_NS = 3_600_000_000_000
+MOST_TRENDS_NS = MAX_HOURS * 3_600_000_000_000
+LEVELS, LEVEL_NS = 1_440, CELL_NS // 2  # of one question: an hour of levels that fit into a cell
 FOREVER_NS = 2**62
 LIMIT_BYTES = 128 << 20
 TRIES = 3
@@ -75,6 +78,8 @@ class Backfill:
             if device is not None:
                 await self._try(device)
             self._devices.task_done()
+            if self.clock.replayed and device is not None:
+                await self._whole(device)
 
     async def _try(self, device: Device) -> None:
         for attempt in range(TRIES):
@@ -110,24 +115,53 @@ class Backfill:
             for delivery in page.deliveries:
                 self._log(device.name, delivery, hosted)
             await asyncio.sleep(0)  # live samples go first
-        await self._trends([prefix + c.name for c in channels if c.kind is Kind.NUMERIC], now_ns)
+        if not self.clock.replayed:
+            numerics = [prefix + c.name for c in channels if c.kind is Kind.NUMERIC]
+            await self._trends(numerics, now_ns - TRENDS_NS, now_ns)
         conditions = [prefix + c.name for c in channels if c.kind in LOGGED]
         self._take(self.lanes.alarms_at(now_ns, conditions))
         self._take(self.lanes.notes_at(now_ns, conditions))
 
-    async def _trends(self, numerics: list[str], now_ns: int) -> None:
-        """Fill the last hour of the trend lines.
+    async def _whole(self, device: Device) -> None:
+        """Fill a recorded device's lanes and trend lines, before and after what is played."""
+        prefix = f"{self.fanout.catalogue.workspace}/{device.name}/"
+        drawn = {prefix + c.name: c for c in device.channels.values() if c.kind in FEEDS}
+        stretch = self.archive.between([*drawn], 0, FOREVER_NS, LIMIT_BYTES, density_ns=SECOND_NS)
+        first_ns, last_ns = FOREVER_NS, 0
+        try:
+            async for page in stretch:
+                for address, one in page.densities.items():
+                    if one.width_ns != SECOND_NS:
+                        continue
+                    self.lanes.fill(device.name, drawn[address], one)
+                    first_ns = min(first_ns, one.first_ns)
+                    last_ns = max(last_ns, one.first_ns + one.span_ns)
+                    await asyncio.sleep(0)  # live samples go first
+            numerics = [a for a, channel in drawn.items() if channel.kind is Kind.NUMERIC]
+            await self._trends(numerics, max(first_ns, last_ns - MOST_TRENDS_NS), last_ns)
+        except BusError as error:
+            log.info("%s, all of it: %s", device.name, error)
+
+    async def _trends(self, numerics: list[str], from_ns: int, to_ns: int) -> None:
+        """Fill trend lines, from levels where there are any.
 
         Raises:
             BusError: nobody answered.
         """
-        async for page in self.archive.between(numerics, now_ns - TRENDS_NS, now_ns, LIMIT_BYTES):
-            for delivery in page.deliveries:
-                try:
-                    self.lanes.trends.add(delivery)
-                except CodecError as error:
-                    log.info("%s", error)
-            await asyncio.sleep(0)  # live samples go first
+        for at_ns in range(from_ns, to_ns, LEVELS * LEVEL_NS):
+            ends_ns = min(at_ns + LEVELS * LEVEL_NS, to_ns)
+            stretch = self.archive.between(
+                numerics, at_ns, ends_ns, LIMIT_BYTES, max_points=LEVELS + 1
+            )
+            async for page in stretch:
+                for address, level in page.levels.items():
+                    self.lanes.trends.fill(address, level)
+                for delivery in page.deliveries:
+                    try:
+                        self.lanes.trends.add(delivery)
+                    except CodecError as error:
+                        log.info("%s", error)
+                await asyncio.sleep(0)  # live samples go first
 
     def _take(self, found: list[Delivery]) -> None:
         """Hand over what nothing newer has come for."""
@@ -149,9 +183,11 @@ class Backfill:
         Raises:
             BusError: nobody answered.
         """
-        address = f"{self.fanout.catalogue.workspace}{CLOCK}"
-        since_ns = self.clock.now() - CLOCKS_NS
-        async for page in self.archive.between([address], since_ns, FOREVER_NS, LIMIT_BYTES):
+        catalogue = self.fanout.catalogue
+        addresses = [a for a in catalogue.addresses() if SIDE.sub("", a).endswith(CLOCK)]
+        addresses = addresses or [f"{catalogue.workspace}{CLOCK}"]
+        since_ns = 0 if self.clock.replayed else self.clock.now() - CLOCKS_NS
+        async for page in self.archive.between(addresses, since_ns, FOREVER_NS, LIMIT_BYTES):
             for delivery in page.deliveries:
                 self.lanes.add(delivery)
             await asyncio.sleep(0)  # live samples go first
@@ -160,7 +196,7 @@ class Backfill:
         try:
             if delivery.channel.name != HEALTH:
                 self.lanes.add(delivery)
-            elif _running(delivery):
+            elif not self.clock.replayed and _running(delivery):  # else the samples say it
                 bus_ns = delivery.header.bus_ns
                 self.lanes.speaks(device, bus_ns - HEALTH_NS, bus_ns)
                 if hosted:

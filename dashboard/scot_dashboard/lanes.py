@@ -6,14 +6,16 @@ seconds are enough for a bar across a screen. No I/O, no clock; every time is bu
 
 from __future__ import annotations
 
+import re
+import struct
 from bisect import bisect_right, insort
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from scot.channel import Channel, Kind
+from scot.channel import Catalogue, Channel, Kind
 from scot.clock.rows import ClockWatch, Step, publisher_of, step_text
 from scot.command import COMMANDS
 from scot.condition import Entry, State
@@ -28,6 +30,7 @@ from scot_dashboard.wire import LanesAsk
 
 if TYPE_CHECKING:
     from scot.bus.subscriber import Delivery
+    from scot.history import Density
 
 MAX_HOLD_S = 10
 MAX_CHANGES = 20_000
@@ -35,6 +38,8 @@ MAX_NOTES = 5_000
 MAX_LISTED = 2_000
 CLOCK = "/room/clock"
 ALARM_LOG = f"/{alarms.DEVICE}/{alarms.LOG.name}"
+SIDE = re.compile(r"(?<=/)[a-h]_(?=(room/clock|alarms/log)$)")
+"""Of several recordings side by side each has its own clocks and log: ``a_room/clock``."""
 FEEDS = frozenset({Kind.NUMERIC, Kind.WAVEFORM, Kind.POSE, Kind.VIDEO, Kind.IMAGE})
 
 
@@ -112,7 +117,7 @@ class Lanes:
     def __init__(self) -> None:
         self._activity: dict[str, Activity] = {}
         self._errors: dict[str, Errors] = {}
-        self.clocks = ClockWatch()
+        self.clocks: defaultdict[str, ClockWatch] = defaultdict(ClockWatch)
         self.trends = Trends()
         self._alarms: dict[tuple[str, str], list[_Change]] = {}
         self._changes = 0
@@ -138,10 +143,11 @@ class Lanes:
             self._add_note(delivery, cast(AnnotationValue, delivery.sample().value))
         elif delivery.frame.address.endswith(f"/{COMMANDS.name}"):
             self._add_step(delivery, cast(dict[str, Any], delivery.sample().value))
-        elif delivery.frame.address.endswith(ALARM_LOG):
+        elif SIDE.sub("", delivery.frame.address).endswith(ALARM_LOG):
             self._add_entry(delivery, cast(dict[str, Any], delivery.sample().value))
-        elif delivery.frame.address.endswith(CLOCK):
-            self.clocks.take(delivery.header.bus_ns, delivery.frame.payload)
+        elif SIDE.sub("", delivery.frame.address).endswith(CLOCK):
+            side = delivery.frame.address.split("/")[1].removesuffix("room")
+            self.clocks[side].take(delivery.header.bus_ns, delivery.frame.payload)
 
     def doubts(self, device: str, bus_ns: int, err_ns: int | None) -> None:
         """Note how well the time of one sample was known."""
@@ -150,6 +156,23 @@ class Lanes:
     def speaks(self, device: str, from_ns: int, to_ns: int) -> None:
         """Note that a device spoke throughout a stretch."""
         self._activity.setdefault(device, Activity()).mark(from_ns, to_ns)
+
+    def fill(self, device: str, channel: Channel, density: Density) -> None:
+        """Take when one channel of a device spoke, of a stretch of a recording."""
+        width_ns, hold_ns = density.width_ns, _hold_ns(channel)
+        places = struct.unpack(f"<{len(density)}I", density.places)
+        errs = struct.unpack(f"<{len(density)}q", density.err_ns)
+        begun_ns = until_ns = -1
+        for place, err_ns in zip(places, errs, strict=True):
+            from_ns = density.first_ns + place * width_ns
+            if from_ns > until_ns + 1:
+                if begun_ns >= 0:
+                    self.speaks(device, begun_ns, until_ns)
+                begun_ns = from_ns
+            until_ns = from_ns + width_ns - 1 + hold_ns
+            self.doubts(device, from_ns, None if err_ns < 0 else err_ns)
+        if begun_ns >= 0:
+            self.speaks(device, begun_ns, until_ns)
 
     def alarms_at(self, bus_ns: int, addresses: Iterable[str]) -> list[Delivery]:
         """Return the newest word of every condition at an instant."""
@@ -255,10 +278,10 @@ class Lanes:
 
     def _intervals(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
         found: list[list[Any]] = []
-        # The room's own log says it all; a recording without one has only the devices' words.
-        own = f"{egress.source.workspace}{ALARM_LOG}"
-        logged = egress.source.channel(own) is not None
         for (address, _), changes in self._alarms.items():
+            # The room's own log says it all; a recording without one has only the devices' words.
+            own = _log_of(address, egress.source)
+            logged = egress.source.channel(own) is not None
             if not egress.visible(address) or (address == own) != logged:
                 continue
             for start_ns, end_ns, alarm in _stretches(changes):
@@ -278,7 +301,12 @@ class Lanes:
                 identified(egress.role) or step.name in names
             )
 
-        steps = [step for step in self.clocks.steps(from_ns) if shown(step)]
+        steps = [
+            step._replace(name=f"{side}{step.name}")
+            for side, watch in self.clocks.items()
+            for step in watch.steps(from_ns)
+        ]
+        steps = sorted(filter(shown, steps), key=lambda step: step.bus_ns)
         return [[s.bus_ns, s.name, egress.text(step_text(s))] for s in steps[-MAX_LISTED:]]
 
     def _texts(self, from_ns: int, to_ns: int, egress: Egress) -> list[list[Any]]:
@@ -311,6 +339,15 @@ def _stretches(changes: list[_Change]) -> list[tuple[int, int | None, AlarmValue
     if start is not None:
         found.append((start.bus_ns, None, start.alarm))
     return found
+
+
+def _log_of(address: str, catalogue: Catalogue) -> str:
+    """Return the address of the alarm log that an alarm would be told in."""
+    device = address.split("/")[1]
+    side = f"{device[:2]}{ALARM_LOG[1:]}"
+    if device[1:2] == "_" and catalogue.channel(f"{catalogue.workspace}/{side}") is not None:
+        return f"{catalogue.workspace}/{side}"
+    return f"{catalogue.workspace}{ALARM_LOG}"
 
 
 def _hold_ns(channel: Channel) -> int:

@@ -48,6 +48,11 @@ class Recorded:
         bus_ns = self.connection.clock.now()
         return bus_ns if self._laps is None else self._laps.recorded(bus_ns)
 
+    @property
+    def replayed(self) -> bool:
+        """Whether all there is, is known already: a recording's past and its future."""
+        return self._laps is not None
+
     def horizon(self) -> int:
         """Return up to when a page may ask: now, or the end of a recording, which is all past."""
         return self.now() if self._laps is None else LAST_NS
@@ -95,12 +100,22 @@ class Recorded:
         at_ns = max(ask.at or 0, origin_ns) + shift_ns
         return msgspec.structs.replace(ask, at=at_ns)
 
-    def answered(self, reply: HistoryReply) -> HistoryReply:
-        """Return where an answer begins and goes on, in the page's time; its frames stay."""
+    def answered(self, reply: HistoryReply, ask: HistoryRequest) -> HistoryReply:
+        """Return an answer to a question in bus time, in the page's time; its frames stay."""
         laps = self._laps
-        if laps is None or not self.lap:
+        if laps is None:
+            return reply
+        shift_ns = laps.shift_ns(laps.number(ask.between[0] if ask.between else ask.at or 0))
+        if not shift_ns:
             return reply
         first_ns, next_ns = (
             None if t is None else laps.recorded(t) for t in (reply.first_ns, reply.next_ns)
         )
-        return msgspec.structs.replace(reply, first_ns=first_ns, next_ns=next_ns)
+        return HistoryReply(
+            frames=reply.frames,
+            complete=reply.complete,
+            first_ns=first_ns,
+            next_ns=next_ns,
+            levels={a: one.moved(-shift_ns) for a, one in reply.levels.items()},
+            densities={a: one.moved(-shift_ns) for a, one in reply.densities.items()},
+        )

@@ -19,6 +19,7 @@ from scot_dashboard.wire import TrendsAsk
 
 if TYPE_CHECKING:
     from scot.bus.subscriber import Delivery
+    from scot.history import Level
 
 CELL_NS = 5_000_000_000
 HOUR_CELLS = 720
@@ -53,14 +54,33 @@ class Trends:
         if address not in self._hours and len(self._hours) >= MAX_CHANNELS:
             return
         hour, place = divmod(delivery.header.bus_ns // CELL_NS, HOUR_CELLS)
+        cells = self._cells(address, hour)
+        cells[0, place] = np.fmin(cells[0, place], value)
+        cells[1, place] = np.fmax(cells[1, place], value)
+
+    def fill(self, address: str, level: Level) -> None:
+        """Take the least and greatest values of a stretch, in parts no longer than a cell."""
+        if address not in self._hours and len(self._hours) >= MAX_CHANNELS:
+            return
+        places = np.frombuffer(level.places, "<u4").astype(np.int64)
+        cell = (level.first_ns + places * level.width_ns) // CELL_NS
+        low, high = (np.frombuffer(one, "<f8") for one in (level.low, level.high))
+        sound = np.isfinite(low) & np.isfinite(high)
+        cell, low, high = cell[sound], low[sound], high[sound]
+        for hour in np.unique(cell // HOUR_CELLS).tolist():
+            mine = cell // HOUR_CELLS == hour
+            cells = self._cells(address, hour)
+            np.fmin.at(cells[0], cell[mine] % HOUR_CELLS, low[mine])
+            np.fmax.at(cells[1], cell[mine] % HOUR_CELLS, high[mine])
+
+    def _cells(self, address: str, hour: int) -> _Cells:
         hours = self._hours.setdefault(address, OrderedDict())
         cells = hours.get(hour)
         if cells is None:
             cells = hours[hour] = np.full((2, HOUR_CELLS), np.nan, np.float32)
             while len(hours) > MAX_HOURS:
                 del hours[min(hours)]
-        cells[0, place] = np.fmin(cells[0, place], value)
-        cells[1, place] = np.fmax(cells[1, place], value)
+        return cells
 
     def answer(self, ask: TrendsAsk, egress: Egress) -> dict[str, Any]:
         """Return the lines that a role may see between two instants.

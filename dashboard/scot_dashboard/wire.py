@@ -6,6 +6,7 @@ is joined from bytes that were packed once.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -169,6 +170,21 @@ def message(*parts: Any) -> bytes:
     return _encode(parts)
 
 
+def lanes(request: int, told: dict[str, Any]) -> bytes:
+    """Return a ``lanes`` message: of each feed a byte a bin, 255 where it spoke all the time."""
+    feeds = {
+        device: bytes(math.ceil(share * 255) for share in shares)
+        for device, shares in told["feeds"].items()
+    }
+    return message("lanes", request, {**told, "feeds": feeds})
+
+
+def trends(request: int, told: dict[str, Any]) -> bytes:
+    """Return a ``trends`` message: little-endian float32, NaN where there was nothing."""
+    series = {address: [_floats(line) for line in both] for address, both in told["series"].items()}
+    return message("trends", request, {**told, "series": series})
+
+
 def entry(frame: Frame, header: Header, flags: Flags, payload: bytes) -> bytes:
     """Return one ``[address, header, payload]``; the header's bytes go through unchanged.
 
@@ -196,3 +212,7 @@ def _array(count: int) -> bytes:
     if count < 16:
         return bytes((0x90 | count,))
     return struct.pack(">BH", 0xDC, count) if count < 1 << 16 else struct.pack(">BI", 0xDD, count)
+
+
+def _floats(line: Sequence[float | None]) -> bytes:
+    return struct.pack(f"<{len(line)}f", *(math.nan if v is None else v for v in line))

@@ -24,6 +24,7 @@ from scot.sample import Sample
 from scot.timeline import Moment
 from scot_replay.alignment import START, anchors
 from scot_replay.delta import Delta, delta
+from scot_replay.density import until
 from scot_replay.found import Found, with_headers
 from scot_replay.layout import iso_utc
 from scot_replay.recording import DirectoryRecording, open_recording
@@ -345,7 +346,11 @@ def merged(replies: Sequence[HistoryReply]) -> HistoryReply:
         one for r in replies for frame in r.frames for one in with_headers(frame.address, [frame])
     ]
     found.sort(key=lambda one: one[:4])
+    levels = {a: until(one, cut_ns) for r in replies for a, one in r.levels.items()}
+    densities = {a: until(one, cut_ns) for r in replies for a, one in r.densities.items()}
     return HistoryReply(
+        levels={a: one for a, one in levels.items() if len(one)},
+        densities={a: one for a, one in densities.items() if len(one)},
         frames=[one.frame for one in found if cut_ns is None or one.bus_ns < cut_ns],
         complete=cut_ns is None and all(reply.complete for reply in replies),
         next_ns=cut_ns,

@@ -18,6 +18,7 @@ from scot.codec import Frame
 from scot.errors import RecordingError
 from scot.history import LEVEL_BYTES, POINT_BYTES, HistoryReply, HistoryRequest
 from scot_replay import rows as reading
+from scot_replay.density import dense
 from scot_replay.found import Found, with_headers
 from scot_replay.index import Seen, Span, join
 from scot_replay.levels import LEVELLED, WIDTHS_NS, Envelope, envelope, to_level, width_for
@@ -220,6 +221,8 @@ class Holder:
             found = [one for a in ask.addresses for one in self.numbered(a, epoch, first, last)]
             return _bounded(iter(found), ask.max_bytes, first_ns)
         if ask.between is not None:
+            if ask.density_ns > 0:
+                return dense(self.parts, ask, catalogue or self.catalogue(), reach)
             if ask.max_points > 0:
                 return self._levelled(ask, catalogue or self.catalogue(), first_ns)
             samples = self.samples(ask.addresses, *ask.between)

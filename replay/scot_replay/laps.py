@@ -97,8 +97,14 @@ class Lap(NamedTuple):
         frames = [self._shifted(frame, read_header(frame)) for frame in reply.frames]
         next_ns = None if reply.next_ns is None else self.out(reply.next_ns)
         levels = {a: level.moved(self.shift_ns) for a, level in reply.levels.items()}
-        return msgspec.structs.replace(
-            reply, frames=frames, next_ns=next_ns, first_ns=first_ns, levels=levels
+        densities = {a: one.moved(self.shift_ns) for a, one in reply.densities.items()}
+        return HistoryReply(
+            frames=frames,
+            complete=reply.complete,
+            next_ns=next_ns,
+            first_ns=first_ns,
+            levels=levels,
+            densities=densities,
         )
 
     def _shifted(self, frame: Frame, header: Header) -> Frame:

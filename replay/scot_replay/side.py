@@ -173,7 +173,16 @@ class Side:
         first_ns, next_ns = (
             None if t is None else t + shift_ns for t in (reply.first_ns, reply.next_ns)
         )
-        return msgspec.structs.replace(reply, frames=frames, first_ns=first_ns, next_ns=next_ns)
+        levels = {self._out[a]: one.moved(shift_ns) for a, one in reply.levels.items()}
+        densities = {self._out[a]: one.moved(shift_ns) for a, one in reply.densities.items()}
+        return HistoryReply(
+            frames=frames,
+            complete=reply.complete,
+            next_ns=next_ns,
+            first_ns=first_ns,
+            levels=levels,
+            densities=densities,
+        )
 
     def _noted(self, payload: bytes) -> bytes:
         try:

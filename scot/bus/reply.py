@@ -9,7 +9,7 @@ import msgspec
 from scot.bus.session import Answered
 from scot.codec import topic, unbundle
 from scot.errors import UNREADABLE, CodecError
-from scot.history import HistoryReply
+from scot.history import Density, HistoryReply, Level
 
 _reply = msgspec.msgpack.Decoder(HistoryReply)
 
@@ -37,7 +37,8 @@ def read_reply(parts: Sequence[bytes], asked: Iterable[str]) -> HistoryReply:
     for frame in reply.frames:
         if frame.topic not in topics:
             raise CodecError(f"History's answer holds {frame.address}, which was not asked for")
-    for address, level in reply.levels.items():
+    levels: list[tuple[str, Level | Density]] = [*reply.levels.items(), *reply.densities.items()]
+    for address, level in levels:
         if address not in wanted:
             raise CodecError(f"History's answer holds {address}, which was not asked for")
         if not level.sound:

@@ -361,8 +361,8 @@ async def test_the_scrubber_shows_feeds_alarms_and_notes(room: Room, devices: So
         await wall.say("lanes", 1, span)
         lanes = (await wall.message("lanes", 1))[2]
         assert set(lanes["feeds"]) == {"monitor", "tracker", "scope"}
-        assert max(lanes["feeds"]["monitor"]) == 1.0
-        assert max(lanes["feeds"]["tracker"]) == 0.0
+        assert max(lanes["feeds"]["monitor"]) == 255
+        assert max(lanes["feeds"]["tracker"]) == 0
         ((_, end_ns, priority, text),) = lanes["alarms"]
         assert (end_ns, priority, text) == (None, "Hi", "SpO2 low")
         assert lanes["notes"] == [[at_ns, "OR staff", "chapter", "Approach"]]

@@ -29,6 +29,12 @@ def lists(address: str, said: dict[str, Any]) -> bool:
     return said["listed"] == address and bool(said["rows"])
 
 
+def shares_of(said: dict[str, Any], device: str) -> list[float]:
+    """How much of each bin of the recording a device spoke, from the first to its last second."""
+    shares: list[float] = said["lanes"]["feeds"].get(device, [0.0])
+    return shares[: len(shares) * 11 // 13]  # a second of the axis lies past the end
+
+
 async def open_engineer(page: Page, room: RunningRoom) -> None:
     """Enter as the wall does, then open the engineer's page."""
     origin, _, secret = room.url.partition("/#wall=")
@@ -54,6 +60,15 @@ async def test_page_and_terminal_move_the_same_player_and_both_see_the_surgerys_
         player = said["player"]
         assert isinstance(player, dict)
         return int(player["position_ns"]) - START_NS
+
+    # Nothing was played yet, and the lanes show all of it, to its end; one press goes anywhere.
+    await until(page, lambda s: all(shares_of(s, "monitor")) and all(shares_of(s, "tracker")))
+    box = await page.locator(".transport .lanes-canvas").bounding_box()
+    assert box is not None
+    await page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + 10)
+    await until(page, lambda s: 6 * S < position(s) < 9 * S)
+    await page.keyboard.press("Home")
+    await until(page, lambda s: position(s) == 0)
 
     await page.keyboard.press("ArrowRight")
     await until(page, lambda s: position(s) == 5 * S)

@@ -277,7 +277,7 @@ def test_outsiders_learn_of_steps_only_of_devices_they_see() -> None:
 def test_a_line_that_is_no_map_is_counted_and_nothing_else() -> None:
     lanes = Lanes()
     lanes.add(clock_line({"source": 7}, 1.0))
-    assert lanes.clocks.bad == 1
+    assert lanes.clocks[""].bad == 1
     assert lanes.answer(ask(0, 9), STAFF)["epochs"] == []
 
 

@@ -117,7 +117,8 @@ def test_a_page_sees_the_surgerys_time_and_nothing_of_a_lap_that_is_over() -> No
     assert time.now() == START_NS + 10 * S
     ask = time.ask(HistoryRequest(addresses=["or1/monitor/hr"], between=(0, 2**62)))
     assert ask.between == (START_NS + 200 * S, 2**62 + 200 * S)
-    reply = time.answered(HistoryReply(first_ns=START_NS + 200 * S, next_ns=START_NS + 203 * S))
+    held = HistoryReply(first_ns=START_NS + 200 * S, next_ns=START_NS + 203 * S)
+    reply = time.answered(held, ask)
     assert (reply.first_ns, reply.next_ns) == (START_NS, START_NS + 3 * S)
 
 

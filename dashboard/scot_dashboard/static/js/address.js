@@ -20,9 +20,10 @@ export function instantOf(text) {
 }
 
 export class Address {
-  /** @param {Session} session @param {(text: string) => void} say */
-  constructor(session, say) {
+  /** @param {Session} session @param {(text: string) => void} say @param {(t: number) => void} [onward] goes to what a replay has not played */
+  constructor(session, say, onward) {
     this.session = session;
+    this.onward = onward;
     this.say = say;
     this.wanted = wanted();
     this.since = performance.now();
@@ -53,6 +54,7 @@ export class Address {
     if (to.pin && !pin) this.say(word("pinGone"));
     const t = pin ? pin.at_t + 0.0005 : (to.unix_ms ?? 0) + view.now_t - view.now_unix_ms;
     if (!pin && to.unix_ms === null) return;
+    if (t > view.now_t && view.span_t && t <= view.span_t[1] && this.onward) return this.onward(t);
     if (t > view.now_t) return this.say(word("notYet"));
     if (t < view.oldest_t) this.say(word("tooOld"));
     this.session.do({ do: "seek", t, frozen: true });

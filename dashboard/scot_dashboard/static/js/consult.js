@@ -31,6 +31,7 @@ const alarmLog = new AlarmLog(session);
 const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
 const standing = new StandingBar();
 const lanes = new Lanes(session);
+lanes.smooth();
 const panel = new Panel({ staff: false });
 const trends = new Trends(session);
 lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, panel.button]));

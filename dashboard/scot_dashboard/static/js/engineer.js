@@ -3,6 +3,7 @@
  * player under one's hands. @import {Catalogue, View} from "./types.js"  @import {Series, RawRow} from "./feed/probe.js"
  */
 
+import { instantOf } from "./address.js";
 import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { keySheet } from "./engineer/keys.js";
@@ -84,6 +85,7 @@ let utcOffset = 37_000;
 let asked = 0;
 let number = 0;
 let shape = "";
+let wanted = instantOf(new URLSearchParams(location.search).get("t")); // ?t=, ms of UTC
 
 /** @param {string} text @param {string} name @param {string} key */
 function keyButton(text, name, key) {
@@ -307,7 +309,11 @@ session.listen({
     if (!catalogue) return;
     chips.update(catalogue, view, { recording: null });
     tree.update(view);
-    transport.update(view);
+    transport.update(view, catalogue);
+    if (wanted !== null && view.connected && (view.player || !catalogue.replay)) {
+      transport.seek(wanted - view.now_unix_ms + view.now_t);
+      wanted = null;
+    }
     for (const picture of pictures) picture.update(view, catalogue.replay);
     sideBar?.update(view, utcOffset);
     toasts.update(view);
@@ -334,6 +340,7 @@ expose(session, () => [], () => ({
   player: session.shown?.player ?? null, plotted: tree.plotted, listed: tree.listed, delta: delta.textContent,
   sides: sideBar?.element.textContent ?? "", worth: worth.rows.length, videos: Object.keys(session.shown?.videos ?? {}),
   rows: held.slice(0, 5).map((r) => ({ seq: r.seq, text: r.text })),
+  lanes: { feeds: transport.lanes.found?.feeds ?? {}, ...transport.lanes.state() },
   points: Object.fromEntries([...drawn].map(([a, p]) => [a, p.lines.reduce((n, l) => n + l.t.length, 0)])),
 }));
 say(word("opening"));

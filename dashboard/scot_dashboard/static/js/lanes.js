@@ -8,15 +8,19 @@ import { deviceSize, h, onResize, setClass, setHidden, setText } from "./dom.js"
 import { clockText, offsetMs } from "./feed/zone.js";
 import { shownZone } from "./clock.js";
 import { NEEDS_MS } from "./needs.js";
+import { drawWhole, wholeOf } from "./lanes/recording.js";
 import { laneColor } from "./palette.js";
 import { onSettings, settings } from "./settings.js";
 import { label, spanText, word } from "./text.js";
 
 const BINS = 600;
 const ASK_MS = 2_000;
+const SETTLED_MS = 15_000; // of a recording: what its lanes show does not change
+const FIRST_MS = 30_000;
 const LEAST_SPAN_MS = 120_000;
 const SAME_MS = 250;
 const RIGHT_ROOM = 0.06;
+const PLAYS = new Set(["or_staff", "engineer"]); // may move a replay's player
 const ALARM_COLORS = { Hi: "#e3002b", Me: "#ffd21f", Lo: "#19c8de" };
 const TICKS_S = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 
@@ -41,23 +45,35 @@ export class Lanes {
     this.view = null;
     /** @type {Catalogue|null} */
     this.catalogue = null;
+    /** @type {(pen: CanvasRenderingContext2D, x: ToX, height: number, rem: number) => void} what a page draws over it */
+    this.over = () => {};
     this.asked = -Infinity;
     this.drawn = -Infinity;
     /** @type {{from: number, to: number}[]} when this screen saw nothing, ms of UTC */
     this.blind = [];
     onResize(this.canvas, () => this.draw());
-    const smooth = () => session.do({ do: "smooth", ms: settings.smooth_ms });
-    onSettings(smooth);
-    smooth();
     this.drag();
-    session.listen({ lanes: (lanes) => {
-      this.found = lanes;
-      this.draw();
-    } });
+    this.role = "";
+    session.listen({
+      hello: (hello) => (this.role = hello.role),
+      lanes: (lanes) => {
+        this.found = lanes;
+        this.draw();
+      },
+    });
   }
 
-  /** The stretch on the screen. @param {View} view @returns {[number, number]} */
+  /** Show everything as late as the settings of this screen say. */
+  smooth() {
+    const smooth = () => this.session.do({ do: "smooth", ms: settings.smooth_ms });
+    onSettings(smooth);
+    smooth();
+  }
+
+  /** The stretch on the screen: of a replay the whole recording. @param {View} view @returns {[number, number]} */
   range(view) {
+    const { span_t } = view;
+    if (span_t) return wholeOf(span_t);
     const from = Math.min(view.oldest_t, view.now_t - LEAST_SPAN_MS * (1 - RIGHT_ROOM));
     return [from, view.now_t + (view.now_t - from) * RIGHT_ROOM];
   }
@@ -71,7 +87,7 @@ export class Lanes {
       const [from, to] = this.held ?? this.range(this.view);
       const t = from + Math.max(0, Math.min(1, share)) * (to - from);
       clearTimeout(due);
-      due = window.setTimeout(() => this.session.do({ do: "seek", t }), 30);
+      due = window.setTimeout(() => this.seek(t), 30);
     };
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.view) return;
@@ -85,6 +101,13 @@ export class Lanes {
     });
     canvas.addEventListener("pointerup", () => (this.held = null));
     canvas.addEventListener("pointercancel", () => (this.held = null));
+  }
+
+  /** Go there: of a replay all pages, with its player, wherever in the recording that is. @param {number} t @param {boolean} [frozen] hold it */
+  seek(t, frozen = false) {
+    const { span_t } = this.view ?? {};
+    if (!span_t || !PLAYS.has(this.role)) return this.session.do({ do: "seek", t, frozen });
+    this.session.do({ do: "play", wish: { t: Math.max(span_t[0], Math.min(t, span_t[1])), ...(frozen ? { playing: false } : {}) } });
   }
 
   /** Everything that happened, in order: notes, alarms that began, clocks that stepped. @returns {{t: number, text: string}[]} */
@@ -104,8 +127,8 @@ export class Lanes {
     const here = view.cursor_t;
     const left = this.events().filter((e) => (way < 0 ? e.t < here - SAME_MS : e.t > here + SAME_MS));
     const event = way < 0 ? left[left.length - 1] : left[0];
-    if (event) this.session.do({ do: "seek", t: event.t + 0.0005, frozen: true });
-    else if (way > 0) this.session.do({ do: "live" });
+    if (event) this.seek(event.t + 0.0005, true);
+    else if (way > 0 && !view.span_t) this.session.do({ do: "live" });
   }
 
   /** Say what happened where the mouse is. @param {number} px */
@@ -125,7 +148,8 @@ export class Lanes {
     this.view = view;
     this.catalogue = catalogue;
     const local = performance.now();
-    if (view.connected && local - this.asked > ASK_MS) {
+    const every = view.span_t && local > FIRST_MS ? SETTLED_MS : ASK_MS;
+    if (view.connected && local - this.asked > every) {
       this.asked = local;
       const [from, to] = this.range(view);
       this.session.do({ do: "lanes", from_t: from, to_t: to, bins: BINS });
@@ -143,7 +167,7 @@ export class Lanes {
       this.canvas.setAttribute("aria-valuetext", value);
       this.canvas.setAttribute("aria-valuenow", String(live ? 1 : 0));
     }
-    if (local - this.drawn > (live ? 900 : 100)) this.draw();
+    if (local - this.drawn > (live && !view.span_t ? 900 : 100)) this.draw();
   }
 
   draw() {
@@ -170,6 +194,7 @@ export class Lanes {
     const room = left - 0.6 * rem;
     this.box = { left: left / ratio, width: (right - left) / ratio };
     const [from, to] = this.held ?? this.range(view);
+    const end = view.span_t ? view.span_t[1] : view.now_t; // up to which anything can be known
     const x = (/** @type {number} */ t) => left + ((t - from) / (to - from)) * (right - left);
     pen.textBaseline = "middle";
     lanes.forEach((lane, i) => {
@@ -179,15 +204,17 @@ export class Lanes {
       pen.fillText(shortened(pen, this.laneName(lane, catalogue), room), 0.3 * rem, y);
       pen.fillStyle = settings.theme === "bright" ? "#d9e0e8" : "#111820";
       pen.fillRect(left, y - bar / 2, right - left, bar);
-      if (lane === "alarms") this.alarms(pen, x, y, bar, view.now_t);
+      if (lane === "alarms") this.alarms(pen, x, y, bar, end);
       else if (lane === "notes") this.notes(pen, x, y, bar);
-      else if (lane === "±") this.errors(pen, x, y + bar / 2, bar, view.now_t);
-      else this.feed(pen, lane, x, y, bar, view.now_t);
+      else if (lane === "±") this.errors(pen, x, y + bar / 2, bar, end);
+      else this.feed(pen, lane, x, y, bar, end);
     });
     this.epochs(pen, x, height - axis, step, rem);
+    drawWhole(pen, x, view, height - axis, rem);
     this.blinds(pen, x, view, height - axis, rem, left, right);
     this.axis(pen, x, from, to, view, height, axis, rem);
     this.cursor(pen, x, view, height - axis, rem);
+    this.over(pen, x, height - axis, rem);
   }
 
   /** What tests and `window.scot` read. */
@@ -228,7 +255,7 @@ export class Lanes {
       [start, share] = [at, next];
     }
     // Since the last answer: what still speaks goes on.
-    const silent = this.view?.silent_ms[lane];
+    const silent = this.view?.span_t ? undefined : this.view?.silent_ms[lane];
     if (silent !== undefined && silent < 2_000 && this.view?.connected) {
       pen.fillRect(x(Math.min(to_t, now - ASK_MS * 2)), y - bar / 2, x(now) - x(now - ASK_MS * 2), bar);
     }

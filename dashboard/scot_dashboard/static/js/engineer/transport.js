@@ -1,9 +1,10 @@
 /**
  * What moves through time: a replay's player, for everybody; in a live room this page's own cursor.
- * @import {Session} from "../session.js"  @import {View} from "../types.js"
+ * @import {Session} from "../session.js"  @import {Catalogue, View} from "../types.js"
  */
 
-import { deviceSize, h, onResize, setClass, setHidden, setText } from "../dom.js";
+import { h, setClass, setHidden, setText } from "../dom.js";
+import { Lanes } from "../lanes.js";
 import { spanText, word } from "../text.js";
 
 const RATES = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 1000];
@@ -35,15 +36,14 @@ export class Transport {
       button("⇤", "sampleBack", "<", () => this.key("<")), button("−1", "pictureBack", ",", () => this.key(",")),
     ];
     this.on = [button("+1", "pictureOn", ".", () => this.key(".")), button("⇥", "sampleOn", ">", () => this.key(">"))];
-    this.track = /** @type {HTMLCanvasElement} */ (h("canvas.scrub", { tabindex: "0", role: "slider", "aria-label": word("position") }));
+    this.lanes = new Lanes(session);
+    this.lanes.over = (pen, x, height, rem) => this.drawMarks(pen, x, height, rem);
     this.element = h("footer.transport", {}, [
       h("div.transport-keys", {}, [
         this.only[1], this.back, ...this.steps, this.play, ...this.on, this.rate, this.loop, this.where,
       ]),
-      this.track,
+      this.lanes.canvas,
     ]);
-    onResize(this.track, () => this.draw());
-    this.drag();
   }
 
   get player() {
@@ -61,7 +61,8 @@ export class Transport {
 
   /** @param {number} t */
   seek(t) {
-    if (this.player) this.wish({ t });
+    const { span_t } = this.view ?? {};
+    if (this.player) this.wish({ t: span_t ? Math.max(span_t[0], Math.min(t, span_t[1])) : t });
     else this.session.do({ do: "seek", t });
   }
 
@@ -105,28 +106,8 @@ export class Transport {
     return view.span_t ?? [view.oldest_t, view.now_t];
   }
 
-  drag() {
-    const { track } = this;
-    let due = 0;
-    const go = (/** @type {PointerEvent} */ event) => {
-      if (!this.view) return;
-      const box = track.getBoundingClientRect();
-      const [from, to] = this.span(this.view);
-      const t = from + Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * (to - from);
-      clearTimeout(due);
-      due = window.setTimeout(() => this.seek(t), 40);
-    };
-    track.addEventListener("pointerdown", (event) => {
-      track.setPointerCapture(event.pointerId);
-      go(event);
-    });
-    track.addEventListener("pointermove", (event) => {
-      if (track.hasPointerCapture(event.pointerId)) go(event);
-    });
-  }
-
-  /** @param {View} view */
-  update(view) {
+  /** @param {View} view @param {Catalogue} catalogue */
+  update(view, catalogue) {
     this.view = view;
     const { player } = this;
     for (const part of [this.back, this.rate, this.loop, ...this.steps, ...this.on]) setHidden(part, !player);
@@ -140,38 +121,19 @@ export class Transport {
       `${spanText(Math.max(0, view.cursor_t - from))} / ${spanText(Math.max(0, to - from))}`,
       player?.ended ? word("atEnd") : "", !player && view.mode !== "live" ? `${word("behindLive")} ${spanText(view.behind_ms)}` : "",
     ].filter(Boolean).join(" · "));
-    this.track.setAttribute("aria-valuemin", "0");
-    this.track.setAttribute("aria-valuemax", String(Math.round((to - from) / 1000)));
-    this.track.setAttribute("aria-valuenow", String(Math.round((view.cursor_t - from) / 1000)));
-    this.track.setAttribute("aria-valuetext", spanText(Math.max(0, view.cursor_t - from)));
-    this.draw();
+    this.lanes.update(view, catalogue);
   }
 
-  draw() {
-    const { view } = this;
-    const { width, height, rem } = deviceSize(this.track);
-    if (this.track.width !== width || this.track.height !== height) {
-      this.track.width = width;
-      this.track.height = height;
-    }
-    const pen = this.track.getContext("2d");
-    if (!pen || !view) return;
-    pen.clearRect(0, 0, width, height);
-    const [from, to] = this.span(view);
-    const x = (/** @type {number} */ t) => ((t - from) / (to - from || 1)) * width;
-    pen.fillStyle = "#111820";
-    pen.fillRect(0, height * 0.35, width, height * 0.3);
-    pen.fillStyle = "#6d3fc0";
-    pen.fillRect(0, height * 0.35, x(view.cursor_t), height * 0.3);
-    const loop = view.loop_t;
-    if (loop) {
-      pen.fillStyle = "rgba(89, 194, 255, 0.35)";
-      pen.fillRect(x(loop[0]), height * 0.15, Math.max(2, x(loop[1]) - x(loop[0])), height * 0.7);
-    }
-    for (const [t, color] of /** @type {const} */ ([[this.marks.A, "#3ee6a0"], [this.marks.B, "#ff9ecb"], [view.cursor_t, "#ffb020"]])) {
+  /** A and B, over the lanes. @param {CanvasRenderingContext2D} pen @param {(t: number) => number} x @param {number} height @param {number} rem */
+  drawMarks(pen, x, height, rem) {
+    for (const [name, color] of /** @type {const} */ ([["A", "#3ee6a0"], ["B", "#ff9ecb"]])) {
+      const t = this.marks[name];
       if (t === null) continue;
       pen.fillStyle = color;
       pen.fillRect(x(t) - 0.09 * rem, 0, 0.18 * rem, height);
+      pen.font = `700 ${0.75 * rem}px Inter, system-ui, sans-serif`;
+      pen.textAlign = "left";
+      pen.fillText(name, x(t) + 0.2 * rem, 0.5 * rem);
     }
   }
 }

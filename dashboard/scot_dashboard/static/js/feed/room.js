@@ -272,8 +272,10 @@ export class Room {
   /** @param {any} found */
   lanes(found) {
     const t = (/** @type {any} */ ns) => (ns === null ? null : this.time.fromNs(BigInt(ns)));
+    const feeds = Object.fromEntries(Object.entries(found.feeds).map(([device, shares]) => [device, Array.from(shares, (s) => Number(s) / 255)]));
     return {
       ...found,
+      feeds,
       from_t: t(found.from_ns),
       to_t: t(found.to_ns),
       alarms: found.alarms.map((/** @type {any[]} */ a) => [t(a[0]), t(a[1]), a[2], a[3]]),
@@ -285,7 +287,9 @@ export class Room {
   /** @param {any} found */
   trends(found) {
     const t = (/** @type {any} */ ns) => this.time.fromNs(BigInt(ns));
-    return { ...found, from_t: t(found.from_ns), to_t: t(found.to_ns) };
+    const values = (/** @type {Uint8Array} */ packed) => Array.from(new Float32Array(packed.slice().buffer), (v) => (Number.isNaN(v) ? null : v));
+    const series = Object.fromEntries(Object.entries(found.series).map(([address, both]) => [address, both.map(values)]));
+    return { ...found, series, from_t: t(found.from_ns), to_t: t(found.to_ns) };
   }
 
   /** @param {number} from_t @param {number} to_t @param {number} bins */

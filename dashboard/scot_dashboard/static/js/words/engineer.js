@@ -29,7 +29,6 @@ export const engineer = {
   reverse: ["Backwards", "逆再生"],
   loop: ["Loop between A and B", "A-B間を繰り返す"],
   rate: ["Speed", "速度"],
-  position: ["Position", "位置"],
   toStart: ["To the beginning", "最初へ"],
   atEnd: ["at its end", "終端"],
   pictureBack: ["One picture back", "1フレーム戻る"],
