@@ -13,13 +13,13 @@ import msgspec
 
 from scot.channel import Channel, Kind
 from scot.errors import RecordingError
+from scot_replay import raw, sidecar
 from scot_replay import rows as reading
-from scot_replay import sidecar
 from scot_replay.came import gather
 from scot_replay.found import with_headers
 from scot_replay.layout import Manifest
 from scot_replay.levels import LEVELLED, WIDTHS_NS, Envelope, envelope, worth
-from scot_replay.parts import Part, newest_catalogue
+from scot_replay.parts import JournalPart, Part, newest_catalogue
 from scot_replay.rows import KINDS, Rows
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def _rows(part: Part, address: str, channel: Channel) -> Rows | None:
     """Return all samples of a channel; None when its columns could not give them back."""
     if channel.kind not in KINDS:
         return None
+    if isinstance(part, JournalPart):
+        return raw.rows(part.raw(address), channel.kind)
     total = len(part.times(address))
     frames = part.read(address, 0, total)
     found = with_headers(address, frames)

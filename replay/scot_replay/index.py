@@ -43,7 +43,7 @@ class ChannelIndex:
         self._count = 0
         self._ordered: tuple[int, Entries] = (0, self._rows[:0])
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[Row] | Entries) -> None:
         """Take entries as they were written; of one thread only."""
         count = self._count + len(rows)
         if count > len(self._rows):

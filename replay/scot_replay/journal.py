@@ -132,6 +132,17 @@ def decode_head(body: memoryview | bytes) -> Frame:
     return Frame(bytes(body[_LENGTHS.size : start]), bytes(body[start:end]), b"")
 
 
+def topic_of(data: memoryview, start: int, end: int) -> bytes | None:
+    """Return the topic of the FRAME record in bytes [start, end); None when it states too much."""
+    body = start + RECORD_BYTES
+    if end - body < _LENGTHS.size:
+        return None
+    first = body + _LENGTHS.size
+    if first + data[body] + data[body + 1] > end:
+        return None
+    return data[first : first + data[body]].tobytes()
+
+
 def _head(body: memoryview | bytes) -> tuple[int, int]:
     """Return where in the body the header begins and ends."""
     if len(body) < _LENGTHS.size:
@@ -260,20 +271,29 @@ class JournalReader:
 
     def records(self) -> Iterator[Record]:
         """Yield every whole record in order and set `tail`."""
+        data = self._data
+        for kind, start, end in self.places():
+            yield Record(kind, start, end, data[start + RECORD_BYTES : end])
+
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """Yield kind, start and end of every whole record in order, and set `tail`."""
         data, end = self._data, len(self._data)
         at, closed = self.tail.at, False
+        unpack, crc_of = _RECORD.unpack_from, crc32.iscsi
         while end - at >= RECORD_BYTES:
-            record = read_record(data, at)
-            if record is None:
+            length, crc, kind = unpack(data, at)
+            stop = at + RECORD_BYTES + length
+            whole = length <= MAX_BODY and stop <= end
+            if not whole or crc_of(data[at + RECORD_BYTES - 1 : stop].tobytes()) != crc:
                 follows = self._next(at + 1)
                 if follows is None:
                     break
                 self.damaged.append((at, follows))
                 at = follows
                 continue
-            yield record
-            closed = closed or record.kind == RecordKind.END
-            at = record.end
+            yield kind, at, stop
+            closed = closed or kind == RecordKind.END
+            at = stop
         self.tail = Tail(at, end - at, closed)
 
     def _next(self, at: int) -> int | None:

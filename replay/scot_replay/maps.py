@@ -22,8 +22,9 @@ from scot.codec import Header
 from scot.errors import CodecError
 from scot.timestamp import ClockState
 from scot_replay.found import Found
+from scot_replay.heads import NONE
 from scot_replay.holder import Holder
-from scot_replay.rows import NONE, Int64s, Rows
+from scot_replay.rows import Int64s, Rows
 
 
 class Sync(StrEnum):

@@ -23,6 +23,7 @@ from scot.codec import Frame
 from scot.errors import RecordingError
 from scot_replay import seal
 from scot_replay.came import Came
+from scot_replay.container import Container
 from scot_replay.index import Span, join
 from scot_replay.layout import Manifest
 from scot_replay.messages import Carrier, carrier
@@ -128,7 +129,7 @@ class _Packer:
         self._channels: dict[tuple[str, str, str], int] = {}
         self._schemas: dict[tuple[str, str, bytes], int] = {}
         self._kinds: dict[Kind, int] = {}
-        self._writer = seal.begin(file)
+        self._writer = Container(file)
         seal.write_head(self._writer, _head(recording))
 
     def add(self, part: Part, progress: Callable[[float], None]) -> None:
@@ -164,7 +165,7 @@ class _Packer:
         total = len(summary.chunk_indexes)
         for number, index in enumerate(summary.chunk_indexes):
             packed = CompressionType.ZSTD if index.compression else CompressionType.NONE
-            seal.set_compression(self._writer, packed)
+            self._writer.compress(packed)
             data = part.chunk(number)
             for at, length in inside_chunk(data):
                 channel_id, seq, log_ns, published_ns = _MESSAGE.unpack_from(data, at + 9)
@@ -203,8 +204,8 @@ class _Packer:
         for number, group in enumerate(groups):
             video = channels[group[0]].kind is Kind.VIDEO
             packed = CompressionType.NONE if video else CompressionType.ZSTD
-            seal.set_compression(self._writer, packed)
-            seal.write_group(self._writer, part, {a: ids[a] for a in group}, video)
+            self._writer.compress(packed)
+            seal.write_group(self._writer, part, {a: ids[a] for a in group}, channels)
             self.messages += sum(len(part.times(a)) for a in group)
             progress((number + 1) / len(groups))
 

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from scot.channel import Kind
 from scot.timestamp import TAI_MINUS_UTC_NS
+from scot_replay.heads import NONE
 from scot_replay.levels import Envelope
-from scot_replay.rows import JSON, NONE, POSE, VALIDITIES, Array, Rows
+from scot_replay.rows import JSON, POSE, VALIDITIES, Array, Rows
 from scot_replay.sidecar import Identity, Place, file_of, file_path
 
 SEGMENT_KEY = b"scot.segment"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scot.channel import Catalogue, Kind
-from scot.codec import Frame, Header, read_header
+from scot.codec import Frame, Header
 from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
 from scot_replay import came
@@ -20,6 +20,7 @@ from scot_replay.came import Came
 from scot_replay.disk import File, OpenFile
 from scot_replay.found import with_headers
 from scot_replay.index import ChannelIndex, Entries, Row, Span, span
+from scot_replay.journal import RECORD_BYTES as HEAD
 from scot_replay.journal import (
     JournalReader,
     Record,
@@ -27,11 +28,12 @@ from scot_replay.journal import (
     decode_catalogue,
     decode_erased,
     decode_frame,
-    decode_head,
     read_frame,
+    topic_of,
 )
 from scot_replay.layout import Manifest, parse_manifest
 from scot_replay.levels import Envelope
+from scot_replay.raw import Raw, indexed, laid
 from scot_replay.rows import Quality, Rows
 
 LOOKED_AT = 32
@@ -85,7 +87,7 @@ class Part(Protocol):
         """Return a channel's samples of [from_ns, to_ns) as arrays.
 
         With `brief` how well their times are known may be left out, which is quicker: errors are
-        then `scot_replay.rows.NONE`, and states mean nothing.
+        then `scot_replay.heads.NONE`, and states mean nothing.
 
         Raises:
             RecordingError: the kind has no columns, or a payload is not of it.
@@ -132,6 +134,10 @@ class JournalPart:
         path: of the file.
         number: of the part.
         file: open to be read; it is closed with the part.
+
+    Attributes:
+        others: kind, first and last byte of each record that is no frame, once it was opened; for
+            the ledger, so the END is not among them.
     """
 
     def __init__(self, path: Path, number: int, file: File) -> None:
@@ -143,9 +149,11 @@ class JournalPart:
         self.manifest: Manifest | None = None
         self.losses: list[dict[str, Any]] = []
         self.came: list[Came] = []
+        self.others: list[tuple[int, int, int]] = []
         self._erased: dict[str, dict[str, Any]] = {}
         self._index: dict[str, ChannelIndex] = {}
         self._file: File | None = file
+        self._bytes: NDArray[np.uint8] | None = None
 
     @classmethod
     def open(cls, path: Path, number: int, file: File | None = None) -> JournalPart:
@@ -172,21 +180,28 @@ class JournalPart:
 
     def _scan(self, view: memoryview) -> None:
         reader = JournalReader(view, self.path.name)
-        rows: dict[bytes, list[Row]] = {}
-        unread = 0
-        for record in reader.records():
-            try:
-                if record.kind == RecordKind.FRAME:
-                    frame = decode_head(record.body)
-                    row = entry(read_header(frame), record.start, record.end)
-                    rows.setdefault(frame.topic, []).append(row)
+        found: dict[bytes, list[tuple[int, int]]] = {}
+        short = 0
+        for kind, start, end in reader.places():
+            if kind == RecordKind.FRAME:
+                topic = topic_of(view, start, end)
+                if topic is None:
+                    short += 1
                 else:
-                    self._note(record)
-            except (CodecError, msgspec.DecodeError):
-                unread += 1
-        for topic, found in rows.items():
-            index = self._index.setdefault(Frame(topic, b"", b"").address, ChannelIndex())
-            index.add(found)  # nobody else reads it yet
+                    found.setdefault(topic, []).append((start, end))
+            else:
+                body = view[start + HEAD : end]
+                short += not self._noted(Record(kind, start, end, body))
+                frame = kind == RecordKind.ERASED and body[:1] == bytes((RecordKind.FRAME,))
+                if kind != RecordKind.END and not frame:
+                    self.others.append((kind, start, end))
+        data = np.frombuffer(view, np.uint8)
+        for topic, places in found.items():
+            entries, unread = indexed(data, topic, np.array(places, np.int64))
+            short += unread
+            if len(entries):
+                index = self._index.setdefault(Frame(topic, b"", b"").address, ChannelIndex())
+                index.add(entries)  # nobody else reads it yet
         self.losses += [{address: loss} for address, loss in self._erased.items()]
         tail = reader.tail
         for first, last in reader.damaged:
@@ -199,8 +214,16 @@ class JournalPart:
                 f"{self.path.name}: cut short: {tail.left} B after the last whole record (byte "
                 f"{tail.at}) are no record and were left out"
             )
-        if unread:
-            self.damage.append(f"{self.path.name}: {unread} records hold no readable sample")
+        if short:
+            self.damage.append(f"{self.path.name}: {short} records hold no readable sample")
+
+    def _noted(self, record: Record) -> bool:
+        """Take a record that is no frame; False when it cannot be read."""
+        try:
+            self._note(record)
+        except (CodecError, msgspec.DecodeError):
+            return False
+        return True
 
     def _note(self, record: Record) -> None:
         if record.kind == RecordKind.STATE:
@@ -256,6 +279,16 @@ class JournalPart:
         found = (read_frame(read(size, at)) for size, at in places)
         return [frame for frame in found if frame is not None]
 
+    def raw(self, address: str) -> Raw:
+        """Return where a channel's frames lie, of a journal that nobody writes to any more."""
+        return laid(self.bytes(), self.entries(address))
+
+    def bytes(self) -> NDArray[np.uint8]:
+        """Return all of a journal that nobody writes to any more."""
+        if self._bytes is None:
+            self._bytes = np.frombuffer(self._open_file().view(), np.uint8)
+        return self._bytes
+
     def _open_file(self) -> File:
         if self._file is None:
             raise RecordingError(f"{self.path} was closed; open the recording again")
@@ -292,7 +325,7 @@ class JournalPart:
         """Give the file back."""
         if self._file is not None:
             self._file.close()
-            self._file = None
+            self._file = self._bytes = None
 
 
 def entry(header: Header, start: int, end: int) -> Row:

@@ -29,12 +29,11 @@ from scot.sample import (
 )
 from scot.timestamp import ClockState, Timestamp
 from scot_replay.found import Found
+from scot_replay.heads import NONE
 
 Array = NDArray[Any]
 Int64s = NDArray[np.int64]
 
-NONE = -1
-"""In place of an error that is not known; errors themselves are never below 0."""
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw", "quality", "err_mm")
 VALIDITIES = tuple(Validity)
 FIXED = ("bus_ns", "epoch", "seq", "source_ns", "no_source", "bound_ns", "err_ns", "state", "flags")
@@ -49,6 +48,8 @@ _MAPS: dict[Kind, Any] = {
     Kind.ALARM: AlarmValue,
     Kind.ANNOTATION: AnnotationValue,
 }
+UNFIT = (msgspec.DecodeError, ValueError, TypeError, RecursionError, KeyError)
+"""What a payload of another kind raises."""
 SAMPLED = frozenset({Kind.NUMERIC, Kind.POSE, Kind.WAVEFORM})
 """Kinds whose rows say everything of a sample."""
 
@@ -242,13 +243,17 @@ def of(found: Sequence[Found], kind: Kind, exact: bool = False) -> Rows:
         raise RecordingError(f"{name} is of kind {kind}, which has no columns; read it by `frames`")
     fixed = headers(found).fixed()
     try:
-        payloads = [one.frame.payload for one in found]
-        maps = _MAPS.get(kind)
-        values = _MADE[kind](payloads) if maps is None else _maps(payloads, maps, exact)
-    except (msgspec.DecodeError, ValueError, TypeError, RecursionError, KeyError) as error:
+        values = values_of([one.frame.payload for one in found], kind, exact)
+    except UNFIT as error:
         name = found[0].address if found else "a channel"
         raise RecordingError(f"{name}: a sample is no {kind}: {error}") from None
     return Rows(kind, **fixed, values=values)
+
+
+def values_of(payloads: Sequence[bytes], kind: Kind, exact: bool) -> dict[str, Array]:
+    """Return the values of payloads, as in `Rows`; raises what is in `UNFIT` for another kind's."""
+    maps = _MAPS.get(kind)
+    return _MADE[kind](payloads) if maps is None else _maps(payloads, maps, exact)
 
 
 def _numerics(payloads: Sequence[bytes]) -> dict[str, Array]:

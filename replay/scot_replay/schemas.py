@@ -29,7 +29,7 @@ _EXTRA: tuple[tuple[str, int, int], ...] = (
     ("scot_header", HEADER_FIELD, _Field.TYPE_BYTES),
     ("scot_payload", PAYLOAD_FIELD, _Field.TYPE_BYTES),
 )
-_POSE_EXTRA = (
+POSE_EXTRA = (
     ("quality", 1002, _Field.TYPE_DOUBLE),
     ("hidden", 1003, _Field.TYPE_BOOL),
     ("err_mm", 1004, _Field.TYPE_DOUBLE),
@@ -189,7 +189,7 @@ _POINTS = {
 
 SCHEMAS: dict[Kind, Schema] = {
     Kind.VIDEO: _with(_files(CompressedVideo_pb2), "foxglove.CompressedVideo", ()),
-    Kind.POSE: _with(_files(PoseInFrame_pb2), "foxglove.PoseInFrame", _POSE_EXTRA),
+    Kind.POSE: _with(_files(PoseInFrame_pb2), "foxglove.PoseInFrame", POSE_EXTRA),
     Kind.IMAGE: _with(_files(CompressedImage_pb2), "foxglove.CompressedImage", _IMAGE_EXTRA),
     Kind.WAVEFORM: _waveform(),
     Kind.NUMERIC: _json(

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from mcap.writer import LIBRARY_IDENTIFIER, CompressionType, Writer
+from mcap.writer import CompressionType, Writer
 
-from scot import __version__
 from scot.channel import Catalogue, Channel, Kind
 from scot.codec import Frame, read_header
 from scot.errors import RecordingError, ScotError
@@ -25,15 +24,14 @@ from scot_replay import segment as names
 from scot_replay.beside import make
 from scot_replay.came import Came, gather
 from scot_replay.came import encode as encode_came
+from scot_replay.container import MAX_CHUNK, Container
+from scot_replay.grouping import SIGNAL_CHUNK, VIDEO_CHUNK, Group
 from scot_replay.index import Span
 from scot_replay.layout import Manifest, journal_path, segment_path, sync_directory
 from scot_replay.ledger.sealed import enter
 from scot_replay.messages import Carrier, carrier, utc_ns
 from scot_replay.parts import Int64s, JournalPart, newest_catalogue
 
-SIGNAL_CHUNK = 512 << 10
-VIDEO_CHUNK = 1 << 20
-MAX_CHUNK = 8 << 20
 BATCH = 256
 _ORDER = (Kind.NUMERIC, Kind.POSE, Kind.WAVEFORM, Kind.IMAGE, Kind.VIDEO)
 _TOGETHER = {Kind.TEXT, Kind.EVENT, Kind.ALARM, Kind.ANNOTATION, Kind.NUMERIC}
@@ -91,7 +89,7 @@ def seal(directory: Path, number: int) -> Path:
         verify(journal, names.SegmentPart(fresh, number))
         fresh.rename(target)
         sync_directory(directory)
-        enter(directory, number)
+        enter(directory, number, journal)
         journal.path.unlink()
         with contextlib.suppress(OSError):  # without columns it is slower to read, nothing else
             make(journal, target, journal.manifest or Manifest())
@@ -134,7 +132,7 @@ def verify(journal: JournalPart, segment: names.SegmentPart) -> None:
 
 def write_segment(journal: Sealable, out: Any) -> None:
     """Write a journal's samples as one MCAP file to an open binary file."""
-    writer = begin(out)
+    writer = Container(out)
     write_head(writer, journal)
     catalogue = newest_catalogue([journal])
     channels = {
@@ -147,8 +145,8 @@ def write_segment(journal: Sealable, out: Any) -> None:
         ids[address] = register(writer, address, channel, schemas)
     for group in groups(channels):
         video = channels[group[0]].kind is Kind.VIDEO
-        set_compression(writer, CompressionType.NONE if video else CompressionType.ZSTD)
-        write_group(writer, journal, {address: ids[address] for address in group}, video)
+        writer.compress(CompressionType.NONE if video else CompressionType.ZSTD)
+        write_group(writer, journal, {address: ids[address] for address in group}, channels)
     spans = {address: journal.span(address) for address in journal.addresses()}
     for address, channel in channels.items():
         found = spans[address]
@@ -156,13 +154,6 @@ def write_segment(journal: Sealable, out: Any) -> None:
             found.keys = []
     writer.add_attachment(0, 0, names.SPANS, "application/json", msgspec.json.encode(spans))
     writer.finish()
-
-
-def begin(out: Any) -> Any:
-    """Return a writer of MCAP to an open binary file, which says that it is ours."""
-    writer = Writer(out, chunk_size=2 * MAX_CHUNK, compression=CompressionType.ZSTD)
-    writer.start(profile="scot", library=f"scot-bus {__version__}; {LIBRARY_IDENTIFIER}")
-    return writer
 
 
 def write_head(writer: Writer, head: Head) -> None:
@@ -228,27 +219,31 @@ def register(
 
 
 def groups(channels: dict[str, Channel]) -> list[list[str]]:
-    """Return addresses that share chunks: vitals and events, navigation, then each for itself."""
+    """Return addresses that share chunks.
+
+    Vitals and events do, navigation, the waveforms of a device; each other one is for itself.
+    """
     groups: dict[tuple[int, str], list[str]] = {}
     for address, channel in channels.items():
         kind = Kind.NUMERIC if channel.kind in _TOGETHER else channel.kind
         own = "" if kind in {Kind.NUMERIC, Kind.POSE} else address
+        if kind is Kind.WAVEFORM:  # those of one device bear the same times
+            own = address.rpartition("/")[0]
         groups.setdefault((_ORDER.index(kind), own), []).append(address)
     return [groups[key] for key in sorted(groups)]
 
 
-def set_compression(writer: Any, compression: CompressionType) -> None:
-    """Choose how the next chunks are packed; the library offers one choice a file only."""
-    attribute = "_Writer__compression"
-    if hasattr(writer, attribute):
-        writer.flush()
-        setattr(writer, attribute, compression)
-
-
 def write_group(
-    writer: Any, part: Framed, group: dict[str, tuple[int, Carrier]], video: bool
+    writer: Container,
+    part: Framed,
+    group: dict[str, tuple[int, Carrier]],
+    channels: dict[str, Channel],
 ) -> None:
     """Write the frames of channels that share chunks, in order of bus time."""
+    video = any(channels[address].kind is Kind.VIDEO for address in group)
+    if isinstance(part, JournalPart):
+        Group({a: part.raw(a) for a in group}, group, channels).write(writer)
+        return
     pending = 0
     for address, frame in _in_order(part, list(group)):
         header = read_header(frame)

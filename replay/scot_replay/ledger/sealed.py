@@ -13,12 +13,14 @@ from mcap.reader import make_reader
 from scot.clock.machine import TAI_MINUS_UTC_NS
 from scot.errors import RecordingError, ScotError
 from scot.note import Signer
-from scot_replay.layout import journal_path, segment_path
+from scot_replay.layout import segment_path
 from scot_replay.ledger.compare import compare
 from scot_replay.ledger.entry import Block, Opened, Opening, Sealed, Stretch
 from scot_replay.ledger.keys import find
 from scot_replay.ledger.log import LEDGER, Item, Log, lines, opened
+from scot_replay.ledger.proven import proven
 from scot_replay.ledger.stored import JournalSource, SegmentSource, Source
+from scot_replay.parts import JournalPart
 from scot_replay.segment import SegmentPart
 
 MAX_STRETCH = 4 << 20
@@ -32,10 +34,10 @@ class _Chunk(NamedTuple):
     addresses: list[str]
 
 
-def enter(directory: Path, number: int, signer: Signer | None = None) -> None:
+def enter(directory: Path, number: int, journal: JournalPart | None = None) -> None:
     """Enter segment `number` in the recording's ledger; nothing happens without a ledger.
 
-    Its records are compared with the blocks: those of the journal, which is still there, or the
+    Its records are compared with the blocks: those of the journal, where it is still there, or the
     segment's own. Trouble is said on stderr and stops nobody: the segment is then verified
     record by record.
     """
@@ -43,7 +45,8 @@ def enter(directory: Path, number: int, signer: Signer | None = None) -> None:
     if not path.exists():
         return
     try:
-        _enter(directory, number, Log(path), signer or find())
+        segment = segment_path(directory, number)
+        _enter(segment, number, Log(path), find(), journal)
     except (OSError, ScotError) as error:
         sys.stderr.write(f"segment {number} is not in {path}: {error}\n")
 
@@ -54,26 +57,38 @@ def enter_fresh(directory: Path, number: int, fresh: Path, signer: Signer) -> No
     Raises:
         OSError, ScotError: it cannot be read, or the ledger not be written.
     """
-    _enter(directory, number, Log(directory / LEDGER), signer, fresh)
+    _enter(fresh, number, Log(directory / LEDGER), signer)
 
 
 def _enter(
-    directory: Path, number: int, log: Log, signer: Signer | None, fresh: Path | None = None
+    segment: Path, number: int, log: Log, signer: Signer | None, journal: JournalPart | None = None
 ) -> None:
-    segment = fresh or segment_path(directory, number)
     size, pieces = segment.stat().st_size, stretches(segment)
-    if fresh is None:
-        source = _source(directory, number)
-    else:
-        source = SegmentSource(SegmentPart(fresh, number))
-    found = compare(number, blocks(log.path, number), source)
-    beyond = sum(len(records) for records in found.beyond.values())
-    records = -1 if found.faults else found.proven
+    records, beyond = _compared(segment, number, blocks(log.path, number), journal)
     with log.turn():  # short: the recorder forces nothing down while it waits for its own
         if signer is not None and log.begin is not None:
             signer = signer if signer.verifier.text() == log.begin.key else None
         entry = Sealed(number, size, records, beyond, pieces)
         log.append([(entry, None)], signer)
+
+
+def _compared(
+    segment: Path,
+    number: int,
+    blocks: list[tuple[Block, Opening]],
+    journal: JournalPart | None,
+) -> tuple[int, int]:
+    """Return how many samples the blocks prove (-1: not all they name), and what is beyond."""
+    if journal is not None and (all_of_it := proven(journal, blocks)) is not None:
+        return all_of_it
+    source: Source
+    if journal is not None:
+        source = JournalSource(journal.path)
+    else:
+        source = SegmentSource(SegmentPart(segment, number))
+    found = compare(number, blocks, source)
+    beyond = sum(len(records) for records in found.beyond.values())
+    return -1 if found.faults else found.proven, beyond
 
 
 def blocks(ledger: Path, number: int) -> list[tuple[Block, Opening]]:
@@ -85,14 +100,6 @@ def blocks(ledger: Path, number: int) -> list[tuple[Block, Opening]]:
             if isinstance(one.entry, Block) and one.entry.part == number and one.opening:
                 found.append((one.entry, one.opening))
     return found
-
-
-def _source(directory: Path, number: int) -> Source:
-    """Return the records of a part: of the journal, while it is still there."""
-    journal = journal_path(directory, number)
-    if journal.exists():
-        return JournalSource(journal)
-    return SegmentSource(SegmentPart(segment_path(directory, number), number))
 
 
 def stretches(path: Path) -> list[Stretch]:
