@@ -61,6 +61,9 @@ class Hearing:
             bus_now_ns = self.gateway.time.now()
             viewer.say("clock", said.t1_page_ms, bus_now_ns, replaces="clock")
             return
+        if isinstance(said, wire.Took):
+            viewer.took(said.total_bytes)
+            return
         what = str(said.__struct_config__.tag)
         try:
             if not viewer.admitted:

@@ -15,6 +15,8 @@ from scot_dashboard.wire import Question, message
 
 CUT_S = 0.5  # a page that was shut out and does not close is cut then
 STUCK_NS = 15_000_000_000
+UNDER_WAY = 512 << 10  # bytes that a page may have been sent and not taken
+LATE_NS = 2_000_000_000  # and how long: after that it gets the newest, when it has time again
 MAX_ASKS = 8
 
 MALFORMED = 4400
@@ -64,6 +66,17 @@ class Viewer:
         self._wake = asyncio.Event()
         self._free = asyncio.Event()
         self._sending_since_ns = 0
+        self._sent = 0
+        self._taken: int | None = None  # a page that does not say what it takes is not held back
+        self._under_way: deque[tuple[int, int]] = deque()  # bytes sent by then, and when
+
+    @property
+    def late(self) -> bool:
+        """It has not taken what it was sent: more would wait in its browser, without a bound."""
+        if self._taken is None or not self._under_way:
+            return False
+        waited_ns = machine.monotonic_ns() - self._under_way[0][1]
+        return self._sent - self._taken > UNDER_WAY or waited_ns > LATE_NS
 
     @property
     def sending(self) -> bool:
@@ -74,7 +87,16 @@ class Viewer:
     def stuck(self) -> bool:
         """The peer has not read for so long that it is not there any more."""
         since_ns = self._sending_since_ns
+        if not since_ns and self._taken is not None and self._under_way:
+            since_ns = self._under_way[0][1]
         return bool(since_ns) and machine.monotonic_ns() - since_ns > STUCK_NS
+
+    def took(self, total_bytes: int) -> None:
+        """The page has taken so many bytes since it opened."""
+        self._taken = min(total_bytes, self._sent)
+        while self._under_way and self._under_way[0][0] <= total_bytes:
+            self._under_way.popleft()
+        self.wake()
 
     def wake(self) -> None:
         """Something waits to be sent."""
@@ -122,8 +144,11 @@ class Viewer:
         while self.ending is None:
             await self._wake.wait()
             self._wake.clear()
-            while (data := self.outbox.take(bus_now())) is not None:
+            while not self.late and (data := self.outbox.take(bus_now())) is not None:
                 self._sending_since_ns = machine.monotonic_ns()
+                self._sent += len(data)
+                if self._taken is not None:
+                    self._under_way.append((self._sent, self._sending_since_ns))
                 await self.line.send(data)
                 self._sending_since_ns = 0
                 self._free.set()

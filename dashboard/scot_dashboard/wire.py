@@ -70,6 +70,12 @@ class Clock(msgspec.Struct, frozen=True, array_like=True, tag="clock"):
     t1_page_ms: Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
+class Took(msgspec.Struct, frozen=True, array_like=True, tag="took"):
+    """How many bytes the page has taken since it opened; what it has not, waits in its browser."""
+
+    total_bytes: Annotated[int, Meta(ge=0, le=2**53)]
+
+
 class History(msgspec.Struct, frozen=True, array_like=True, tag="history"):
     """The page asks for what is not live."""
 
@@ -144,7 +150,9 @@ class AlarmAct(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
 
 
 Question = History | Lanes | Trends
-Inbound = Clock | Question | Annotate | Play | SeenReport | Admit | Refuse | Revoke | AlarmAct
+Inbound = (
+    Clock | Took | Question | Annotate | Play | SeenReport | Admit | Refuse | Revoke | AlarmAct
+)
 
 _inbound = msgspec.msgpack.Decoder(Inbound)
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.async_api import Page
 
@@ -14,7 +15,7 @@ from scot.channel import Text
 from scot.sample import Flags, NumericValue, Sample, Value
 from scot.timestamp import ClockState, Timestamp
 from tests.system.conftest import RunningRoom, launch
-from tests.system.page_driver import DASH, until
+from tests.system.page_driver import DASH, state, until
 
 ROOT = Path(__file__).parents[2]
 HR, SPO2, ECG, FAST = "or1/liar/hr", "or1/liar/spo2", "or1/liar/ecg", "or1/liar/fast"
@@ -147,3 +148,98 @@ async def test_a_value_that_nobody_can_read_costs_none_of_those_beside_it(
     now = await until(wall, both, 20)
     assert now["errors"] == []
     assert now["connected"], "nor the line"
+
+
+STALLS = """() => {
+    window.stall = (ms) => { for (const end = performance.now() + ms; performance.now() < end; ); };
+    window.views = 0;
+    const Real = window.Worker;
+    window.Worker = class extends Real {
+        constructor(...of) {
+            super(...of);
+            this.addEventListener("message", ({ data }) => { window.views += data.is === "view"; });
+        }
+    };
+}"""
+
+
+async def test_a_viewer_that_stalls_each_second_states_the_true_age_and_queues_nothing(
+    page: Page, room: RunningRoom, mouth: Mouth
+) -> None:
+    await page.add_init_script(f"({STALLS})()")
+    await page.goto(room.url)
+    await until(page, lambda s: bool(s.get("connected") and HR in s["tiles"]), 30)
+    await page.evaluate("() => setInterval(() => window.stall(300), 1000)")
+    said: dict[str, float] = {}
+    wrong: list[tuple[str, float]] = []
+    right = 0
+
+    def looked(now: dict[str, Any]) -> bool:
+        nonlocal right
+        value = str(100 + mouth.said(HR))
+        said[value] = mouth.now_ns / 1e6 - 37_000
+        mouth.say(HR, NumericValue(float(value)))
+        tile = now["tiles"][HR]
+        if not tile["stale"] and tile["text"] in said:
+            off = now["cursorUnixMs"] - tile["age_ms"] - said[tile["text"]]
+            right += 1
+            if abs(off) > 100 + (now["syncMs"] or 0):
+                wrong.append((tile["text"], off))
+        return right >= 30
+
+    await until(page, looked, 40)
+    assert wrong == [], "what is shown is as old as the page says, also after a stall"
+    # Three seconds without a moment's time: then the newest, and none of what it replaced.
+    count = await page.evaluate(
+        """async () => {
+            const before = window.views;
+            window.stall(3000);
+            for (let i = 0; i < 2; i++) await new Promise((done) => setTimeout(done));
+            return window.views - before; }"""
+    )
+    assert count <= 3
+    # It is silent: that is said although the viewer stalls.
+    await until(page, lambda s: "silent" in str(s["standing"]).split(), 10)
+
+
+async def test_names_turn_nothing_around_run_nothing_and_stay_in_their_place(
+    wall: Page, mouth: Mouth
+) -> None:
+    await spoken(wall, mouth, lambda s: s["tiles"][SPO2]["text"] == "93", (SPO2, NumericValue(93)))
+    found = await wall.evaluate(
+        """() => {
+            const texts = [...document.querySelectorAll("#room *")]
+                .flatMap((e) => [...e.childNodes].filter((n) => n.nodeType === 3))
+                .map((n) => n.textContent);
+            const overlap = [...document.querySelectorAll(".tile .tile-label")].filter((e) => {
+                const [a, b] = [e, e.closest(".tile")].map((x) => x.getBoundingClientRect());
+                return b.width && (a.right > b.right + 1 || a.bottom > b.bottom + 1);
+            });
+            return { hit: window.hit ?? 0, images: document.querySelectorAll("img[src=x]").length,
+                turned: texts.filter((t) => /[\\u202a-\\u202e\\u200b]/.test(t)),
+                shown: texts.join(),
+                overlap: overlap.length, wide: document.documentElement.scrollWidth > innerWidth };
+        }"""
+    )
+    assert (found["hit"], found["images"], found["overlap"], found["wide"]) == (0, 0, 0, False)
+    assert found["turned"] == []
+    assert "<img src=x" in found["shown"], "what they sent is there to be read"
+
+
+async def test_ten_kilohertz_and_five_hundred_channels_are_drawn_and_bounded(
+    wall: Page, mouth: Mouth
+) -> None:
+    before = await state(wall)
+    wave = np.sin(np.arange(1000, dtype=np.float32) / 50)
+
+    def drawn(now: dict[str, Any]) -> bool:
+        mouth.say(FAST, wave)
+        mouth.say(HR, NumericValue(70.0))
+        return bool(now["waveformColumnsDrawn"] > before["waveformColumnsDrawn"] + 300)
+
+    now = await until(wall, drawn, 30)
+    assert now["errors"] == []
+    assert len(now["tiles"]) < 80, "the rest is in the list of all channels"
+    drawer = await wall.locator(".drawer-button", has_text="all channels").inner_text()
+    assert int(drawer.rpartition(" ")[2]) > MORE, drawer
+    assert await wall.evaluate("document.querySelectorAll('*').length") < 12_000

@@ -210,6 +210,29 @@ async def test_a_page_that_does_not_read_is_cut_at_once() -> None:
     assert line.sent == []
 
 
+async def test_what_a_page_has_not_taken_is_bounded_and_it_goes_on_with_the_newest() -> None:
+    line = HeldLine()
+    viewer = viewer_on(line)
+    viewer.took(0)
+    writing = asyncio.create_task(viewer.write(lambda: START_NS))
+    for number in range(12):
+        viewer.say("refused", "annotate", str(number), "x" * (100 << 10))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert len(line.sent) == 6, "the socket would take it all: it is the page that has not"
+    for seq in range(40):
+        viewer.outbox.offer(packed(seq))
+    viewer.took(sum(map(len, line.sent)))
+    while viewer.late or not viewer.outbox.empty:
+        viewer.took(sum(map(len, line.sent)))
+        await asyncio.sleep(0)
+    numbers = [e[1][2] for d in line.sent[12:] for e in msgpack.unpackb(d)[2]]
+    assert numbers == [39]
+    assert viewer.outbox.report() == {"or1/monitor/hr": 39}, "and what was left out is stated"
+    viewer.end(FORBIDDEN, "out")
+    await writing
+
+
 async def test_a_page_too_slow_for_its_alarms_is_told_to_come_back() -> None:
     line = HeldLine()
     viewer = viewer_on(line)

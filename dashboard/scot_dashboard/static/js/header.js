@@ -6,7 +6,7 @@
 import { h, setClass, setHidden, setText } from "./dom.js";
 import { ClockFace } from "./clockface.js";
 import { clockText as knownText, judge, leastFit, needOf } from "./needs.js";
-import { ageText, delayText, label, lang, word } from "./text.js";
+import { ageText, delayText, label, lang, plain, word } from "./text.js";
 
 const MOST_TITLE = 30;
 const SHOWN_PEOPLE = 3;
@@ -20,7 +20,7 @@ export function name(catalogue, device) {
 /** Both languages, for a room where both are spoken. @param {Record<string, string>} title */
 export function bothTitles(title) {
   const mine = label(title, "");
-  const other = lang === "ja" ? title.en : title.ja;
+  const other = plain((lang === "ja" ? title.en : title.ja) ?? "");
   const both = `${mine} · ${other}`;
   return other && other !== mine && both.length <= MOST_TITLE ? both : mine;
 }

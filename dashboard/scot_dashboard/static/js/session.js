@@ -4,6 +4,7 @@
  */
 
 import { adoptZone, onZone, shownZone } from "./clock.js";
+import { plain } from "./text.js";
 
 /**
  * @typedef {object} Listener
@@ -25,6 +26,7 @@ import { adoptZone, onZone, shownZone } from "./clock.js";
 
 const WATCH_MS = 500;
 const SILENT_MS = 1_500;
+const LATE_MS = 150;
 
 export const FONT = "/static/fonts/inter-latin.woff2";
 
@@ -128,17 +130,20 @@ export class Session {
   /** @param {any} data */
   take(data) {
     if (data.is === "view") {
-      this.view = data.view;
+      this.worker.postMessage({ do: "taken" });
+      // Where this thread was busy, what is shown is older than it was when it was made.
+      const late = performance.timeOrigin + performance.now() - data.made;
+      this.view = late > LATE_MS ? later(data.view, late) : data.view;
       this.viewAt = performance.now();
     }
     if (data.is === "catalogue") adoptZone(data.catalogue.time_zone);
     for (const l of this.listeners) {
-      if (data.is === "view") l.view?.(data.view);
+      if (data.is === "view") l.view?.(/** @type {View} */ (this.view));
       else if (data.is === "hello") l.hello?.(data.hello);
       else if (data.is === "catalogue") l.catalogue?.(data.catalogue);
       else if (data.is === "people") l.people?.(data.people);
       else if (data.is === "layouts") l.layouts?.(data.layouts);
-      else if (data.is === "notes") l.notes?.(data.notes);
+      else if (data.is === "notes") l.notes?.(data.notes.map(noteOf));
       else if (data.is === "lanes") l.lanes?.(data.lanes);
       else if (data.is === "trends") l.trends?.(data.trends);
       else if (data.is === "alarmLog") l.alarmLog?.(data.lines);
@@ -151,6 +156,27 @@ export class Session {
   }
 }
 
+/** What people write stands beside times and names. @param {Note} note */
+const noteOf = (note) => ({ ...note, text: plain(note.text), author: plain(note.author) });
+
+/** A view so much later: everything in it is older. @param {View} view @param {number} ms @returns {View} */
+export function later(view, ms) {
+  const live = view.mode === "live";
+  const aged = (/** @type {Record<string, any>} */ all) =>
+    Object.fromEntries(Object.entries(all).map(([key, one]) => [key, { ...one, age_ms: one.age_ms === null ? null : one.age_ms + ms }]));
+  return {
+    ...view,
+    cells: live ? aged(view.cells) : view.cells,
+    heads: aged(view.heads),
+    videos: live ? aged(view.videos) : view.videos,
+    silent_ms: Object.fromEntries(Object.entries(view.silent_ms).map(([d, v]) => [d, v + ms])),
+    now_t: view.now_t + ms,
+    now_unix_ms: view.now_unix_ms + ms,
+    cursor_t: view.cursor_t + (live ? ms : 0),
+    cursor_unix_ms: view.cursor_unix_ms + (live ? ms : 0),
+  };
+}
+
 /**
  * A view as it must look when nothing has come since: everything older, the line lost.
  *
@@ -159,15 +185,9 @@ export class Session {
  * @returns {View}
  */
 export function agedView(view, ms) {
-  const cells = Object.fromEntries(
-    Object.entries(view.cells).map(([address, cell]) => [address, { ...cell, age_ms: cell.age_ms + ms, stale: true }]),
-  );
-  const videos = Object.fromEntries(
-    Object.entries(view.videos).map(([id, v]) => [id, { ...v, age_ms: (v.age_ms ?? 0) + ms, stale: true }]),
-  );
-  const silent_ms = Object.fromEntries(Object.entries(view.silent_ms).map(([d, v]) => [d, v + ms]));
-  return {
-    ...view, cells, videos, silent_ms, connected: false, lost_ms: view.lost_ms + ms,
-    now_t: view.now_t + ms, now_unix_ms: view.now_unix_ms + ms,
-  };
+  const { cursor_t, cursor_unix_ms, mode } = view;
+  const old = { ...later({ ...view, mode: "live" }, ms), mode, ...(mode === "live" ? {} : { cursor_t, cursor_unix_ms }) };
+  const stale = (/** @type {Record<string, any>} */ all) =>
+    Object.fromEntries(Object.entries(all).map(([key, one]) => [key, { ...one, stale: true }]));
+  return { ...old, cells: stale(old.cells), videos: stale(old.videos), connected: false, lost_ms: view.lost_ms + ms };
 }

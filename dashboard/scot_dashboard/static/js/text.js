@@ -25,7 +25,24 @@ export function word(key) {
 
 /** @param {Record<string, string>|undefined} labels @param {string} fallback */
 export function label(labels, fallback) {
-  return labels?.[lang] || labels?.en || Object.values(labels ?? {})[0] || fallback;
+  return plain(labels?.[lang] || labels?.en || Object.values(labels ?? {})[0] || fallback);
+}
+
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const STACKED = /(\p{M}{3})\p{M}+/gu;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+
+/**
+ * A text of others as it may stand beside a number: nothing in it turns what follows around, hides
+ * it, or climbs out of its line.
+ *
+ * @param {string} text
+ *
+ * Source: Unicode Standard Annex 9, 2.4 (explicit directional isolates)
+ */
+export function plain(text) {
+  const clean = String(text).replace(UNSEEN, "").replace(STACKED, "$1");
+  return RIGHT_TO_LEFT.test(clean) ? `\u2068${clean}\u2069` : clean;
 }
 
 /** A time that has passed, as short as can be read. @param {number} ms */

@@ -5,6 +5,8 @@ import { decode, encode } from "./msgpack.js";
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 4_000;
 const SILENT_MS = 5_000;
+const TELL_BYTES = 64 << 10;
+const TELL_MS = 200;
 const FINAL = new Set([4400, 4401, 4403, 4409]);
 
 export class Link {
@@ -22,6 +24,9 @@ export class Link {
     this.heard = performance.now();
     this.connected = false;
     this.asked = 0;
+    this.taken = 0; // bytes of this connection
+    this.told = 0;
+    this.toldAt = 0;
     /** @type {WebSocket|null} */
     this.socket = null;
     setInterval(() => this.tick(), 250);
@@ -34,6 +39,7 @@ export class Link {
     this.socket = socket;
     socket.onopen = () => {
       this.connected = true;
+      this.taken = this.told = 0;
       this.heard = performance.now();
       this.asked = 0;
       this.tell("open", 0);
@@ -42,7 +48,10 @@ export class Link {
       const local = performance.now();
       this.heard = local;
       this.wait_ms = FIRST_WAIT_MS;
-      if (event.data instanceof ArrayBuffer) this.take(decode(new Uint8Array(event.data)), local);
+      if (!(event.data instanceof ArrayBuffer)) return;
+      this.taken += event.data.byteLength;
+      this.tellTaken(local);
+      this.take(decode(new Uint8Array(event.data)), local);
     };
     socket.onclose = (event) => this.closed(socket, event.code);
   }
@@ -62,9 +71,18 @@ export class Link {
     this.wait_ms = Math.min(LONGEST_WAIT_MS, this.wait_ms * 1.6);
   }
 
+  /** What this worker has not taken waits in the browser: the room is told, and sends no more than fits. @param {number} local */
+  tellTaken(local) {
+    if (this.taken === this.told || (this.taken - this.told < TELL_BYTES && local - this.toldAt < TELL_MS)) return;
+    this.told = this.taken;
+    this.toldAt = local;
+    this.send(["took", this.taken]);
+  }
+
   /** Ask the time: eight times in the first two seconds, then each second. */
   tick() {
     if (!this.connected) return;
+    this.tellTaken(performance.now());
     this.asked++;
     if (this.asked <= 8 || this.asked % 4 === 0) this.send(["clock", performance.now()]);
     if (this.asked > 8 && performance.now() - this.heard > SILENT_MS) this.socket?.close();

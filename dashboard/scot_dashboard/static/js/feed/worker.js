@@ -15,6 +15,7 @@ import { viewOf } from "./view.js";
 const outside = /** @type {any} */ (self);
 
 const VIEW_MS = 125;
+const LOST_MS = 5_000; // a page that has not taken a view for so long may never have got it
 
 const room = new Room();
 const notes = new Notes(room);
@@ -35,13 +36,21 @@ function frame(local) {
   if (time.base !== null) stage.frame(local);
 }
 
+/** @type {number|null} since when a view is on its way that the page has not taken */
+let under_way = null;
+let due = false;
+
 /** Goes on while the page is hidden, when there are no frames. */
 function tick() {
   if (time.base === null) return;
   const local = performance.now();
   room.tick(local);
   stage.report(local);
-  outside.postMessage({ is: "view", view: viewOf(room, stage, local) });
+  // A page that is busy gets the newest view when it has time, and never a queue of old ones.
+  due = under_way !== null && local - under_way < LOST_MS;
+  if (due) return;
+  under_way = local;
+  outside.postMessage({ is: "view", view: viewOf(room, stage, local), made: performance.timeOrigin + local });
 }
 
 /** @param {string} url */
@@ -53,6 +62,10 @@ function loadFont(url) {
 
 /** @type {Record<string, (wish: any) => void>} */
 const wishes = {
+  taken() {
+    under_way = null;
+    if (due) setTimeout(tick);
+  },
   open({ url, font }) {
     loadFont(font);
     room.link = new Link(
