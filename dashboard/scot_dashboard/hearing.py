@@ -120,8 +120,11 @@ class Hearing:
     async def _wish(self, viewer: Viewer, said: wire.Play) -> None:
         try:
             body = msgspec.msgpack.encode(said.wish)
-            answer, *_ = await self.gateway.connection.request(b"play", body)
-            error = msgspec.msgpack.decode(answer, type=Answer).error
+            reply, *_ = await self.gateway.connection.request(b"play", body)
+            answer = msgspec.msgpack.decode(reply, type=Answer)
+            error = answer.error
+            if not error and answer.transport is not None:
+                viewer.say("played", said.id, answer.transport.bus_ns)
         except (BusError, msgspec.DecodeError) as caught:
             error = str(caught)
         if error:

@@ -70,6 +70,16 @@ async def test_page_and_terminal_move_the_same_player_and_both_see_the_surgerys_
     await page.keyboard.press("Home")
     await until(page, lambda s: position(s) == 0)
 
+    # Keys as fast as they come: each mark is set where the steps before it lead.
+    for key in (">", "[", ">", ">", "]"):
+        await page.keyboard.press(key)
+    said = await until(page, lambda s: all(m and m["sample"] for m in s["marks"]))
+    assert said["delta"].startswith("Δt 0.400000 s")
+    assert [mark["address"] for mark in said["marks"]] == [art, art]
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Home")
+    await until(page, lambda s: position(s) == 0)
+
     await page.keyboard.press("ArrowRight")
     await until(page, lambda s: position(s) == 5 * S)
     await page.keyboard.press(">")  # to the next sample of the listed channel

@@ -24,6 +24,8 @@ import { Toasts } from "./toasts.js";
 
 const ASK_MS = 250;
 const TRIES = 12;
+const MARKS = new Set(["[", "]"]);
+const MOST_WAITING = 64;
 const SPANS_MS = [1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 900_000];
 const AHEAD = 0.3; // of the axis, in a replay: what comes is known
 const FLAGS = ["KEY", "ARRIVAL", "INFERRED", "SIM", "INVALID", "DOUBTFUL"];
@@ -80,6 +82,9 @@ const marks = { A: null, B: null };
 const pending = new Map();
 /** @type {RawRow[]} */
 let held = [];
+let heldOf = ""; // the channel that these are of: the listed one's may still be on their way
+/** @type {string[]} keys that wait until the player is where the key before them sent it */
+const waiting = [];
 let span_ms = 30_000;
 let utcOffset = 37_000;
 let asked = 0;
@@ -154,8 +159,8 @@ function findSample(which, tries = TRIES) {
   session.do({ do: "probe", wish: { id: number, addresses: [], rows: mark.address, from_t: mark.t - 10 * near, to_t: mark.t + near, at_t: mark.t + near } });
 }
 
-/** @param {{id: number, series: Series[], rows: RawRow[]}} found */
-function take({ id, series, rows: found }) {
+/** @param {{id: number, series: Series[], rows: RawRow[], of: string}} found */
+function take({ id, series, rows: found, of }) {
   const due = pending.get(id);
   if (due) {
     pending.delete(id);
@@ -166,13 +171,13 @@ function take({ id, series, rows: found }) {
     return;
   }
   for (const one of series) [...drawn.values()].some((plot) => plot.take(one));
-  held = found;
+  [held, heldOf] = [found, of];
   list();
   draw();
 }
 
 function list() {
-  setText(rawName, tree.listed);
+  setText(rawName, heldOf);
   rows.replaceChildren(...held.map((r) => h("tr", {}, [
     `${clockText(r.t_unix_ms, shownZone())}.${String(Number((r.ns / 1000n) % 1_000_000n)).padStart(6, "0")}`,
     String(r.seq), r.text, msText(r.err_ms), msText(r.bound_ms), STATES[r.state] ?? "",
@@ -215,7 +220,7 @@ function sayDelta() {
 
 /** @param {"A"|"B"} which @param {number} t */
 function setMark(which, t) {
-  putMark(which, { ...markAt(held, t, span_ms / 200), side: sideOf(sides, tree.listed), address: tree.listed });
+  putMark(which, { ...markAt(heldOf === tree.listed ? held : [], t, span_ms / 200), side: sideOf(sides, tree.listed), address: tree.listed });
   findSample(which);
 }
 
@@ -227,8 +232,20 @@ function putMark(which, mark) {
   draw();
 }
 
-/** @param {string} key @returns {boolean} */
+/** Keys are done in their order: a mark is set where the moves before it lead. @param {string} key @returns {boolean} */
 function press(key) {
+  if (MARKS.has(key)) transport.lanes.flush();
+  if (!waiting.length && (session.arrived || !MARKS.has(key))) return act(key);
+  if (waiting.length < MOST_WAITING) waiting.push(key);
+  return true;
+}
+
+function pressWaiting() {
+  while (waiting.length && (session.arrived || !MARKS.has(waiting[0]))) act(/** @type {string} */ (waiting.shift()));
+}
+
+/** @param {string} key @returns {boolean} */
+function act(key) {
   const { view } = session;
   if (!view) return false;
   if (key === "[" || key === "]") setMark(key === "[" ? "A" : "B", view.cursor_t);
@@ -310,6 +327,7 @@ session.listen({
     chips.update(catalogue, view, { recording: null });
     tree.update(view);
     transport.update(view, catalogue);
+    pressWaiting();
     if (wanted !== null && view.connected && (view.player || !catalogue.replay)) {
       transport.seek(wanted - view.now_unix_ms + view.now_t);
       wanted = null;
@@ -330,6 +348,12 @@ session.listen({
   bye: (code, text) => say(code === 4401 ? word("needKey") : text || word("ended")),
 });
 
+/** UTC of `t` 0 on the page's axis, ms. */
+function unixOf() {
+  const { shown } = session;
+  return shown ? shown.now_unix_ms - shown.now_t : 0;
+}
+
 /** @param {string} text */
 function say(text) {
   setText(message, text);
@@ -339,7 +363,8 @@ function say(text) {
 expose(session, () => [], () => ({
   player: session.shown?.player ?? null, plotted: tree.plotted, listed: tree.listed, delta: delta.textContent,
   sides: sideBar?.element.textContent ?? "", worth: worth.rows.length, videos: Object.keys(session.shown?.videos ?? {}),
-  rows: held.slice(0, 5).map((r) => ({ seq: r.seq, text: r.text })),
+  rows: heldOf === tree.listed ? held.slice(0, 5).map((r) => ({ seq: r.seq, text: r.text })) : [],
+  marks: [marks.A, marks.B].map((mark) => mark && { unix_ms: mark.t + unixOf(), address: mark.address, sample: mark.sample }),
   lanes: { feeds: transport.lanes.found?.feeds ?? {}, ...transport.lanes.state() },
   points: Object.fromEntries([...drawn].map(([a, p]) => [a, p.lines.reduce((n, l) => n + l.t.length, 0)])),
 }));

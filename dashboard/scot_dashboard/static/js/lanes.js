@@ -47,6 +47,7 @@ export class Lanes {
     this.catalogue = null;
     /** @type {(pen: CanvasRenderingContext2D, x: ToX, height: number, rem: number) => void} what a page draws over it */
     this.over = () => {};
+    this.flush = () => {}; // goes at once where a finger or a mouse is about to lead
     this.asked = -Infinity;
     this.drawn = -Infinity;
     /** @type {{from: number, to: number}[]} when this screen saw nothing, ms of UTC */
@@ -87,7 +88,12 @@ export class Lanes {
       const [from, to] = this.held ?? this.range(this.view);
       const t = from + Math.max(0, Math.min(1, share)) * (to - from);
       clearTimeout(due);
-      due = window.setTimeout(() => this.seek(t), 30);
+      this.flush = () => {
+        clearTimeout(due);
+        this.flush = () => {};
+        this.seek(t);
+      };
+      due = window.setTimeout(() => this.flush(), 30);
     };
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.view) return;
@@ -106,8 +112,8 @@ export class Lanes {
   /** Go there: of a replay all pages, with its player, wherever in the recording that is. @param {number} t @param {boolean} [frozen] hold it */
   seek(t, frozen = false) {
     const { span_t } = this.view ?? {};
-    if (!span_t || !PLAYS.has(this.role)) return this.session.do({ do: "seek", t, frozen });
-    this.session.do({ do: "play", wish: { t: Math.max(span_t[0], Math.min(t, span_t[1])), ...(frozen ? { playing: false } : {}) } });
+    if (!span_t || !PLAYS.has(this.role)) return this.session.move({ do: "seek", t, frozen });
+    this.session.move({ do: "play", wish: { t: Math.max(span_t[0], Math.min(t, span_t[1])), ...(frozen ? { playing: false } : {}) } });
   }
 
   /** Everything that happened, in order: notes, alarms that began, clocks that stepped. @returns {{t: number, text: string}[]} */

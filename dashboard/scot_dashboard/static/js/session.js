@@ -66,6 +66,7 @@ export class Session {
     /** @type {View|null} */
     this.aged = null;
     this.viewAt = 0;
+    this.moves = 0;
     /** @type {string[]} */
     this.errors = [];
     this.worker.onmessage = ({ data }) => this.take(data);
@@ -80,6 +81,16 @@ export class Session {
   /** @param {Listener} listener */
   listen(listener) {
     this.listeners.push(listener);
+  }
+
+  /** Move through time: what is pressed next is meant for where this leads. @param {Record<string, any>} wish */
+  move(wish) {
+    this.do({ ...wish, move: ++this.moves });
+  }
+
+  /** Whether what is shown is where the last move led. */
+  get arrived() {
+    return (this.view?.arrived ?? 0) >= this.moves;
   }
 
   /** @param {Record<string, any>} wish @param {Transferable[]} [transfer] */

@@ -172,6 +172,7 @@
  * How a replay's player stands; times are of the recording.
  *
  * @typedef {object} Transport
+ * @property {number|bigint} bus_ns of the room, then
  * @property {number} lap
  * @property {bigint|number} position_ns
  * @property {number} rate negative goes back
@@ -211,6 +212,7 @@
  * @property {number} frames video frames drawn
  * @property {number} delay_ms live delay of the waveforms
  * @property {number} seek_ms how long the last rewind took to draw
+ * @property {number} arrived the page's last move through time that is seen here
  * @property {Transport|null} player of a replay
  * @property {[number, number]|null} span_t of the recording that is replayed
  * @property {number[]|null} loop_t the stretch that is played again and again

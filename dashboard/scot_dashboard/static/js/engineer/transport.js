@@ -56,14 +56,14 @@ export class Transport {
 
   /** @param {Record<string, any>} wish */
   wish(wish) {
-    this.session.do({ do: "play", wish });
+    this.session.move({ do: "play", wish });
   }
 
   /** @param {number} t */
   seek(t) {
     const { span_t } = this.view ?? {};
     if (this.player) this.wish({ t: span_t ? Math.max(span_t[0], Math.min(t, span_t[1])) : t });
-    else this.session.do({ do: "seek", t });
+    else this.session.move({ do: "seek", t });
   }
 
   /** What a key does; false when nothing. @param {string} key */
@@ -75,7 +75,7 @@ export class Transport {
     if (key in moves) this.seek(here + moves[key]);
     else if (key === "Home") this.seek(this.span(view)[0]);
     else if (key === "End") this.seek(this.span(view)[1]);
-    else if (key === " ") player ? this.wish({ playing: !player.playing }) : this.session.do({ do: "freeze" });
+    else if (key === " ") player ? this.wish({ playing: !player.playing }) : this.session.move({ do: "freeze" });
     else if (!player) return false;
     else if (key === "," || key === ".") this.wish({ step: key === "." ? 1 : -1 });
     else if (key === "<" || key === ">") this.wish({ step: key === ">" ? 1 : -1, of: this.listed() });

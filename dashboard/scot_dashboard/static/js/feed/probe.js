@@ -54,7 +54,7 @@ export class Probe {
       if (known) this.fetch(address, wish.from_t, this.room.player ? to : Math.min(to, this.room.time.now()));
     }
     const series = wish.addresses.flatMap((address) => this.series(address, wish.from_t, to));
-    this.room.tell("series", { series: { id: wish.id, series, rows: this.rows(wish.rows, wish.at_t) } });
+    this.room.tell("series", { series: { id: wish.id, series, rows: this.rows(wish.rows, wish.at_t), of: wish.rows } });
   }
 
   /** @param {string} address @param {number} from @param {number} to */

@@ -5,6 +5,7 @@
  */
 
 import { BusTime } from "./bustime.js";
+import { Moves } from "./moves.js";
 import { Playhead } from "./playhead.js";
 import { Store } from "./store.js";
 import { Witness, channelsOf } from "./view.js";
@@ -49,6 +50,7 @@ export class Room {
     this.delay_ms = 0;
     /** @type {Transport|null} how a replay's player stands */
     this.player = null;
+    this.moves = new Moves();
     this.number = 0;
     this.lostAt = 0;
     this.trimmed = 0;
@@ -83,6 +85,7 @@ export class Room {
     else if (type === "trends") this.tell("trends", { trends: this.trends(second) });
     else if (type === "snapshot") this.tell("snapshot", { id: String(first), at_unix_ms: 0, kept: Boolean(second), why: String(third) });
     else if (type === "conflated") this.conflate(first);
+    else if (type === "played") this.moves.done(Number(first), BigInt(second));
     else if (type === "refused") this.refused(String(first), second, String(third));
     else if (type === "bye") this.bye(Number(first), String(second));
   }
@@ -106,12 +109,13 @@ export class Room {
     this.firstQuestions(now, again ? Math.max(this.lostAt, now - LOST_FILL_MS) : now - FIRST_FILL_MS);
   }
 
-  /** Wish something of a replay's player; times `t` become its own. @param {any} wish */
-  play(wish) {
+  /** Wish something of a replay's player; times `t` become its own. @param {any} wish @param {number} [move] */
+  play(wish, move = 0) {
     const { t, loop_t, ...rest } = wish;
     if (t !== undefined) rest.to_ns = this.time.toNs(t);
     if (loop_t !== undefined) rest.loop = loop_t.map((/** @type {number} */ x) => this.time.toNs(x));
     this.link?.send(["play", ++this.number, rest]);
+    this.moves.sent(this.number, move, performance.now());
   }
 
   /** Where a replay's player stands. @param {Transport} said */
@@ -122,6 +126,7 @@ export class Room {
     this.player = said;
     const t = this.time.fromNs(BigInt(said.position_ns));
     this.time.pace(t, flows ? said.rate : 0, turned, local);
+    this.moves.settle(said, local);
     if (!turned) return;
     this.forget();
     this.playhead.oldest = this.time.fromNs(BigInt(said.first_ns));
@@ -310,6 +315,7 @@ export class Room {
       this.asked.get(Number(about))?.question.failed?.();
       this.asked.delete(Number(about));
     } else if (what !== "lanes" && what !== "trends") this.tell("refused", { text });
+    if (what === "play") this.moves.refused(Number(about));
   }
 
   /** @param {Record<string, number>} counts */
@@ -330,6 +336,7 @@ export class Room {
     const { playhead, store, link } = this;
     const alive = link?.alive ?? false;
     playhead.fill();
+    this.moves.settle(this.player, local);
     this.needs = this.needs.filter((n) => local - n.local < NEEDS_MS);
     const need = this.needs.reduce((most, n) => Math.max(most, n.need + 15), playhead.playout_ms);
     // Later at once, so that the trace does not stop; earlier so gently that nobody sees it.

@@ -187,6 +187,7 @@ export function viewOf(room, stage, local) {
     delay_ms: room.delay_ms,
     seek_ms: playhead.seek_ms,
     sync_ms: time.half_ms,
+    arrived: room.moves.arrived,
     player: room.player,
     span_t: room.player && [time.fromNs(BigInt(room.player.first_ns)), time.fromNs(BigInt(room.player.last_ns))],
     loop_t: room.player?.loop.length ? room.player.loop.map((ns) => time.fromNs(BigInt(ns))) : null,

@@ -87,11 +87,17 @@ const wishes = {
   nav({ port }) {
     stage.nav = port;
   },
-  seek: ({ t, frozen }) => playhead.seek(t, Boolean(frozen)),
+  seek({ t, frozen, move }) {
+    playhead.seek(t, Boolean(frozen));
+    room.moves.here(move);
+  },
   step: ({ ms }) => playhead.seek(playhead.cursor() + ms, playhead.mode === "frozen" && ms < 0),
   live: () => playhead.live(),
   smooth: ({ ms }) => playhead.smooth(ms),
-  freeze: () => stage.freeze(),
+  freeze({ move }) {
+    stage.freeze();
+    room.moves.here(move);
+  },
   draft({ address, note }) {
     notes.draft = note ? { address, note } : null;
   },
@@ -109,7 +115,7 @@ const wishes = {
   trends: ({ from_t, to_t, bins, addresses }) => room.askTrends(from_t, to_t, bins, addresses),
   alarm: ({ wish }) => room.link?.send(["alarm", wish]),
   alarmLog: () => alarmLog.want(),
-  play: ({ wish }) => room.play(wish),
+  play: ({ wish, move }) => room.play(wish, move),
   probe: ({ wish }) => probe.want(wish),
   person: ({ act, session }) => room.link?.send([act, session]),
   lanes: ({ from_t, to_t, bins }) => room.askLanes(from_t, to_t, bins),
