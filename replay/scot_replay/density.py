@@ -24,8 +24,9 @@ from scot.history import (
     Level,
 )
 from scot_replay.found import with_headers
+from scot_replay.heads import NONE
 from scot_replay.parts import LOOKED_AT, Part
-from scot_replay.rows import KINDS, NONE
+from scot_replay.rows import KINDS
 from scot_replay.segment import SegmentPart
 
 Int64s = NDArray[np.int64]
