@@ -94,6 +94,7 @@ class _Change(NamedTuple):
     epoch: int
     seq: int
     alarm: AlarmValue
+    device: str
     delivery: Delivery
 
     @property
@@ -138,7 +139,8 @@ class Lanes:
             self.doubts(device, bus_ns, delivery.header.err_ns)
             self.trends.add(delivery)
         elif channel.kind is Kind.ALARM:
-            self._add_alarm(delivery, cast(AlarmValue, delivery.sample().value))
+            device = delivery.frame.address.split("/")[1]
+            self._add_alarm(delivery, cast(AlarmValue, delivery.sample().value), device)
         elif channel.kind is Kind.ANNOTATION:
             self._add_note(delivery, cast(AnnotationValue, delivery.sample().value))
         elif delivery.frame.address.endswith(f"/{COMMANDS.name}"):
@@ -217,11 +219,11 @@ class Lanes:
             "epochs": self._epochs(ask.from_ns, to_ns, egress, feeds),
         }
 
-    def _add_alarm(self, delivery: Delivery, alarm: AlarmValue) -> None:
+    def _add_alarm(self, delivery: Delivery, alarm: AlarmValue, device: str) -> None:
         """Keep a device's own word, or what the room made of it, by condition."""
         header = delivery.header
         changes = self._alarms.setdefault((delivery.frame.address, alarm.id), [])
-        change = _Change(header.bus_ns, header.epoch, header.seq, alarm, delivery)
+        change = _Change(header.bus_ns, header.epoch, header.seq, alarm, device, delivery)
         place = bisect_right(changes, change.key, key=lambda c: c.key)
         if place and (changes[place - 1].key == change.key or changes[place - 1].alarm == alarm):
             return
@@ -248,7 +250,7 @@ class Lanes:
             value = AlarmValue(
                 id=one.id, kind=one.kind, priority=one.priority, present=shown, text=one.text
             )
-            self._add_alarm(delivery, value)
+            self._add_alarm(delivery, value, one.device)
 
     def _add_note(self, delivery: Delivery, note: AnnotationValue) -> None:
         key = (delivery.frame.address, note.id)
@@ -287,7 +289,8 @@ class Lanes:
             for start_ns, end_ns, alarm in _stretches(changes):
                 if start_ns < to_ns and (end_ns is None or end_ns > from_ns):
                     text = alarm.text.get("en") or next(iter(alarm.text.values()), alarm.id)
-                    found.append([start_ns, end_ns, alarm.priority, egress.text(text)])
+                    facts = [egress.text(text), alarm.kind, egress.text(changes[0].device)]
+                    found.append([start_ns, end_ns, alarm.priority, *facts])
         return sorted(found, key=lambda interval: cast(int, interval[0]))[-MAX_LISTED:]
 
     def _epochs(

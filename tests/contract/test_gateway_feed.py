@@ -363,8 +363,9 @@ async def test_the_scrubber_shows_feeds_alarms_and_notes(room: Room, devices: So
         assert set(lanes["feeds"]) == {"monitor", "tracker", "scope"}
         assert max(lanes["feeds"]["monitor"]) == 255
         assert max(lanes["feeds"]["tracker"]) == 0
-        ((_, end_ns, priority, text),) = lanes["alarms"]
+        ((_, end_ns, priority, text, kind, device),) = lanes["alarms"]
         assert (end_ns, priority, text) == (None, "Hi", "SpO2 low")
+        assert (kind, device) == ("Phy", "monitor"), "of the room's log: the source, not the log"
         assert lanes["notes"] == [[at_ns, "OR staff", "chapter", "Approach"]]
 
 

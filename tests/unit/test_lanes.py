@@ -109,7 +109,7 @@ def test_an_alarm_holds_from_its_start_to_its_end_in_any_order_of_arrival() -> N
         for word in (*order, *order):  # live and back-filled
             lanes.add(word)
         told = lanes.answer(ask(0, 100), STAFF)["alarms"]
-        assert [(second(a), second(b), p) for a, b, p, _ in told] == [
+        assert [(second(a), second(b), p) for a, b, p, *_ in told] == [
             (10, 30, "Hi"),
             (50, 60, "Me"),
             (60, None, "Hi"),
@@ -122,7 +122,9 @@ def test_only_alarms_that_touch_the_stretch_are_told() -> None:
         lanes.add(one)
     assert len(lanes.answer(ask(0, 9), STAFF)["alarms"]) == 0
     assert len(lanes.answer(ask(12, 14), STAFF)["alarms"]) == 1
-    assert [text for *_, text in lanes.answer(ask(40, 50), STAFF)["alarms"]] == ["HR high"]
+    assert [row[3:] for row in lanes.answer(ask(40, 50), STAFF)["alarms"]] == [
+        ["HR high", "Phy", "monitor"]
+    ]
 
 
 def test_the_state_of_every_condition_at_an_instant() -> None:
@@ -168,7 +170,7 @@ def test_outside_the_room_lanes_show_no_hidden_device_author_or_name() -> None:
     lanes.add(ecg(10))
     told = lanes.answer(ask(0, 100), outside)
     assert set(told["feeds"]) == {"monitor", "tracker", "scope"}
-    assert [text for *_, text in told["alarms"]] == ["–"]
+    assert [row[3] for row in told["alarms"]] == ["–"]
     assert [rest for _, *rest in told["notes"]] == [["room", "text", "–"]]
     assert PATIENT in lanes.answer(ask(0, 100), STAFF)["alarms"][0][3]
 

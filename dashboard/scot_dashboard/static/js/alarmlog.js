@@ -3,38 +3,43 @@
  * @import {Session} from "./session.js"  @import {Catalogue, LogLine, View} from "./types.js"  @import {Layout} from "./plan.js"
  */
 
+import { AlarmFilter } from "./alarmfilter.js";
 import { MARKS } from "./alarmline.js";
 import { shownZone } from "./clock.js";
-import { h, setClass, setHidden, setText } from "./dom.js";
+import { h, setHidden, setText } from "./dom.js";
 import { clockText } from "./feed/zone.js";
 import { name } from "./header.js";
 import { lang, word } from "./text.js";
 import { valueText } from "./units.js";
 
 const MOST = 300;
-const FILTERS = ["all", "Hi", "Me", "Lo", "Tec", "acts"];
+const HELD = new Set(["active", "latched", "unknown"]);
 
 export class AlarmLog {
-  /** @param {Session} session */
-  constructor(session) {
+  /** @param {Session} session @param {(t: number) => void} [seek] go to a moment; the session's cursor when not given */
+  constructor(session, seek = (t) => session.do({ do: "seek", t, frozen: false })) {
     this.session = session;
-    this.filter = "all";
+    this.seek = seek;
+    this.filter = new AlarmFilter(() => this.chosen());
+    /** @type {(way: -1|1) => void} go to the alarm before or after */
+    this.onJump = () => {};
+    this.onFilter = () => {};
     /** @type {LogLine[]} */
     this.lines = [];
+    /** @type {LogLine[]} what is listed */
+    this.kept = [];
     this.list = h("ol.log-list", { tabindex: "0", "aria-label": word("alarmLog") });
-    this.filters = FILTERS.map((key) => {
-      const text = MARKS[/** @type {"Hi"} */ (key)] ?? word(key === "Tec" ? "technical" : key === "acts" ? "acts" : "everything");
-      const chip = h("button.log-filter", { type: "button", text, "data-filter": key, "aria-label": word(`filter${key}`) });
-      chip.addEventListener("click", () => this.choose(key));
-      return chip;
-    });
+    this.told = h("span.log-told", { role: "status" });
+    this.away = h("button.log-away", { type: "button" });
+    this.away.addEventListener("click", () => this.filter.clear());
     const close = h("button.big-button", { type: "button", text: "✕", "aria-label": word("close") });
     close.addEventListener("click", () => this.toggle(false));
     this.element = h("section.drawer.log", { role: "dialog", "aria-label": word("alarmLog") }, [
-      h("div.panel-head", {}, [h("h2", { text: word("alarmLog") }), h("div.log-filters", {}, this.filters), close]),
-      this.list, h("p.drawer-missed", { text: word("notPrimary") }),
+      h("div.panel-head", {}, [h("h2", { text: word("alarmLog") }), this.jumper("alarmBefore", "‹ B", -1), this.jumper("alarmAfter", "N ›", 1), this.told, close]),
+      this.filter.element, this.away, this.list, h("p.drawer-missed", { text: word("notPrimary") }),
     ]);
     setHidden(this.element, true);
+    setHidden(this.away, true);
     this.button = h("button.drawer-button", { type: "button", "aria-expanded": "false", text: word("alarmLog") });
     this.button.addEventListener("click", () => this.toggle());
     /** @type {View|null} */
@@ -47,7 +52,20 @@ export class AlarmLog {
       this.lines = lines;
       this.draw();
     } });
-    this.choose("all");
+  }
+
+  /** What is listed here is what the keys go to, and what stands out in the alarms' lane. @param {import("./lanes.js").Lanes} lanes */
+  steer(lanes) {
+    lanes.alarmPasses = (alarm) => this.filter.passes(alarm);
+    this.onJump = (way) => lanes.jumpAlarm(way);
+    this.onFilter = () => lanes.draw();
+  }
+
+  /** @param {string} key @param {string} text @param {-1|1} way */
+  jumper(key, text, way) {
+    const made = h("button.choice.log-jump", { type: "button", text, title: word(key), "aria-label": word(key) });
+    made.addEventListener("click", () => this.onJump(way));
+    return made;
   }
 
   /** Say whether it was open. */
@@ -73,32 +91,53 @@ export class AlarmLog {
     this.catalogue = catalogue;
     this.layout = layout;
     setHidden(this.button, !view.kept);
+    if (this.element.hidden) return;
+    this.warn();
+    this.point();
   }
 
-  /** @param {string} filter */
-  choose(filter) {
-    this.filter = filter;
-    for (const chip of this.filters) {
-      chip.setAttribute("aria-pressed", String(chip.dataset.filter === filter));
-    }
+  /** Somebody chose what is listed: the screen says so where the log is opened. */
+  chosen() {
+    setText(this.button, this.filter.on ? `${word("alarmLog")} · ${word("filtered")}` : word("alarmLog"));
     this.draw();
+    this.warn();
+    this.onFilter();
   }
 
-  /** @param {LogLine} line */
-  passes(line) {
-    switch (this.filter) {
-      case "all": return true;
-      case "Tec": return line.kind === "Tec";
-      case "acts": return line.by !== "" || line.id === "";
-      default: return line.priority === this.filter && line.kind !== "Tec";
-    }
+  /** Alarms that hold now and are not among what is listed; they stand in the alarm line as ever. */
+  warn() {
+    const held = this.filter.on ? (this.view?.alarms ?? []).filter((a) => HELD.has(a.state) && a.priority !== "None" && !this.filter.passes({ ...a, by: undefined })) : [];
+    const away = held.filter((a) => a.state !== "unknown" || a.under !== "inactive");
+    setHidden(this.away, !away.length);
+    if (away.length) setText(this.away, word("activeElsewhere").replace("{}", String(away.length)));
+  }
+
+  /** The line that the screen's moment belongs to. */
+  point() {
+    const { view } = this;
+    const at = view && view.mode !== "live" ? this.kept.findIndex((line) => line.t <= view.cursor_t + 1) : -1;
+    const now = this.list.querySelector("[aria-current]");
+    const wanted = at < 0 ? null : this.list.children[at]?.firstElementChild ?? null;
+    if (now === wanted) return;
+    now?.removeAttribute("aria-current");
+    wanted?.setAttribute("aria-current", "true");
+    wanted?.scrollIntoView({ block: "nearest" });
   }
 
   draw() {
     if (this.element.hidden || !this.view) return;
-    const kept = this.lines.filter((line) => this.passes(line)).slice(0, MOST);
-    this.list.replaceChildren(...kept.map((line) => this.item(line)));
-    if (!kept.length) this.list.append(h("li.thread-empty", { text: word("noLines") }));
+    const { catalogue } = this;
+    this.filter.count(this.lines, (device) => (catalogue ? name(catalogue, device) : device));
+    const passed = this.lines.filter((line) => this.filter.passes(line));
+    this.kept = passed.slice(0, MOST);
+    const active = document.activeElement;
+    const place = active && this.list.contains(active) ? /** @type {HTMLElement} */ (active).dataset.line : "";
+    this.list.replaceChildren(...this.kept.map((line) => this.item(line)));
+    if (place) /** @type {HTMLElement|null} */ (this.list.querySelector(`[data-line="${CSS.escape(place)}"]`))?.focus();
+    if (!this.kept.length) this.list.append(h("li.thread-empty", { text: word("noLines") }));
+    const told = word("linesOf").split("{}");
+    setText(this.told, `${told[0]}${this.kept.length}${told[1]}${this.lines.length}${told[2] ?? ""}`);
+    this.point();
   }
 
   /** @param {LogLine} line */
@@ -114,7 +153,8 @@ export class AlarmLog {
     ]);
     go.dataset.priority = line.to === "active" ? line.priority : "";
     go.dataset.state = line.to;
-    go.addEventListener("click", () => this.session.do({ do: "seek", t: line.t, frozen: false }));
+    go.dataset.line = `${line.t} ${line.id} ${line.to}`;
+    go.addEventListener("click", () => this.seek(line.t));
     return h("li", {}, [go]);
   }
 

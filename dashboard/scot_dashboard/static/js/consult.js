@@ -32,6 +32,7 @@ const alarmLine = new AlarmLine(session, () => alarmLog.toggle());
 const standing = new StandingBar();
 const lanes = new Lanes(session);
 lanes.smooth();
+alarmLog.steer(lanes);
 const panel = new Panel({ staff: false });
 const trends = new Trends(session);
 lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, panel.button]));
@@ -182,6 +183,8 @@ function say(text, waiting = false) {
 
 timeKeys(session, {
   o: () => alarmLog.toggle(),
+  b: () => lanes.jumpAlarm(-1),
+  n: () => lanes.jumpAlarm(1),
   t: () => trends.toggle(),
   s: () => panel.toggle("display"),
   ...galleryKeys(() => board?.picture),

@@ -6,6 +6,7 @@
 import { instantOf } from "./address.js";
 import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
+import { AlarmTrack } from "./engineer/alarms.js";
 import { keySheet } from "./engineer/keys.js";
 import { between, markAt } from "./engineer/marks.js";
 import { SideBar, across, sideOf, sidesOf, twinsOf, videosOf } from "./engineer/sides.js";
@@ -38,6 +39,7 @@ const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
 const chips = new Chips();
 const toasts = new Toasts();
 const transport = new Transport(session, () => tree.listed);
+const alarms = new AlarmTrack(session, transport);
 const tree = new Tree((plotted) => {
   arrange(plotted);
   ask();
@@ -71,6 +73,7 @@ let pictures = [];
 let sides = [];
 /** @type {SideBar|null} */
 let sideBar = null;
+let plan = layoutOf({ workspace: "", version: 0, replay: false, title: {}, case: "", devices: {}, volumes: {}, time_zone: "" });
 /** @type {Map<string, Plot>} */
 const drawn = new Map();
 /** @type {Set<string>} */
@@ -252,6 +255,8 @@ function act(key) {
   else if (key === "z" || key === "Z") zoom(key === "z" ? 1 : -1);
   else if (key === "?" || (key === "Escape" && keys.open())) keys.toggle();
   else if (key === "c") worth.toggle();
+  else if (key === "Escape" && alarms.log.close()) return true;
+  else if (alarms.key(key)) return true;
   else if (key === "Escape" && worth.open) worth.toggle();
   else if (key === "Escape") {
     marks.A = marks.B = transport.marks.A = transport.marks.B = null;
@@ -302,7 +307,8 @@ session.listen({
     session.do({ do: "clear" });
     sides = sidesOf(described);
     sideBar = sides.length ? new SideBar(sides) : null;
-    const video = layoutOf(described).video;
+    plan = layoutOf(described);
+    const { video } = plan;
     const places = sides.length ? videosOf(sides, described) : video ? [video] : [];
     pictures = places.map((place, i) => new Picture(session, i ? `side${i}` : "main", place, { inset: false, still: false }));
     tree.sides = sides;
@@ -315,7 +321,7 @@ session.listen({
     root.replaceChildren(
       h("header.top", {}, [h("h1.engineer-title", { text: word("engineer") }), ...(sideBar ? [sideBar.element] : []), chips.element]),
       h("main.desk", {}, [tree.element, h("div.middle", {}, [marksBar, worth.element, plots]), side]),
-      transport.element, toasts.element, keys.element,
+      transport.element, toasts.element, keys.element, alarms.log.element,
     );
     document.title = `SCOT · ${word("engineer")} · ${described.title.en ?? described.workspace}`;
     setHidden(message, true);
@@ -326,6 +332,7 @@ session.listen({
     if (!catalogue) return;
     chips.update(catalogue, view, { recording: null });
     tree.update(view);
+    alarms.update(view, catalogue, plan);
     transport.update(view, catalogue);
     pressWaiting();
     if (wanted !== null && view.connected && (view.player || !catalogue.replay)) {

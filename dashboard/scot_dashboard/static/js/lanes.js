@@ -4,12 +4,13 @@
  * @import {Session} from "./session.js"  @import {Catalogue, View} from "./types.js"
  */
 
+import { alarmBeside } from "./alarmfilter.js";
 import { deviceSize, h, onResize, setClass, setHidden, setText } from "./dom.js";
 import { clockText, offsetMs } from "./feed/zone.js";
 import { shownZone } from "./clock.js";
 import { NEEDS_MS } from "./needs.js";
 import { drawWhole, wholeOf } from "./lanes/recording.js";
-import { laneColor } from "./palette.js";
+import { ALARM_COLORS, laneColor } from "./palette.js";
 import { onSettings, settings } from "./settings.js";
 import { label, spanText, word } from "./text.js";
 
@@ -21,7 +22,6 @@ const LEAST_SPAN_MS = 120_000;
 const SAME_MS = 250;
 const RIGHT_ROOM = 0.06;
 const PLAYS = new Set(["or_staff", "engineer"]); // may move a replay's player
-const ALARM_COLORS = { Hi: "#e3002b", Me: "#ffd21f", Lo: "#19c8de" };
 const TICKS_S = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 
 export class Lanes {
@@ -39,6 +39,10 @@ export class Lanes {
     this.behind = h("div.lanes-behind");
     this.side = h("div.lanes-side", {}, [h("div.lanes-live", {}, [this.behind, this.pill])]);
     this.element = h("footer.lanes", {}, [this.canvas, this.side]);
+    this.voice = h("p.unseen", { role: "status" });
+    this.element.append(this.voice);
+    /** @type {(alarm: {priority: string, kind: string, device: string}) => boolean} which alarms the log lists */
+    this.alarmPasses = () => true;
     /** @type {any} */
     this.found = null;
     /** @type {View|null} */
@@ -135,6 +139,23 @@ export class Lanes {
     const event = way < 0 ? left[left.length - 1] : left[0];
     if (event) this.seek(event.t + 0.0005, true);
     else if (way > 0 && !view.span_t) this.session.do({ do: "live" });
+  }
+
+  /** Hold the screen where the alarm before or after began, of those that the log lists. @param {-1|1} way */
+  jumpAlarm(way) {
+    const { view } = this;
+    if (!view) return;
+    const began = this.alarmSpans().filter((a) => this.alarmPasses(a));
+    const alarm = alarmBeside(began, view.cursor_t, way, SAME_MS);
+    if (alarm) this.session.do({ do: "seek", t: alarm.t + 0.0005, frozen: true });
+    else if (way > 0) this.session.do({ do: "live" });
+    const shift = view.now_unix_ms - view.now_t;
+    setText(this.voice, alarm ? `${clockText(alarm.t + shift, shownZone())} ${alarm.text}` : word(way < 0 ? "noAlarmBefore" : "noAlarmAfter"));
+  }
+
+  /** @returns {{t: number, to: number|null, priority: string, text: string, kind: string, device: string}[]} */
+  alarmSpans() {
+    return (this.found?.alarms ?? []).map((/** @type {any[]} */ [t, to, priority, text, kind, device]) => ({ t, to, priority, text, kind, device }));
   }
 
   /** Say what happened where the mouse is. @param {number} px */
@@ -271,10 +292,12 @@ export class Lanes {
   alarms(pen, x, y, bar, now) {
     // The most urgent is drawn last: what began later must not hide it.
     const rank = (/** @type {string} */ priority) => ["None", "Lo", "Me", "Hi"].indexOf(priority);
-    const spans = [...(this.found?.alarms ?? [])].sort((a, b) => rank(a[2]) - rank(b[2]));
-    for (const [from, to, priority] of spans) {
+    const spans = this.alarmSpans().sort((a, b) => rank(a.priority) - rank(b.priority));
+    for (const { t, to, priority, ...facts } of spans) {
+      // What the log leaves out stays in sight, as a thin line: it was there.
+      const tall = this.alarmPasses({ priority, ...facts }) ? bar : bar * 0.25;
       pen.fillStyle = ALARM_COLORS[/** @type {"Hi"} */ (priority)] ?? "#5b6b7e";
-      pen.fillRect(x(from), y - bar / 2, Math.max(4, x(to ?? now) - x(from)), bar);
+      pen.fillRect(x(t), y + bar / 2 - tall, Math.max(4, x(to ?? now) - x(t)), tall);
     }
   }
 

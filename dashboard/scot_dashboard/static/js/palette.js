@@ -6,6 +6,8 @@
 
 import { settings } from "./settings.js";
 
+export const ALARM_COLORS = { Hi: "#e3002b", Me: "#ffd21f", Lo: "#19c8de" };
+
 /** @type {[string, RegExp, RegExp, number][]} colour, codes, names, place on a monitor */
 const FAMILIES = [
   ["#3ee6a0", /^MDC_(ECG|PULS_RATE_HR)/, /^(ecg|hr$|hr_|heart|st_|mcl|lead)/, 0],

@@ -15,7 +15,7 @@ const SHIFT_PX = [[0, 0], [1, 0], [1, 1], [0, 1]];
 
 /** @type {[string, string][]} key, what it does */
 const KEYS = [
-  ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
+  ["A", "keyAck"], ["P", "keyPause"], ["X", "keyOff"], ["O", "alarmLog"], ["B  N", "keyAlarms"], ["T", "trends"], ["← →", "keyStep"], ["Shift ← →", "keyFar"],
   [",  .", "keyJump"], ["␣", "keyFreeze"], ["L  Esc", "toLive"], ["M", "markHint"], ["Y", "copyHint"], ["I", "keyVoice"],
   ...GALLERY_KEYS, ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
 ];

@@ -42,6 +42,7 @@ const chips = new Chips();
 const standing = new StandingBar();
 const lanes = new Lanes(session);
 lanes.smooth();
+alarmLog.steer(lanes);
 const banner = new BehindBanner(session, { returns: true });
 const marker = new Marker(session, (text) => toasts.warn(text));
 const mirror = new Mirror();
@@ -206,6 +207,8 @@ timeKeys(session, {
   p: () => alarmLine.togglePause(),
   x: () => alarmLine.switchOff(),
   o: () => alarmLog.toggle(),
+  b: () => lanes.jumpAlarm(-1),
+  n: () => lanes.jumpAlarm(1),
   t: () => trends.toggle(),
   m: () => marker.mark("key"),
   y: () => address.copy(),

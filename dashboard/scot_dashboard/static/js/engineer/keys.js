@@ -7,7 +7,7 @@ import { word } from "../text.js";
 const KEYS = [
   ["␣", "play"], ["r", "reverse"], ["+  -", "rate"], ["← →  PgUp PgDn", "moveBy"], ["Home", "toStart"],
   [",", "pictureBack"], [".", "pictureOn"], ["<", "sampleBack"], [">", "sampleOn"],
-  ["[", "setA"], ["]", "setB"], ["l", "loop"], ["z", "zoomOut"], ["Z", "zoomIn"], ["c", "completeness"], ["?", "keys"], ["Esc", "close"],
+  ["[", "setA"], ["]", "setB"], ["l", "loop"], ["z", "zoomOut"], ["Z", "zoomIn"], ["o", "alarmLog"], ["b  n", "keyAlarms"], ["c", "completeness"], ["?", "keys"], ["Esc", "close"],
 ];
 
 /** @returns {{element: HTMLElement, open: () => boolean, toggle: () => void}} */

@@ -283,7 +283,7 @@ export class Room {
       feeds,
       from_t: t(found.from_ns),
       to_t: t(found.to_ns),
-      alarms: found.alarms.map((/** @type {any[]} */ a) => [t(a[0]), t(a[1]), a[2], a[3]]),
+      alarms: found.alarms.map((/** @type {any[]} */ a) => [t(a[0]), t(a[1]), ...a.slice(2)]),
       notes: found.notes.map((/** @type {any[]} */ n) => [t(n[0]), n[1], n[2], n[3]]),
       epochs: (found.epochs ?? []).map((/** @type {any[]} */ e) => [t(e[0]), e[1], e[2]]),
     };
