@@ -41,6 +41,7 @@ export class AlarmLine {
     this.shown = [];
     /** @type {View|null} */
     this.view = null;
+    this.worth = 0; // how many are shown or counted
     this.told = "";
     this.staff = false;
   }
@@ -50,6 +51,7 @@ export class AlarmLine {
     this.view = view;
     this.staff = staff && view.kept && !catalogue.replay;
     const lines = this.lines(view, catalogue, layout);
+    this.worth = lines.length;
     this.shown = lines.slice(0, SHOWN_ALARMS);
     while (this.pills.length < this.shown.length) this.add();
     this.pills.forEach((pill, i) => this.fill(pill, this.shown[i]));

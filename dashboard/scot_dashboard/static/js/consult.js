@@ -18,6 +18,7 @@ import { StandingBar } from "./standing.js";
 import { delayText, lang, label, spanText, word } from "./text.js";
 import { Thread } from "./thread.js";
 import { Toasts } from "./toasts.js";
+import { Tour } from "./tour.js";
 import { Trends } from "./trends.js";
 import { Tile } from "./tiles.js";
 
@@ -35,6 +36,8 @@ lanes.smooth();
 alarmLog.steer(lanes);
 const panel = new Panel({ staff: false });
 const trends = new Trends(session);
+const tour = new Tour("consult");
+panel.onTour = () => tour.begin();
 lanes.side.append(h("div.side-tools", {}, [alarmLog.button, trends.button, panel.button]));
 const banner = new BehindBanner(session);
 const toasts = new Toasts();
@@ -112,6 +115,7 @@ function show(view) {
   banner.update(view, catalogue.replay);
   toasts.update(view);
   trends.update(view);
+  tour.update(alarmLine.worth > 0, view.connected);
 }
 
 session.listen({
@@ -157,6 +161,7 @@ session.listen({
 /** Say why, and keep nothing of the room on this machine. @param {string} why */
 function end(why) {
   ended = true;
+  tour.end({ kept: false });
   board?.navigation?.worker.terminate();
   session.close();
   root.replaceChildren();
@@ -189,7 +194,7 @@ timeKeys(session, {
   s: () => panel.toggle("display"),
   ...galleryKeys(() => board?.picture),
   "?": () => panel.toggle("keys"),
-}, () => closeOne([panel, alarmLog, trends, ...(board?.picture ? [board.picture] : [])]));
+}, () => closeOne([tour, panel, alarmLog, trends, ...(board?.picture ? [board.picture] : [])]));
 expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
   navigation: board?.navigation?.state() ?? null,
   pictures: board?.picture?.state() ?? null,

@@ -22,6 +22,7 @@ import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
 import { lang, word } from "./text.js";
 import { Toasts } from "./toasts.js";
+import { Tour } from "./tour.js";
 
 const ASK_MS = 250;
 const TRIES = 12;
@@ -56,12 +57,15 @@ const worth = new Worth((unix, address) => {
   tree.choose(address);
   transport.seek(unix - view.now_unix_ms + view.now_t);
 });
-const keys = keySheet();
+const tour = new Tour("engineer");
+const keys = keySheet(() => tour.begin());
+const helpKey = keyButton("?", "keys", "?");
+helpKey.dataset.tour = "help";
 const delta = h("output.delta", { "aria-live": "polite" });
 const spanText_ = h("span.span-text");
 const marksBar = h("div.marks-bar", {}, [
   keyButton("A", "setA", "["), keyButton("B", "setB", "]"), delta,
-  keyButton("−", "zoomOut", "z"), spanText_, keyButton("+", "zoomIn", "Z"), keyButton("Σ", "completeness", "c"), keyButton("?", "keys", "?"),
+  keyButton("−", "zoomOut", "z"), spanText_, keyButton("+", "zoomIn", "Z"), keyButton("Σ", "completeness", "c"), helpKey,
 ]);
 const side = h("aside.side");
 
@@ -254,6 +258,7 @@ function act(key) {
   if (key === "[" || key === "]") setMark(key === "[" ? "A" : "B", view.cursor_t);
   else if (key === "z" || key === "Z") zoom(key === "z" ? 1 : -1);
   else if (key === "?" || (key === "Escape" && keys.open())) keys.toggle();
+  else if (key === "Escape" && tour.close()) return true;
   else if (key === "c") worth.toggle();
   else if (key === "Escape" && alarms.log.close()) return true;
   else if (alarms.key(key)) return true;
@@ -343,6 +348,7 @@ session.listen({
     sideBar?.update(view, utcOffset);
     toasts.update(view);
     setClass(document.body, "disconnected", !view.connected);
+    tour.update(!catalogue.replay && view.alarms.some((a) => a.state === "active"), view.connected);
     if (performance.now() - asked > ASK_MS) ask();
     draw();
   },

@@ -29,6 +29,14 @@ export class Panel {
     this.keys.body.append(h("dl.key-list", {}, KEYS.filter(([key]) => staff || !"APX".includes(key)).flatMap(([key, what]) => [
       h("dt", {}, [h("kbd", { text: key })]), h("dd", { text: word(what) }),
     ])));
+    this.onTour = () => {};
+    const tour = h("button.choice", { type: "button", text: word("tour"), "data-act": "tour" });
+    tour.addEventListener("click", () => {
+      this.close();
+      this.button.focus();
+      this.onTour();
+    });
+    this.keys.body.prepend(tour);
     this.ruler = h("div.ruler", { role: "img", "aria-label": word("ruler") });
     this.width = /** @type {HTMLInputElement} */ (h("input", {
       type: "range", min: "80", max: "1600", step: "1", "aria-label": word("rulerHint"),
@@ -49,7 +57,7 @@ export class Panel {
     );
     onSettings(() => this.show());
     this.show();
-    this.button = h("button.drawer-button", { type: "button", text: `${word("display")} · ?` });
+    this.button = h("button.drawer-button", { type: "button", text: `${word("display")} · ?`, "data-tour": "help" });
     this.button.addEventListener("click", () => this.toggle("display"));
     stayAwake();
     shift();

@@ -6,11 +6,12 @@ import { engineer } from "./words/engineer.js";
 import { layout } from "./words/layout.js";
 import { navigation } from "./words/navigation.js";
 import { room } from "./words/room.js";
+import { tour } from "./words/tour.js";
 import { video } from "./words/video.js";
 import { vitals } from "./words/vitals.js";
 
 /** @type {Record<string, [string, string]>} */
-const WORDS = { ...alarms, ...consult, ...engineer, ...layout, ...navigation, ...room, ...video, ...vitals };
+const WORDS = { ...alarms, ...consult, ...engineer, ...layout, ...navigation, ...room, ...tour, ...video, ...vitals };
 
 export const lang = (() => {
   const wanted = new URLSearchParams(location.search).get("lang") ?? navigator.language;

@@ -28,6 +28,7 @@ import { StandingBar } from "./standing.js";
 import { lang, spanText, word } from "./text.js";
 import { Thread } from "./thread.js";
 import { Toasts } from "./toasts.js";
+import { Tour } from "./tour.js";
 import { Trends } from "./trends.js";
 
 const UTC_OFFSET_MS = 37_000;
@@ -52,6 +53,8 @@ const address = new Address(session, (text) => toasts.warn(text), (t) => lanes.s
 const drawer = new Drawer();
 const panel = new Panel();
 const trends = new Trends(session);
+const tour = new Tour("room", { itself: location.pathname === "/station" });
+panel.onTour = () => tour.begin();
 const desk = location.pathname === "/station";
 setClass(document.body, "station", desk);
 const dvr = desk ? new Dvr(session) : null;
@@ -132,6 +135,7 @@ function show(view) {
   toasts.update(view);
   trends.update(view);
   drawer.update(view);
+  tour.update(alarmLine.worth > 0, view.connected);
   board.pin(pinned);
   if (pinned && view.now_t > pinnedUntil) pinned = null;
 }
@@ -219,7 +223,7 @@ timeKeys(session, {
   e: () => editor.toggle(),
   ...galleryKeys(() => board?.picture),
   "?": () => panel.toggle("keys"),
-}, () => closeOne([panel, shelf, alarmLog, trends, drawer, editor, ...(board?.picture ? [board.picture] : [])]));
+}, () => closeOne([tour, panel, shelf, alarmLog, trends, drawer, editor, ...(board?.picture ? [board.picture] : [])]));
 expose(
   session,
   () => (board?.tiles ?? []).flatMap((t) => t.state()),

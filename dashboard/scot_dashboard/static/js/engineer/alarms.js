@@ -41,7 +41,10 @@ export class AlarmTrack {
   }
 
   mark() {
-    this.transport.alarms = this.spans.map((a) => ({ ...a, listed: this.log.filter.passes(a) }));
+    const rank = (/** @type {string} */ priority) => ["None", "Lo", "Me", "Hi"].indexOf(priority);
+    const marked = this.spans.map((a) => ({ ...a, listed: this.log.filter.passes(a) }));
+    // The most urgent is drawn last: what began later must not hide it.
+    this.transport.alarms = marked.sort((a, z) => rank(a.priority) - rank(z.priority));
   }
 
   /** @param {View} view @param {Catalogue} catalogue @param {Layout} layout */

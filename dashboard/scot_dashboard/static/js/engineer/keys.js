@@ -10,11 +10,12 @@ const KEYS = [
   ["[", "setA"], ["]", "setB"], ["l", "loop"], ["z", "zoomOut"], ["Z", "zoomIn"], ["o", "alarmLog"], ["b  n", "keyAlarms"], ["c", "completeness"], ["?", "keys"], ["Esc", "close"],
 ];
 
-/** @returns {{element: HTMLElement, open: () => boolean, toggle: () => void}} */
-export function keySheet() {
+/** @param {() => void} tour @returns {{element: HTMLElement, open: () => boolean, toggle: () => void}} */
+export function keySheet(tour) {
+  const guide = h("button.key", { type: "button", text: word("tour") });
   const close = h("button.key", { type: "button", text: "✕", "aria-label": word("close") });
   const element = h("section.key-sheet", { role: "dialog", "aria-label": word("keys"), hidden: "" }, [
-    h("div.worth-head", {}, [h("h2", { text: word("keys") }), close]),
+    h("div.worth-head", {}, [h("h2", { text: word("keys") }), guide, close]),
     h("dl.key-list", {}, KEYS.flatMap(([key, what]) => [h("dt", {}, [h("kbd", { text: key })]), h("dd", { text: word(what) })])),
   ]);
   const open = () => !element.hidden;
@@ -23,5 +24,9 @@ export function keySheet() {
     if (open()) close.focus();
   };
   close.addEventListener("click", toggle);
+  guide.addEventListener("click", () => {
+    toggle();
+    tour();
+  });
   return { element, open, toggle };
 }

@@ -29,7 +29,7 @@ export class Editor {
       ]),
     ]);
     setHidden(this.bar, true);
-    this.key = h("button.drawer-button", { type: "button", "aria-pressed": "false" });
+    this.key = h("button.drawer-button", { type: "button", "aria-pressed": "false", "data-tour": "layout" });
     this.key.addEventListener("click", () => this.toggle());
     this.ghost = h("div.pane-ghost", { "aria-hidden": "true" });
     /** @type {Map<string, HTMLElement>} */
