@@ -16,10 +16,11 @@ const MOST = 300;
 const HELD = new Set(["active", "latched", "unknown"]);
 
 export class AlarmLog {
-  /** @param {Session} session @param {(t: number) => void} [seek] go to a moment; the session's cursor when not given */
-  constructor(session, seek = (t) => session.do({ do: "seek", t, frozen: false })) {
+  /** @param {Session} session */
+  constructor(session) {
     this.session = session;
-    this.seek = seek;
+    /** @type {(t: number) => void} go to a moment */
+    this.seek = (t) => session.do({ do: "seek", t, frozen: false });
     this.filter = new AlarmFilter(() => this.chosen());
     /** @type {(way: -1|1) => void} go to the alarm before or after */
     this.onJump = () => {};
@@ -57,6 +58,7 @@ export class AlarmLog {
   /** What is listed here is what the keys go to, and what stands out in the alarms' lane. @param {import("./lanes.js").Lanes} lanes */
   steer(lanes) {
     lanes.alarmPasses = (alarm) => this.filter.passes(alarm);
+    this.seek = (t) => lanes.seek(t);
     this.onJump = (way) => lanes.jumpAlarm(way);
     this.onFilter = () => lanes.draw();
   }

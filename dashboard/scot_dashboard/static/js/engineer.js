@@ -6,7 +6,7 @@
 import { instantOf } from "./address.js";
 import { shownZone } from "./clock.js";
 import { h, setClass, setHidden, setText } from "./dom.js";
-import { AlarmTrack } from "./engineer/alarms.js";
+import { AlarmKeys } from "./engineer/alarms.js";
 import { keySheet } from "./engineer/keys.js";
 import { between, markAt } from "./engineer/marks.js";
 import { SideBar, across, sideOf, sidesOf, twinsOf, videosOf } from "./engineer/sides.js";
@@ -40,7 +40,7 @@ const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
 const chips = new Chips();
 const toasts = new Toasts();
 const transport = new Transport(session, () => tree.listed);
-const alarms = new AlarmTrack(session, transport);
+const alarms = new AlarmKeys(session, transport);
 const tree = new Tree((plotted) => {
   arrange(plotted);
   ask();

@@ -147,8 +147,8 @@ export class Lanes {
     if (!view) return;
     const began = this.alarmSpans().filter((a) => this.alarmPasses(a));
     const alarm = alarmBeside(began, view.cursor_t, way, SAME_MS);
-    if (alarm) this.session.do({ do: "seek", t: alarm.t + 0.0005, frozen: true });
-    else if (way > 0) this.session.do({ do: "live" });
+    if (alarm) this.seek(alarm.t + 0.0005, true);
+    else if (way > 0 && !view.span_t) this.session.do({ do: "live" });
     const shift = view.now_unix_ms - view.now_t;
     setText(this.voice, alarm ? `${clockText(alarm.t + shift, shownZone())} ${alarm.text}` : word(way < 0 ? "noAlarmBefore" : "noAlarmAfter"));
   }

@@ -19,8 +19,6 @@ export class Transport {
     this.view = null;
     /** @type {{A: number|null, B: number|null}} */
     this.marks = { A: null, B: null };
-    /** @type {{t: number, to: number|null, priority: string, listed: boolean}[]} */
-    this.alarms = [];
     const button = (/** @type {string} */ text, /** @type {string} */ name, /** @type {string} */ key, /** @type {() => void} */ act) => {
       const made = h("button.key", { type: "button", text, title: `${word(name)} (${key})`, "aria-label": word(name) });
       made.addEventListener("click", act);

@@ -20,5 +20,5 @@ export const tour = {
   tour_tree: ["Every channel, as it is. A tick plots it; a press lists its samples.", "全チャネルの一覧です。チェックでグラフ、押すと標本を表示します。"],
   tour_marks: ["[ and ] set A and B: the time between them, with what is likely and what is sure.", "[ と ] で A・B を置くと、その間の時間と誤差（推定・確実）が表示されます。"],
   tour_raw: ["The samples themselves: time, number, value, both errors of the time, the state of the clock.", "標本そのもの：時刻、番号、値、時刻の誤差（推定・確実）、時計の状態。"],
-  tour_transport: ["The player of a recording, or the way back in a live room. Alarms stand over the track; b and n go from one to the next.", "録画の再生操作、ライブでは巻き戻しです。アラームは軸の上に表示され、b と n で移動します。"],
+  tour_transport: ["The player of a recording, or the way back in a live room. Every feed, gap and alarm has its lane; b and n go from alarm to alarm.", "録画の再生操作、ライブでは巻き戻しです。各機器・欠落・アラームが並び、b と n でアラーム間を移動します。"],
 };
