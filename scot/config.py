@@ -169,6 +169,12 @@ class VolumeTable(_Table):
     remote: Annotated[
         bool, Field(description="consultants may see it: a scan of a head shows a face")
     ] = False
+    text_checked: Annotated[
+        bool, Field(description="somebody looked: no name is burnt into a derived or captured one")
+    ] = False
+    remote_kbit_s: Annotated[
+        int, Field(ge=50, le=100_000, description="of a consultant's line that it may take")
+    ] = 400
 
     @model_validator(mode="after")
     def _one_picture(self) -> VolumeTable:

@@ -66,6 +66,11 @@ class Consult:
             raise RefusedError(400, "a picture of the future was reported")
         self._seen[person.id] = seen
 
+    def behind_ms(self, person: Person) -> float:
+        """Return how late their picture was at their last report; 0 if they told of none."""
+        seen = self._seen.get(person.id)
+        return seen.behind_ms if seen else 0.0
+
     def left(self, person: Person) -> None:
         """Forget what somebody saw who is no longer there."""
         self._seen.pop(person.id, None)

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from tests.contract.gateway_bench import Page, Room, enter, page, running_room
-from tests.unit.volume_sources import phantom
+from tests.unit.volume_sources import PATIENT, phantom
 
 pytestmark = [pytest.mark.system]
 
@@ -33,17 +34,25 @@ async def test_images_stay_in_the_room_unless_its_file_lets_an_admitted_consulta
     made = phantom()
     source = str(made.write_dicom(tmp_path / "ct"))
     bad = str(made.write_dicom(tmp_path / "gap", lambda n, _image: n != 4))
+
+    def derive(_n: int, image: Dataset) -> None:
+        image.ImageType = ["DERIVED", "SECONDARY"]
+
+    derived = str(made.write_dicom(tmp_path / "derived", derive))
     volumes = [
         {"frame": "patient", "source": source, "axes": "LPS"},
         {"frame": "defaced", "source": source, "remote": True},
         {"frame": "gap", "source": bad},
+        {"frame": "maybe_text", "source": derived, "remote": True},
+        {"frame": "looked_at", "source": derived, "remote": True, "text_checked": True},
     ]
     with running_room(tmp_path / "or1", volume=volumes) as room:
         staff = httpx.Cookies()
         await enter(room, room.wall, staff)
         async with page(room, cookies=staff) as wall:
             catalogue = (await wall.message("hello"))[1]["catalogue"]
-            assert catalogue["volumes"] == {"patient": "room0", "defaced": "room1", "gap": "room2"}
+            frames = ("patient", "defaced", "gap", "maybe_text", "looked_at")
+            assert catalogue["volumes"] == {name: f"room{n}" for n, name in enumerate(frames)}
             meta = (await get(room, "room0.json", staff)).json()
             assert meta["axes"] == "LPS"
             np.testing.assert_allclose(meta["affine"], made.affine, atol=2e-4)
@@ -65,7 +74,18 @@ async def test_images_stay_in_the_room_unless_its_file_lets_an_admitted_consulta
                     assert (await get(room, name, guest)).status_code == 403, "nobody let them in"
                 await wall.say("admit", invited["id"])
                 await remote.message("hello")
-                assert (await get(room, "room1.bin", guest)).status_code == 200
+                sent = await get(room, "room1.bin", guest)
+                assert sent.status_code == 200
+                assert sent.headers["content-encoding"] == "gzip"
+                told = np.frombuffer(sent.content, "<i2").reshape(made.values.shape)
+                assert np.array_equal(told, made.values), "the very voxels that the room sees"
+                assert PATIENT.encode() not in sent.content
+                for name in ("room3.json", "room3.bin"):
+                    withheld = await get(room, name, guest)
+                    assert withheld.status_code == 403
+                    assert "text may be burnt" in withheld.json()["error"]
+                assert (await get(room, "room3.json", staff)).status_code == 200
+                assert (await get(room, "room4.json", guest)).status_code == 200
                 assert (await get(room, "room0.bin", guest)).status_code == 403
             engineer = httpx.Cookies()
             await enter(room, room.invite(role="engineer")["url"].partition("#")[2], engineer)

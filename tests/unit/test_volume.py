@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 from pathlib import Path
@@ -17,7 +18,7 @@ from scot.config import RoomFile, load_room
 from scot.errors import ConfigError
 from scot_dashboard.checks import volumes
 from scot_dashboard.volume.convert import convert, load, main
-from scot_dashboard.volume.grid import Grid, VolumeError, as_int16, bounded, checked, on_axes
+from scot_dashboard.volume.grid import Grid, VolumeError, as_int16, bounded, checked, on_axes, write
 from tests.unit.volume_sources import FRAME_UID, PATIENT, Phantom, phantom
 
 nib: Any = importlib.import_module("nibabel")
@@ -54,11 +55,13 @@ def test_what_the_page_is_given_holds_geometry_modality_window_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     made = phantom()
-    meta = convert(made.write_dicom(tmp_path / "ct"), tmp_path / "out" / "room0", "RAS")
+    convert(made.write_dicom(tmp_path / "ct"), tmp_path / "out" / "room0", "RAS")
+    meta = json.loads((tmp_path / "out" / "room0.json").read_text())
     data = (tmp_path / "out" / "room0.bin").read_bytes()
     text = (tmp_path / "out" / "room0.json").read_text()
     assert set(meta) == {
         *("version", "data", "shape", "affine", "axes", "unit", "modality", "window", "coarser"),
+        "lossy",
     }
     assert meta["window"] == {"centre": 40.0, "width": 80.0}
     for word in (PATIENT, "Yamada", "987654", "20260401", FRAME_UID):
@@ -99,10 +102,14 @@ def set_on(n: int, **values: Any) -> Any:
         (again, "two slices at"),
         (set_on(3, Rows=5), "Rows differs"),
         (set_on(3, FrameOfReferenceUID="1.2.3"), "FrameOfReferenceUID differs"),
-        (set_on(3, SeriesInstanceUID="1.2.3", SeriesNumber=9), r"2 series here \(numbers 4, 9\)"),
+        (
+            set_on(3, SeriesInstanceUID="1.2.3", SeriesNumber=9),
+            r"2 series here \(number 4 with 10 slices, 9 with 1",
+        ),
         (set_on(3, ImageOrientationPatient=[1, 0, 0, 0, 1, 0]), "turned against each other"),
         (set_on(-1, PixelSpacing=None), "PixelSpacing of a slice is missing"),
-        (set_on(-1, NumberOfFrames=40), "multi-frame"),
+        (set_on(-1, NumberOfFrames=40), "40 frames says of 0 where they are"),
+        (set_on(-1, PhotometricInterpretation="MONOCHROME1"), "low values are white"),
         (set_on(-1, PhotometricInterpretation="RGB"), "MONOCHROME2"),
         (set_on(2, BurnedInAnnotation="YES"), "burnt into"),
         (set_on(2, PixelData=b"\0\0"), "does not decode"),
@@ -170,6 +177,28 @@ def test_a_large_volume_is_averaged_where_it_is_finest_and_stays_in_place() -> N
     assert odd.values[0, 0, 31] == pytest.approx(62)
 
 
+def test_a_large_volume_has_a_small_one_before_it_that_stands_in_the_same_place(
+    tmp_path: Path,
+) -> None:
+    place = np.diag([0.5, 0.5, 1.0, 1.0])
+    place[:3, 3] = [-40, 10, 7]
+    z, y, x = np.mgrid[0:80, 0:96, 0:96]
+    meta = write(Grid((x + y + z).astype(np.int16), place), tmp_path / "room0")
+    first = meta["first"]
+    size = first["shape"]
+    small = np.frombuffer((tmp_path / "room0_first.bin").read_bytes(), "<i2")
+    assert small.size == size["columns"] * size["rows"] * size["slices"] <= 64**3
+    assert first["coarser"]["of_mm"] == [0.5, 0.5, 1.0]
+    assert first["window"] == meta["window"], "the grey does not jump when the whole one comes"
+    small = small.reshape(size["slices"], size["rows"], size["columns"])
+    at = np.array(first["affine"]) @ [10, 12, 14, 1]
+    column, row, level = (np.linalg.inv(place) @ at)[:3]
+    assert abs(small[14, 12, 10] - (column + row + level)) <= 1
+    for name in ("room0.bin", "room0_first.bin"):
+        packed = gzip.decompress((tmp_path / f"{name}.gz").read_bytes())
+        assert packed == (tmp_path / name).read_bytes()
+
+
 def test_numbers_that_the_wire_cannot_hold_keep_their_order_and_window() -> None:
     values = np.linspace(0.0, 0.004, 4 * 5 * 6).reshape(4, 5, 6)
     values[0, 0, 0] = np.nan
@@ -195,6 +224,23 @@ def test_the_command_says_where_a_voxel_is_and_refuses_in_one_line(tmp_path: Pat
     np.testing.assert_allclose(said["at"]["mm"], (made.affine @ [7, 11, 5, 1])[:3], atol=1e-3)
     words = run.invoke(app, ["volume", str(folder)])
     assert "19 × 23 × 11 voxels of 0.700 × 1.300 × 2.100 mm" in words.stdout
+
+
+def test_the_command_checks_a_registration_before_a_case(tmp_path: Path) -> None:
+    folder = phantom().write_dicom(tmp_path / "ct")
+    file = tmp_path / "registration.txt"
+    file.write_text("0 -1 0 10  1 0 0 20  0 0 1 30  0 0 0 1")
+    run = CliRunner()
+    asked = ["volume", str(folder), "--registration", str(file)]
+    told = json.loads(run.invoke(app, [*asked, "--json"]).stdout)["registration"]
+    assert told == {
+        "rows": [[0, -1, 0, 10], [1, 0, 0, 20], [0, 0, 1, 30]], "tre_mm": None, "fre_mm": None
+    }  # fmt: skip
+    assert "tre_mm not told" in run.invoke(app, asked).stdout
+    file.write_text("2 0 0 0  0 2 0 0  0 0 2 0  0 0 0 1")
+    refused = run.invoke(app, asked)
+    assert refused.exit_code != 0
+    assert "not rigid" in str(refused.exception)
 
 
 def test_the_process_that_converts_answers_with_words(

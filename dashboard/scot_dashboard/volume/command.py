@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scot.errors import ConfigError
+from scot.registration import parse
 
 if TYPE_CHECKING:
     from scot_dashboard.volume.grid import Grid
@@ -27,6 +28,9 @@ def volume(
         int | None, typer.Option(help="Series Number, where the folder holds several.")
     ] = None,
     frame_uid: Annotated[str, typer.Option(help="Frame of Reference UID it must have.")] = "",
+    registration: Annotated[
+        Path | None, typer.Option(help="File of a registration to check: 16 numbers, or JSON.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> int:
     """Check that a patient's own images can stand behind the navigation, and say how.
@@ -43,6 +47,8 @@ def volume(
     grid = on_axes(loaded, "RAS" if axes == "RAS" else "LPS")
     told = described(as_int16(bounded(grid)), "")
     del told["data"], told["version"]
+    if registration is not None:
+        told["registration"] = _registration(registration)
     if at:
         told["at"] = _at(grid, at)
     if as_json:
@@ -57,11 +63,30 @@ def volume(
     lines += ["voxel [column, row, slice] to mm:"]
     lines += ["  " + "  ".join(f"{v:10.4f}" for v in row) for row in told["affine"][:3]]
     lines.append(f"window: level {told['window']['centre']:g}, width {told['window']['width']:g}")
+    if registration is not None:
+        lines += ["registration, tracker's frame to the picture's, mm:"]
+        lines += [
+            "  " + "  ".join(f"{v:10.4f}" for v in row) for row in told["registration"]["rows"]
+        ]
+        errors = {k: told["registration"][k] for k in ("tre_mm", "fre_mm")}
+        lines.append(", ".join(f"{k} {'not told' if v is None else v}" for k, v in errors.items()))
     if at:
         place = ", ".join(f"{v:.2f}" for v in told["at"]["mm"])
         lines.append(f"voxel {at}: {told['at']['value']:g} at [{place}] mm {axes}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _registration(file: Path) -> dict[str, Any]:
+    """Return what a file registers, or refuse it in one line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            "--registration", "", f"{file} cannot be read", "a text file of 16 numbers, or JSON"
+        ) from None
+    told = parse(text)
+    return {"rows": told.rows, "tre_mm": told.tre_mm, "fre_mm": told.fre_mm}
 
 
 def _at(grid: Grid, at: str) -> dict[str, Any]:

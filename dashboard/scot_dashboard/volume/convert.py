@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,31 +45,30 @@ def convert(
     modality: str = "",
     series: int | None = None,
     frame_uid: str = "",
-) -> dict[str, Any]:
-    """Write what the page loads, beside `stem`; return its description.
+) -> str:
+    """Write what the page loads, beside `stem`; return why text may be burnt into its pixels.
 
     Raises:
         VolumeError: as `load`.
         OSError: the disk.
     """
     grid = on_axes(load(source, series=series, frame_uid=frame_uid), axes)
-    if modality:
-        grid = Grid(grid.values, grid.affine, modality, grid.window, grid.axes, grid.stored_mm)
-    return write(grid, stem)
+    write(replace(grid, modality=modality) if modality else grid, stem)
+    return grid.text_doubt
 
 
 def main(arguments: list[str]) -> int:
     """Convert as one JSON document says; answer with another on stdout."""
     wish: dict[str, Any] = json.loads(arguments[0])
     try:
-        convert(Path(wish.pop("source")), Path(wish.pop("stem")), wish.pop("axes"), **wish)
+        doubt = convert(Path(wish.pop("source")), Path(wish.pop("stem")), wish.pop("axes"), **wish)
     except (VolumeError, OSError) as error:
         sys.stdout.write(json.dumps({"error": str(error)}))
         return 1
     except MemoryError:
         sys.stdout.write(json.dumps({"error": "it needs more memory than is allowed; crop it"}))
         return 1
-    sys.stdout.write("{}")
+    sys.stdout.write(json.dumps({"text_doubt": doubt}))
     return 0
 
 

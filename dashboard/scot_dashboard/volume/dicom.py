@@ -1,4 +1,4 @@
-"""A DICOM series of single-frame images by `pydicom` (MIT): CT, MR, PET Image Storage.
+"""A DICOM series by `pydicom` (MIT): CT, MR, PET Image Storage, single slices or multi-frame.
 
 Geometry is PS3.3 C.7.6.2: Image Position (0020,0032), Image Orientation (0020,0037) and Pixel
 Spacing (0028,0030). What would put a voxel elsewhere than it was is refused: a missing slice, two
@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scot_dashboard.volume import frames, pixels
 from scot_dashboard.volume.grid import LARGEST, STRAIGHT_DEG, Grid, VolumeError
 
 MOST_FILES: Final = 20_000
@@ -26,7 +27,9 @@ _HEADER: Final = [
     "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID", "Modality", "Rows", "Columns",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames",
     "SamplesPerPixel", "PhotometricInterpretation", "WindowCenter", "WindowWidth",
-    "BurnedInAnnotation", "ImageType",
+    "BurnedInAnnotation", "ImageType", "SOPClassUID", "RescaleSlope", "RescaleIntercept",
+    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    "ModalityLUTSequence", *frames.SEQUENCES,
 ]  # fmt: skip
 
 
@@ -52,8 +55,15 @@ def read(folder: Path, series: int | None = None, frame_uid: str = "") -> Grid:
     first = images[0]
     if int(first.Rows) * int(first.Columns) * len(images) > LARGEST:
         raise VolumeError(f"{len(images)} slices of {first.Rows} × {first.Columns} are too many")
-    values = np.stack([_pixels(pydicom, image) for image in images])
-    return Grid(values, affine, str(first.get("Modality", "")), _window(images))
+    syntaxes = {image.own_syntax for image in images}
+    return Grid(
+        pixels.read(pydicom, images),
+        affine,
+        str(first.get("Modality", "")),
+        _window(images),
+        lossy=pixels.lossy(images, syntaxes),
+        text_doubt=pixels.text_doubt(images),
+    )
 
 
 def _headers(pydicom: Any, folder: Path) -> Iterator[Any]:
@@ -67,7 +77,10 @@ def _headers(pydicom: Any, folder: Path) -> Iterator[Any]:
             continue  # DICOMDIR's neighbours: viewers, text, pictures
         if "ImagePositionPatient" in image or "NumberOfFrames" in image:
             image.own_path = path
-            yield image
+            syntax = str(image.file_meta.get("TransferSyntaxUID", ""))
+            for one in frames.slices(image):
+                one.own_syntax = syntax
+                yield one
 
 
 def _one_series(images: list[Any], number: int | None) -> list[Any]:
@@ -78,25 +91,27 @@ def _one_series(images: list[Any], number: int | None) -> list[Any]:
         what = "images with a position" if number is None else f"series {number}"
         raise VolumeError(f"no {what} in this folder; name the folder of a CT or MR series")
     if len(uids) > 1:
-        names = sorted({str(image.get("SeriesNumber", "?")) for image in images})
-        raise VolumeError(
-            f"{len(uids)} series here (numbers {', '.join(names[:12])}); say which: series = N"
+        counts = Counter(str(image.get("SeriesNumber", "?")) for image in images)
+        names = ", ".join(
+            f"{name} with {count} slices" for name, count in sorted(counts.items())[:8]
         )
+        raise VolumeError(f"{len(uids)} series here (number {names}); say which: series = N")
     return images
 
 
 def _same(images: list[Any], frame_uid: str) -> NDArray[np.float64]:
     """Check that all slices are of one kind; return the unit vector across them."""
     first = images[0]
-    if int(first.get("NumberOfFrames") or 1) > 1:
+    photometric = str(first.get("PhotometricInterpretation", ""))
+    if photometric == "MONOCHROME1":
         raise VolumeError(
-            "an enhanced multi-frame object; export it as single frames, or as NIfTI (dcm2niix)"
+            "pixels are MONOCHROME1 (low values are white), as of a radiograph; give the CT or MR "
+            "itself, or turn its values first (3D Slicer, dcm2niix)"
         )
-    if (
-        first.get("SamplesPerPixel", 1) != 1
-        or first.get("PhotometricInterpretation") != "MONOCHROME2"
-    ):
-        raise VolumeError(f"pixels are {first.get('PhotometricInterpretation')}; give MONOCHROME2")
+    if first.get("SamplesPerPixel", 1) != 1 or photometric != "MONOCHROME2":
+        raise VolumeError(f"pixels are {photometric[:16] or 'of no kind'}; give MONOCHROME2")
+    if any("ModalityLUTSequence" in image for image in images):
+        raise VolumeError("values go by a table (Modality LUT); export the series with a slope")
     if any(str(image.get("BurnedInAnnotation", "NO")) == "YES" for image in images):
         raise VolumeError("text is burnt into its pixels (0028,0301), perhaps a name; give another")
     for key in ("Rows", "Columns", "Modality", "FrameOfReferenceUID", "PixelSpacing"):
@@ -110,7 +125,11 @@ def _same(images: list[Any], frame_uid: str) -> NDArray[np.float64]:
         )
     turns = np.array([_floats(image, "ImageOrientationPatient", 6) for image in images])
     if np.abs(turns - turns[0]).max() > 1e-3:
-        raise VolumeError("slices are turned against each other (a localizer?); give one stack")
+        odd = int((np.abs(turns - np.median(turns, axis=0)).max(axis=1) > 1e-3).sum())
+        raise VolumeError(
+            f"slices are turned against each other: {odd} of {len(images)} (a localizer?); give "
+            "one stack"
+        )
     row, column = turns[0, :3], turns[0, 3:]
     if abs(np.linalg.norm(row) - 1) > 1e-3 or abs(np.linalg.norm(column) - 1) > 1e-3:
         raise VolumeError("Image Orientation holds no unit vectors; export the series again")
@@ -164,31 +183,6 @@ def _floats(image: Any, key: str, count: int) -> list[float]:
     if len(values) != count or not np.isfinite(values).all():
         raise VolumeError(f"{key} of a slice is missing or damaged; export the series again")
     return values
-
-
-def _pixels(pydicom: Any, header: Any) -> NDArray[Any]:
-    """Return one slice in its own unit (Hounsfield for CT), as int16 where that is exact."""
-    try:
-        image = pydicom.dcmread(header.own_path)
-        values: NDArray[Any] = image.pixel_array * float(image.get("RescaleSlope", 1)) + float(
-            image.get("RescaleIntercept", 0)
-        )
-    except (
-        NotImplementedError,
-        RuntimeError,
-        AttributeError,
-        ValueError,
-        OSError,
-        KeyError,
-    ) as bad:
-        raise VolumeError(
-            f"a slice does not decode ({type(bad).__name__}); if it is compressed (JPEG), send it "
-            "uncompressed (dcmdjpeg)"
-        ) from bad
-    whole: NDArray[Any] = np.rint(values)
-    if np.array_equal(whole, values) and abs(values).max() <= 32_767:
-        return whole.astype(np.int16)
-    return values.astype(np.float32)
 
 
 def _window(images: list[Any]) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ head) until `on_axes` turns them.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from scot.errors import ScotError
 Axes = Literal["RAS", "LPS"]
 MOST_VOXELS: Final = 256**3
 """That a page is given: 33 MB. A larger volume is averaged, and the page says so."""
+
+COARSE_VOXELS: Final = 64**3
+"""Of the picture that comes first, over any line: at most 524 kB."""
 
 LARGEST: Final = 1024 * 1024 * 1024
 """Voxels that are read at all: 2 GB of memory while it is converted."""
@@ -46,6 +50,8 @@ class Grid:
         window: centre and width in the values' unit; None if the source has none.
         axes: of the millimetres.
         stored_mm: sizes of a stored voxel, where `values` are averages of them.
+        lossy: how its pixels were compressed with loss; empty if they were not.
+        text_doubt: why text, perhaps a name, may be burnt into its pixels; empty if it is not.
     """
 
     values: NDArray[Any]
@@ -54,6 +60,8 @@ class Grid:
     window: tuple[float, float] | None = None
     axes: Axes = "LPS"
     stored_mm: tuple[float, float, float] | None = None
+    lossy: str = ""
+    text_doubt: str = ""
 
     @property
     def voxel_mm(self) -> tuple[float, float, float]:
@@ -167,23 +175,39 @@ def described(grid: Grid, data: str) -> dict[str, Any]:
         "modality": grid.modality,
         "window": {"centre": centre, "width": width},
         "coarser": coarser,
+        "lossy": grid.lossy,
     }
 
 
 def write(grid: Grid, stem: Path) -> dict[str, Any]:
-    """Write ``STEM.json`` and ``STEM.bin`` (int16, columns fastest), readable by the owner only.
+    """Write what the page loads, readable by the owner only; all voxels int16, columns fastest.
+
+    ``STEM.json`` describes ``STEM.bin`` and, as ``first``, the small ``STEM_first.bin`` that is
+    shown until the other has come. Each ``.bin`` has a ``.bin.gz`` beside it for slow lines.
 
     Returns:
         What was written to the JSON file.
     """
     grid = as_int16(bounded(checked(grid)))
     meta = described(grid, f"{stem.name}.bin")
+    files = {f"{stem.name}.bin": grid.values.tobytes()}
+    small = bounded(grid, COARSE_VOXELS)
+    if small is not grid:
+        small = replace(
+            small,
+            values=np.rint(small.values).astype("<i2"),
+            stored_mm=grid.stored_mm or grid.voxel_mm,
+        )
+        meta["first"] = described(small, f"{stem.name}_first.bin")
+        files[f"{stem.name}_first.bin"] = small.values.tobytes()
+    files |= {f"{name}.gz": gzip.compress(content, 6, mtime=0) for name, content in files.items()}
+    files[f"{stem.name}.json"] = json.dumps(meta).encode()
     stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for suffix, content in ((".bin", grid.values.tobytes()), (".json", json.dumps(meta).encode())):
-        part = stem.with_name(f"{stem.name}{suffix}.part")
+    for name, content in files.items():
+        part = stem.with_name(f"{name}.part")
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
-        part.replace(stem.with_name(f"{stem.name}{suffix}"))
+        part.replace(stem.with_name(name))
     return meta
 
 

@@ -8,10 +8,12 @@ import json
 import logging
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 
 from scot.clock import machine
 from scot.config import RoomFile, VolumeTable
@@ -23,7 +25,10 @@ from scot_dashboard.roles import Act, identified, may_act
 log = logging.getLogger(__name__)
 
 FOLDER = "volumes"
-_NAME = re.compile(r"(room\d{1,3})\.(json|bin)")
+_NAME = re.compile(r"(room\d{1,3})(?:\.json|(?:_first)?\.bin)")
+PIECE_BYTES: Final = 8_192
+LATE_MS: Final = 400.0
+"""A consultant whose video is later than this gets voxels at a quarter of their rate."""
 
 
 class Volumes:
@@ -35,12 +40,14 @@ class Volumes:
 
     Attributes:
         problems: what could not be shown, and why, by stem.
+        withheld: what consultants may not see though the room file lets them, and why, by stem.
     """
 
     def __init__(self, room: RoomFile, state: Path) -> None:
         self.folder = state / FOLDER
         self.tables = {stem: table for stem, table in room.volumes().items() if table.source}
         self.problems: dict[str, str] = {}
+        self.withheld: dict[str, str] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
@@ -74,9 +81,17 @@ class Volumes:
                 process.kill()
             raise
         try:
-            problem = json.loads(told).get("error", "")
+            answer = json.loads(told)
+            problem = answer.get("error", "")
         except json.JSONDecodeError:
             problem = f"its conversion ended with code {process.returncode}; see the page's log"
+            answer = {}
+        doubt = answer.get("text_doubt", "")
+        if doubt and table.remote and not table.text_checked:
+            self.withheld[stem] = (
+                f"{doubt}: it stays in the room until somebody has looked (text_checked = true)"
+            )
+            log.warning("volume of frame %s: %s", table.frame, self.withheld[stem])
         if problem:
             self.problems[stem] = problem
             log.warning("volume of frame %s: %s", table.frame, problem)
@@ -123,7 +138,32 @@ class VolumeRoutes:
             raise
         await self.volumes.ready(stem)
         media = "application/json" if name.endswith(".json") else "application/octet-stream"
-        return FileResponse(self.volumes.folder / name, media_type=media)
+        if identified(person.role):
+            return FileResponse(self.volumes.folder / name, media_type=media)
+        if stem in self.volumes.withheld:
+            raise RefusedError(403, "text may be burnt into the patient's images")
+        if name.endswith(".json"):
+            return FileResponse(self.volumes.folder / name, media_type=media)
+        packed = self.volumes.folder / f"{name}.gz"
+        headers = {"content-encoding": "gzip", "content-length": str(packed.stat().st_size)}
+        return StreamingResponse(
+            self._paced(packed, person, self.volumes.tables[stem].remote_kbit_s),
+            media_type=media,
+            headers=headers,
+        )
+
+    async def _paced(self, packed: Path, person: Person, kbit_s: int) -> AsyncIterator[bytes]:
+        """Yield a file no faster than its share of the line, and slower while video is late."""
+        piece_ns = PIECE_BYTES * 8 * 1_000_000 // kbit_s
+        due_ns = machine.monotonic_ns()
+        with packed.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+                if person.state is not State.ADMITTED:
+                    return  # sent away: what is on its way ends with them
+                late = self.gateway.consult.behind_ms(person) > LATE_MS
+                due_ns = max(due_ns, machine.monotonic_ns()) + piece_ns * (4 if late else 1)
+                await machine.until(due_ns)
 
     def _check(self, person: Person, stem: str) -> None:
         """Refuse whom neither role nor room file let see it.
