@@ -2,8 +2,8 @@
 
 A channel leaves when the table of roles grants its class; what says nothing about itself is
 `unclassified` and stays. People outside the room get no free text of a device but labels, no
-strings of a channel's `attrs`, "Case N" for the case, and no text that repeats a name learnt from
-an identity channel.
+strings of a channel's `attrs` but a shaft's axis and a frame's name, "Case N" for the case, and no
+text that repeats a name learnt from an identity channel.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Egress:
             plain["attrs"] = {
                 key: value
                 for key, value in channel.attrs.items()
-                if _only_numbers(value) and not self.names.inside(key)
+                if self._plain(key, value) and not self.names.inside(key)
             }
             plain["numeric_of"] = [
                 name
@@ -178,6 +178,14 @@ class Egress:
                 if self.visible(f"{self.source.workspace}/{device}/{name}")
             ]
         return plain
+
+    def _plain(self, key: str, value: Any) -> bool:
+        """Say whether an attribute names nobody: numbers, and two short words of navigation."""
+        if key == "axis":
+            return isinstance(value, str) and _AXIS.fullmatch(value) is not None
+        if key == "maps_from":
+            return isinstance(value, str) and not self.names.inside(value)
+        return _only_numbers(value)
 
     def _labels(self, label: dict[str, str]) -> dict[str, str]:
         return {language: self.text(text) for language, text in label.items()}
@@ -190,6 +198,9 @@ class Egress:
         return msgspec.msgpack.encode(
             msgspec.structs.replace(note, author=author, text=text, id=name)
         )
+
+
+_AXIS = re.compile(r"[+-][xyz]")
 
 
 def _only_numbers(value: Any) -> bool:

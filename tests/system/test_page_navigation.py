@@ -10,7 +10,7 @@ from playwright.async_api import Page
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
-PANE = """async ({ frame, volumes }) => {
+PANE = """async ({ frame, volumes, maps_to }) => {
     const { NavigationPane } = await import("/static/js/navigation.js");
     const { layoutOf } = await import("/static/js/plan.js");
     const attrs = { axis: "+z", target_mm: [-33, 18, 2], entry_mm: [-44, 50, 36], margin_mm: 2,
@@ -20,6 +20,8 @@ PANE = """async ({ frame, volumes }) => {
         pointer: { name: "pointer", kind: "pose", frame: "ct", label: { en: "Pointer" },
             attrs: { axis: "+z" } },
     };
+    if (maps_to) channels.registration = { name: "registration", kind: "pose", frame: maps_to,
+        attrs: { maps_from: frame, fre_mm: 0.6 } };
     const catalogue = { workspace: "or1", title: {}, volumes,
         devices: { tracker: { name: "tracker", channels } } };
     const session = { do: (wish) => { session.port = wish.port; } };
@@ -41,7 +43,15 @@ PANE = """async ({ frame, volumes }) => {
         const { stale, flags } = cell;
         const pose = { address: "or1/tracker/probe", ...value, stale, flags };
         poses = [pose]; // the feed tells them again and again
-        pane.update({ clocks: {}, cells: { "or1/tracker/probe": cell } });
+        const cells = { "or1/tracker/probe": cell };
+        if (window.lead) {
+            cells["or1/tracker/registration"] = window.lead;
+            cells["or1/tracker/registration_state"] = { value: window.why, flags: 0 };
+            const { stale, flags } = window.lead;
+            const address = "or1/tracker/registration";
+            poses.push({ address, ...window.lead.value, stale, flags });
+        }
+        pane.update({ clocks: {}, cells });
         return { ...pane.state(), unit: pane.unit.textContent, detail: pane.detail.textContent,
             lost: pane.lost.hidden ? "" : pane.lost.textContent,
             images: document.querySelectorAll("b").length, strangers: pane.strangers.textContent };
@@ -157,6 +167,57 @@ async def test_a_frame_without_a_picture_says_so_and_still_measures(
     told = await page.evaluate("say({ position: [-33, 18, 5] })")
     assert told["problem"] == "no picture for this frame of reference · “patient”"
     assert told["text"] == "3.0"
+
+
+REGISTERED = """(more) => {
+    // A quarter turn about z, then 10 mm to the right.
+    const value = { position: [10, 0, 0], orientation: [0, 0, Math.SQRT1_2, Math.SQRT1_2],
+        visible: true, err_mm: 1.2, ...more.value };
+    window.lead = more.never ? null : { value, age_ms: 100, flags: 0, stale: false, ...more };
+    window.lead && (window.lead.value = value);
+    window.why = more.why ?? "";
+}"""
+
+
+async def test_a_tool_of_the_trackers_frame_is_drawn_through_its_registration_or_not_at_all(
+    page: Page, origin: str
+) -> None:
+    await page.goto(f"{origin}/static/fonts/?lang=en")
+    where = {"frame": "reference", "maps_to": "mni152", "volumes": {"mni152": "brain"}}
+    await page.evaluate(PANE, where)
+    await until(page, "pane.windowing.presets.length", bool)
+    await page.evaluate(REGISTERED, {})
+    # (18, 43, 2) turned by a quarter is (-43, 18, 2), and shifted the target itself.
+    told = await page.evaluate("say({ position: [18, 43, 2], err_mm: 0.5 })")
+    assert (told["text"], told["unit"]) == ("0.0", "mm ± 1.3"), "both errors are in the ball"
+    assert told["registration"] == "registered · TRE 1.2 mm · FRE 0.6 mm"
+    assert told["problem"] == ""
+    look = f"({GREEN})('axial')"
+    drawn = await until(page, look, lambda seen: seen["green"] > 40 and seen["grey"] > 0)
+    reasons: list[tuple[dict[str, Any], str]] = [
+        ({"never": True}, "not registered · no data yet"),
+        ({"stale": True, "age_ms": 4000}, "not registered · no data 4.0 s"),
+        (
+            {"flags": 16, "value": {"visible": False}, "why": "not registered: it moved by 3 mm"},
+            "not registered · it moved by 3 mm",
+        ),
+        ({"value": {"orientation": [0, 0, 1, 1]}}, "not registered"),
+        ({"flags": 32}, "not registered"),
+    ]
+    for lead, said in reasons:
+        await page.evaluate(REGISTERED, lead)
+        told = await page.evaluate("say({ position: [-38, 18, 6] })")
+        assert told["text"] == "– –", "no distance without a registration"
+        assert told["breach"] == ""
+        assert told["registration"].startswith(said)
+        assert told["lost"] == "not registered: no tool is drawn on the picture"
+        await until(page, look, lambda seen: seen["green"] < drawn["green"] / 4)
+        await page.evaluate(REGISTERED, {})
+        await page.evaluate("say({ position: [18, 43, 2] })")
+        await until(page, look, lambda seen: seen["green"] > drawn["green"] / 2)
+    await page.evaluate(REGISTERED, {"value": {"err_mm": None}})
+    told = await page.evaluate("say({ position: [18, 43, 2], err_mm: 0.5 })")
+    assert "± unknown" in told["unit"], "an error nobody told is not counted as none"
 
 
 HEADSET = """() => {

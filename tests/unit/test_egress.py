@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgpack
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scot.channel import Channel, Device, Kind, Lifecycle, Sensitivity
+from scot.channel import Catalogue, Channel, Device, Kind, Lifecycle, Pose, Sensitivity
 from scot.codec import Frame
 from scot.names import WITHHELD, Names
 from scot.sample import AlarmValue, AnnotationValue
@@ -89,6 +91,19 @@ def test_free_text_of_devices_stays_and_attrs_leave_as_numbers() -> None:
     assert outside["tracker"]["channels"]["probe"]["attrs"] == {"target_mm": [1.0, 2.0, 3.0]}
     assert outside["monitor"]["channels"]["ecg_ii"]["numeric_of"] == ["hr"]
     assert outside["tracker"]["state"] == "running"
+
+
+def test_of_words_only_a_shaft_s_axis_and_a_frame_without_a_name_leave() -> None:
+    def told(**attrs: Any) -> dict[str, Any]:
+        tool = Pose("probe", attrs=attrs)
+        tracker = Device(name="tracker", provider="p", channels={"probe": tool})
+        room = Catalogue(workspace="or1", devices={"tracker": tracker})
+        devices = Egress(Role.CONSULTANT, room, taught(), 1).catalogue()["devices"]
+        left: dict[str, Any] = devices["tracker"]["channels"]["probe"]["attrs"]
+        return left
+
+    assert told(axis="-x", maps_from="reference") == {"axis": "-x", "maps_from": "reference"}
+    assert told(axis="+z Yamada", maps_from=f"of {PATIENT}", tool="Probe") == {}
 
 
 def test_every_field_of_a_channel_is_told() -> None:

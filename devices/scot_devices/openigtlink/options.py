@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from scot.channel import NAME, NAME_RULE
+from scot_devices.openigtlink.registration import RegistrationOptions
 
 Place = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
@@ -110,10 +111,33 @@ class TrackerOptions(BaseModel):
         int, Field(ge=1024, le=64 << 20, description="larger messages are skipped")
     ] = 8 << 20
 
+    registration: Annotated[
+        RegistrationOptions | None, Field(description="from the tools' frame to a picture's")
+    ] = None
+
+    @model_validator(mode="after")
+    def _registration_leads_elsewhere(self) -> TrackerOptions:
+        if self.registration is None:
+            return self
+        if not self.frame or self.frame == self.registration.frame:
+            raise ValueError(
+                f"tools are told in frame {self.frame!r} and registered to "
+                f"{self.registration.frame!r}; give each its own name (frame, registration.frame)"
+            )
+        if self.registration.reference and self.registration.reference not in {
+            tool.name for tool in self.tools
+        }:
+            raise ValueError(
+                f"registration.reference {self.registration.reference!r} is none of the tools; "
+                "name it there as it is on the wire"
+            )
+        return self
+
     @model_validator(mode="after")
     def _names_differ(self) -> TrackerOptions:
         wire = [tool.name for tool in self.tools]
-        channels = ["status", *(tool.channel for tool in self.tools if tool.channel)]
+        taken = ["registration", "registration_state"] if self.registration else []
+        channels = ["status", *taken, *(tool.channel for tool in self.tools if tool.channel)]
         for what, names in (("tool", wire), ("channel", channels)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

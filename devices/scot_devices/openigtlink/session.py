@@ -9,6 +9,7 @@ from scot.channel import Channel, Lifecycle
 from scot.errors import DeviceError, RemoteProtocolError
 from scot.provider import DeviceContext
 from scot.sample import Flags, Sample
+from scot_devices.openigtlink import registration
 from scot_devices.openigtlink.messages import (
     Message,
     QuaternionTool,
@@ -24,7 +25,10 @@ from scot_devices.openigtlink.messages import (
 )
 from scot_devices.openigtlink.options import TrackerOptions
 from scot_devices.openigtlink.protocol import ChecksumError, Connection, MessageError
-from scot_devices.openigtlink.tools import INVISIBLE, ToolBook, seen, value_or_invisible
+from scot_devices.openigtlink.registration import Register
+from scot_devices.openigtlink.rigid import RigidPose
+from scot_devices.openigtlink.seen import INVISIBLE, seen
+from scot_devices.openigtlink.tools import ToolBook, value_or_invisible
 
 MAX_GARBAGE: Final = 256 << 10
 """Bytes of no message since the last sound one after which the connection is given up."""
@@ -54,8 +58,15 @@ class Session:
         self._garbage_counted = 0
         self._garbage_at_message = 0
         self._framed: dict[str, str] = {}  # tool to the sender of the frames it comes in
-        self._book = ToolBook(options.tools, options.frame, options.discover, {status.name})
-        device.offer(status, *self._book.channels)
+        self._registered: tuple[Channel, Channel] | None = None
+        self._register: Register | None = None
+        if options.registration is not None:
+            self._registered = registration.channels(options.registration, options.frame)
+            self._register = Register(options.registration)
+        own = [status, *(self._registered or ())]
+        names = {channel.name for channel in own}
+        self._book = ToolBook(options.tools, options.frame, options.discover, names)
+        device.offer(*own, *self._book.channels)
 
     def start(self) -> Query:
         """Return the query that asks for tracking data."""
@@ -97,6 +108,27 @@ class Session:
             self.device.move(Lifecycle.RUNNING)
             self._garbage_at_message = self._connection.garbage_bytes
             yield from self._samples(message, arrived_ns)
+            yield from self._registration(message, arrived_ns)
+
+    def _registration(self, message: Message, arrived_ns: int) -> Iterator[Sample]:
+        """What the registration is worth, when that changed or was not told for a while."""
+        if self._register is None or self._registered is None:
+            return
+        if not self._register.due(arrived_ns):
+            return
+        pose, line = self._registered
+        changed = self._register.changed
+        self._register.taken(arrived_ns)
+        value = self._register.value
+        flags = Flags(0) if value.visible else Flags.INVALID
+        source_ns = message.time_ns
+        yield self.device.sample(
+            pose, value, source_ns=source_ns, arrived_ns=arrived_ns, flags=flags
+        )
+        if changed:
+            yield self.device.sample(
+                line, self._register.line, source_ns=source_ns, arrived_ns=arrived_ns
+            )
 
     def _erred(self, error: RemoteProtocolError) -> None:
         if isinstance(error, ChecksumError):
@@ -124,7 +156,10 @@ class Session:
             )
 
     def _samples(self, message: Message, arrived_ns: int) -> Iterator[Sample]:
+        register = self._register
         match message:
+            case Transform() if register and message.device == register.options.name:
+                register.transform(message, arrived_ns)
             case Transform():
                 yield from self._transform(message, arrived_ns)
             case TrackingData(tools=tools) | QuaternionTrackingData(tools=tools):
@@ -158,6 +193,9 @@ class Session:
             value, flags, good = value_or_invisible(element, channel.err_mm)
             if not good:
                 self.device.count("bad_pose")
+        if self._register is not None and wire_name == self._register.options.reference:
+            still = RigidPose(value.position_mm, value.orientation, 0.0)
+            self._register.reference(still if value.visible else None)
         return self.device.sample(
             channel, value, source_ns=message.time_ns, arrived_ns=arrived_ns, flags=flags
         )

@@ -12,7 +12,6 @@ STATUS that bears its name has another code than 1.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Final
 
@@ -20,19 +19,12 @@ from scot.channel import NAME, Channel, Pose
 from scot.errors import RemoteProtocolError
 from scot.sample import Flags, PoseValue
 from scot_devices.openigtlink import rigid
-from scot_devices.openigtlink.messages import Matrix, QuaternionTool, Tool, Transform
+from scot_devices.openigtlink.messages import Matrix, QuaternionTool, Tool
 from scot_devices.openigtlink.options import ToolOptions
+from scot_devices.openigtlink.seen import INVISIBLE
 
 MAX_TOOLS: Final = 64
 """Channels that one tracker may have; names beyond it are counted and not shown."""
-
-INVISIBLE: Final = PoseValue(
-    (math.nan, math.nan, math.nan), (0.0, 0.0, 0.0, 1.0), quality=0.0, visible=False
-)
-"""What a tool that cannot be seen reports: no place, so that none can be held."""
-
-_SEEN = re.compile(r"OK|SWITCH\d_IS_ON", re.IGNORECASE)
-_FALSE = frozenset({"0", "false", "no"})
 
 
 def channel_name(wire_name: str, taken: set[str]) -> str:
@@ -101,18 +93,6 @@ class ToolBook:
         )
         self._channels[wire_name] = channel
         return channel
-
-
-def seen(transform: Transform) -> bool:
-    """Whether a TRANSFORM says of itself that the tracker saw the tool."""
-    metadata = transform.metadata
-    if not metadata:
-        return True
-    status = metadata.get("TransformStatus", "OK")
-    return (
-        _SEEN.fullmatch(status) is not None
-        and metadata.get("TransformValid", "true").lower() not in _FALSE
-    )
 
 
 def value(source: Matrix | Tool | QuaternionTool, err_mm: float | None) -> tuple[PoseValue, Flags]:

@@ -12,6 +12,9 @@ or found, a STATUS. When it listens it prints one line of JSON, ``{"listening": 
 - STT_TDATA, STP_TDATA, GET_TDATA and GET_STATUS are answered in both modes; ``--on-request``
   sends nothing else.
 - ``--version`` is the protocol's: 1 knows no TDATA, 3 sends the extended header and metadata.
+- ``--registered`` tells tools in the frame of the star on the head clamp, and once a second the
+  TRANSFORM ``ImageToReference``; ``--registration-fault`` breaks that one: `none` is never sent,
+  `scaled` is no rigid transform, `late` comes after ``--registration-after`` seconds.
 - Its clock is its own: ``--clock-offset-s`` and ``--clock-skew-ppm`` set how wrong it is,
   ``--no-time`` sends 0 for every time.
 - ``--fault`` breaks the first ``--fault-connections`` connections ``--fault-after`` seconds after
@@ -43,8 +46,10 @@ from scot_devices.openigtlink.messages import (
     Transform,
 )
 from scot_devices.openigtlink.protocol import Connection, encode
-from scot_devices.simulators.tracker_scene import TOOLS, Scene
+from scot_devices.simulators.tracker_scene import IMAGE_TO_REFERENCE, TOOLS, Scene
 
+REGISTRATION = "ImageToReference"
+REGISTRATION_FAULTS = ("none", "scaled", "late")
 FAULTS = ("garbage", "silent", "close-mid-message", "bad-crc")
 SLOW_CLIENT_BYTES = 256 << 10
 """A client that lets more than this wait misses frames until it has caught up."""
@@ -125,7 +130,7 @@ class Tracker:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.scene = Scene(options.seed, options.occlusion)
+        self.scene = Scene(options.seed, options.occlusion, options.registered)
         self.clock = DeviceClock(options.clock_offset_s, options.clock_skew_ppm)
         self.clients: set[Client] = set()
         self.served = 0
@@ -202,6 +207,20 @@ class Tracker:
             )
         return b"".join(self._encode(part) for part in parts)
 
+    def registration(self, at_ns: int) -> bytes:
+        """Where the picture's millimetres are in the star's; empty when it is not told."""
+        fault = self.options.registration_fault
+        late = fault == "late" and self.seconds(at_ns) < self.options.registration_after
+        if not self.options.registered or fault == "none" or late:
+            return b""
+        matrix = IMAGE_TO_REFERENCE
+        if fault == "scaled":
+            matrix = (*(1.05 * v for v in matrix[:9]), *matrix[9:])  # type: ignore[assignment]
+        told = Transform(
+            device=REGISTRATION, time_ns=self._time(at_ns), message_id=self._id(), matrix=matrix
+        )
+        return self._encode(told)
+
     async def stream(self) -> None:
         """Push frames and STATUS to every client, on the beat, until cancelled."""
         frame = self.transforms if self.options.mode == "transform" else self.tracking_data
@@ -217,7 +236,7 @@ class Tracker:
             if now_ns >= status_ns:
                 status_ns = now_ns + 1_000_000_000
                 hidden = [tool for tool in TOOLS if not self._seen[tool]]
-                pushed += self.status(now_ns, hidden)
+                pushed += self.status(now_ns, hidden) + self.registration(now_ns)
             elif changed:
                 pushed += self.status(now_ns, changed)
             asked = b""
@@ -309,6 +328,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--clock-skew-ppm", type=float, default=0.0)
     p.add_argument("--no-time", dest="time", action="store_false", help="send no times")
     p.add_argument("--no-occlusion", dest="occlusion", action="store_false")
+    p.add_argument("--registered", action="store_true", help="tell tools in the star's frame")
+    p.add_argument("--registration-fault", choices=REGISTRATION_FAULTS, default="")
+    p.add_argument("--registration-after", type=float, default=10.0, metavar="S")
     p.add_argument("--fault", choices=FAULTS, default="")
     p.add_argument("--fault-after", type=float, default=2.0, metavar="S")
     p.add_argument("--fault-connections", type=int, default=1, metavar="N")

@@ -25,6 +25,12 @@ TOOLS: Final = (PROBE, REFERENCE, SCOPE)
 REFERENCE_MM: Final = (68.0, 78.0, 34.0)
 """The star on the head clamp, before the patient's right brow."""
 
+_STAR: Final = np.array([[0.8, -0.48, 0.36], [0.6, 0.64, -0.48], [0.0, 0.6, 0.8]])
+"""The star's own axes, as columns in the brain's: it was clamped as it fitted."""
+
+IMAGE_TO_REFERENCE: Final[Matrix] = (*_STAR.ravel().tolist(), *(-_STAR.T @ REFERENCE_MM).tolist())
+"""The registration: from the brain's millimetres to the star's, in wire order."""
+
 # Of each tool: mean seconds between two occlusions, and the longest.
 _HIDDEN: Final = {PROBE: (34.0, 1.6), REFERENCE: (90.0, 0.7), SCOPE: (55.0, 1.2)}
 _NOSE: Final = np.array([0.0, 1.0, 0.0])
@@ -36,10 +42,12 @@ class Scene:
     Args:
         seed: of the surgery and of the occlusions.
         occlusion: hide tools now and then.
+        registered: tell tools in the star's own frame; `registration` then leads to it.
     """
 
-    def __init__(self, seed: int = 7, occlusion: bool = True) -> None:
+    def __init__(self, seed: int = 7, occlusion: bool = True, registered: bool = False) -> None:
         self.surgery = Surgery(seed)
+        self.registered = registered
         self._viewpoint = Viewpoint(self.surgery)
         self._hidden: dict[str, list[tuple[float, float]]] = {}
         rng = np.random.default_rng([seed, 0x7217])
@@ -57,14 +65,31 @@ class Scene:
         return not any(begin <= t_s < end for begin, end in self._hidden[tool])
 
     def pose(self, tool: str, t_s: float) -> Matrix:
-        """Where a tool is, seen or not, as a matrix in wire order (mm, MNI152 RAS)."""
+        """Where a tool is, seen or not, as a matrix in wire order, mm.
+
+        In MNI152 RAS; in the frame of the star on the head clamp where this scene is registered.
+        """
+        matrix = self._in_brain(tool, t_s)
+        return _through(IMAGE_TO_REFERENCE, matrix) if self.registered else matrix
+
+    def _in_brain(self, tool: str, t_s: float) -> Matrix:
         if tool == PROBE:
             roll = 0.25 * math.sin(2.0 * math.pi * 4.0 * t_s / PERIOD_S)
             return _matrix(self.surgery.tip_mm(t_s), self.surgery.direction(t_s), _NOSE, roll)
         if tool == SCOPE:
             lens_mm, axes = self._viewpoint.pose(t_s)
             return (*axes.ravel().tolist(), *lens_mm.tolist())
+        if self.registered:
+            return (*_STAR.T.ravel().tolist(), *REFERENCE_MM)
         return (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, *REFERENCE_MM)
+
+
+def _through(outer: Matrix, inner: Matrix) -> Matrix:
+    """Return the matrix that does `inner` and then `outer`, in wire order."""
+    a = np.array(outer).reshape(4, 3).T
+    b = np.array(inner).reshape(4, 3).T
+    turn, shift = a[:, :3] @ b[:, :3], a[:, :3] @ b[:, 3] + a[:, 3]
+    return (*turn.T.ravel().tolist(), *shift.tolist())
 
 
 def _matrix(origin_mm: Vector, z_axis: Vector, y_hint: Vector, roll: float) -> Matrix:

@@ -48,6 +48,8 @@ const lost = h("span.chip.chip-lost");
 const clocks = h("span.chip");
 const title = h("h1.case");
 const clock = new ClockFace();
+const swap = h("button.nav-window.nav-swap", { type: "button", text: word("enlargeNav") });
+swap.addEventListener("click", exchange);
 
 /** @type {Catalogue|null} */
 let catalogue = null;
@@ -66,7 +68,8 @@ function build(described) {
   trends.build(layout);
   const tools = picture && !described.replay ? new DrawingTools(session, picture.picture) : null;
   tools?.setAuthor(author);
-  const navigation = layout.navigation ? new NavigationPane(session, layout.navigation, { slices: false }) : null;
+  const navigation = layout.navigation ? new NavigationPane(session, layout.navigation) : null;
+  if (navigation && picture) navigation.element.append(swap);
   const hand = action("raiseHand", () => thread.say(word("handUp")));
   const leave = action("leave", () => end(word("ended")));
   setClass(leave, "leave", true);
@@ -76,7 +79,7 @@ function build(described) {
       h("span.chip", { text: word("noNames") }), behind, clocks, lost,
       h("span.top-space"), clock.element, described.replay ? null : hand, leave,
     ]),
-    h("main.stage", {}, [
+    h(layout.navigation && !picture ? "main.stage.nav-large" : "main.stage", {}, [
       h("div.view", {}, [picture?.element, tools?.element, toasts.element]),
       h("aside.side", {}, [
         h("div.numbers", {}, tiles.map((t) => t.element)), navigation?.element, thread.element,
@@ -87,6 +90,14 @@ function build(described) {
   setText(title, /^\d+$/.test(described.case) ? `Case ${described.case}` : described.case || label(described.title, described.workspace));
   document.title = `SCOT · ${title.textContent}`;
   return { layout, tiles, picture, tools, navigation };
+}
+
+/** Either the slices or the video is large; the other stands beside it and goes on. */
+function exchange() {
+  const stage = root.querySelector(".stage");
+  if (!stage || !board?.navigation || !board.picture) return;
+  setClass(stage, "nav-large", !stage.classList.contains("nav-large"));
+  setText(swap, word(stage.classList.contains("nav-large") ? "enlargePicture" : "enlargeNav"));
 }
 
 /** @param {string} key @param {() => void} act */
@@ -192,6 +203,7 @@ timeKeys(session, {
   n: () => lanes.jumpAlarm(1),
   t: () => trends.toggle(),
   s: () => panel.toggle("display"),
+  g: exchange,
   ...galleryKeys(() => board?.picture),
   "?": () => panel.toggle("keys"),
 }, () => closeOne([tour, panel, alarmLog, trends, ...(board?.picture ? [board.picture] : [])]));

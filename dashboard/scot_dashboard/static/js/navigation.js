@@ -2,11 +2,12 @@
  * The navigation pane: three slices, the surface, the distance to the target with its ±, and how the
  * tool stands to the plan. The pictures are made in a worker of their own, loaded only where there is
  * something to navigate.
- * @import {Session} from "./session.js"  @import {Breach, Navigation, ToolState} from "./nav/steering.js"  @import {Cell, View} from "./types.js"
+ * @import {Session} from "./session.js"  @import {Breach, ToolState} from "./nav/steering.js"  @import {Navigation} from "./nav/navigation_of.js"  @import {Cell, View} from "./types.js"
  */
 
 import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
 import { angleTo, breaches, distance, toolState, turned } from "./nav/steering.js";
+import { registrationState, through } from "./nav/registration.js";
 import { loadMesh } from "./nav/solid.js";
 import { Windowing } from "./nav/window.js";
 import { enterXr, xrAvailable } from "./nav/xr.js";
@@ -34,6 +35,8 @@ export class NavigationPane {
     this.coarser = h("span.nav-coarser");
     this.windowing = new Windowing(plan.volume, (wish) => this.worker.postMessage(wish));
     this.drawn = { frames: 0, spent_ms: 0 };
+    /** @type {{coarser: {shown_mm: number[], of_mm: number[]}|null, lossy: string}} */
+    this.shown = { coarser: null, lossy: "" };
     this.worker.onmessage = ({ data }) => this.hear(data);
     const { port1, port2 } = new MessageChannel();
     session.do({ do: "nav", port: port1 }, [port1]);
@@ -49,9 +52,12 @@ export class NavigationPane {
     for (const pane of panes) this.windowing.on(pane);
     const name = label(plan.main.channel.label, plan.main.channel.name);
     this.clock = new ClockChip(plan.main.device, false);
+    this.registered = h("div.nav-registered", { role: "status" });
+    this.registered.hidden = !plan.registration;
     this.strangers = h("div.nav-strangers", { role: "status" });
     this.solid = this.view("solid", [
       this.clock.element,
+      this.registered,
       this.strangers,
       h("div.distance-box", {}, [h("div", {}, [this.distance, this.unit]), this.detail]),
       this.problem,
@@ -86,19 +92,30 @@ export class NavigationPane {
   hear(data) {
     if (data.is === "problem") this.missing(data.text);
     else if (data.is === "drawn") this.drawn = data;
+    else if (data.is === "coming") this.tellPicture(data.share);
     else if (data.is === "volume") {
-      this.windowing.open(data.modality, data.window);
+      if (data.window) this.windowing.open(data.modality, data.window);
       this.space = { lps: data.lps, centre: data.centre };
-      const size = (/** @type {number[]} */ mm) => mm.map((v) => v.toFixed(v < 10 ? 2 : 1)).join(" × ");
-      const { coarser } = data;
-      setText(this.coarser, coarser ? `${word("coarser")} ${size(coarser.shown_mm)} mm (${word("stored")} ${size(coarser.of_mm)})` : "");
+      this.shown = data;
+      this.tellPicture(null);
     }
+  }
+
+  /** How fine the picture is, what was lost of it, and how much of a finer one has come. @param {number|null} share */
+  tellPicture(share) {
+    const size = (/** @type {number[]} */ mm) => mm.map((v) => v.toFixed(v < 10 ? 2 : 1)).join(" × ");
+    const { coarser, lossy } = this.shown;
+    setText(this.coarser, [
+      lossy && `${word("lossy")} (${lossy})`,
+      coarser && `${word("coarser")} ${size(coarser.shown_mm)} mm (${word("stored")} ${size(coarser.of_mm)})`,
+      share !== null && share < 1 && `${word("finerComes")} ${Math.floor(share * 100)} %`,
+    ].filter(Boolean).join(" · "));
   }
 
   /** @param {string} why */
   missing(why) {
     setHidden(this.problem, false);
-    const text = why === "stays in the room" ? word("volumeStays") : why;
+    const text = why === "the patient's images stay in the room" ? word("volumeStays") : why;
     setText(this.problem, [word("noVolume"), this.plan.frame && `“${this.plan.frame}”`, text].filter(Boolean).join(" · "));
   }
 
@@ -127,8 +144,8 @@ export class NavigationPane {
   }
 
   sendPlan() {
-    const { main, axes, plan } = this.plan;
-    this.worker.postMessage({ do: "plan", main: main.address, axes, target: this.target, entry: this.entry, plan });
+    const { main, axes, plan, registration } = this.plan;
+    this.worker.postMessage({ do: "plan", main: main.address, registration: registration?.address ?? "", axes, target: this.target, entry: this.entry, plan });
   }
 
   /** @param {string} name @param {Node[]} over @param {string} [title] */
@@ -173,16 +190,18 @@ export class NavigationPane {
   update(view) {
     const { main, plan } = this.plan;
     this.clock.update(view.clocks, NEEDS_MS.pose);
-    const cell = view.cells[main.address];
-    this.standing = toolState(cell);
-    const seen = this.standing === "seen" || this.standing === "doubtful";
+    const told = view.cells[main.address];
+    this.standing = toolState(told);
+    const placed = this.place(view);
+    const seen = Boolean(placed) && (this.standing === "seen" || this.standing === "doubtful");
     setClass(this.element, "stale", !seen);
     setClass(this.element, "doubtful", this.standing === "doubtful");
     setHidden(this.lost, seen);
-    if (this.immersed) this.immersed.scene.tool = cell && seen ? this.tool(cell) : null;
-    if (!cell || !seen) return this.unseen(cell);
+    const cell = told && placed && seen ? { ...told, value: placed(told.value) } : undefined;
+    if (this.immersed) this.immersed.scene.tool = cell ? this.tool(cell) : null;
+    if (!cell) return this.unseen(told, !placed);
     const tip = cell.value.position;
-    const err = cell.value.err_mm ?? main.channel.err_mm ?? null;
+    const err = cell.value.err_mm ?? null;
     this.warn(breaches(tip, plan, err));
     this.millimetres.forEach((element, i) => {
       const axis = ["z", "y", "x"][i];
@@ -200,8 +219,31 @@ export class NavigationPane {
     setText(this.detail, doubt + this.angleText(cell) + ` · ${ageText(cell.age_ms)}`);
   }
 
-  /** @param {Cell|undefined} cell */
-  unseen(cell) {
+  /**
+   * What brings a pose into the picture's frame; null while nothing may.
+   *
+   * @param {View} view @returns {((pose: any) => any)|null}
+   */
+  place(view) {
+    const { main, registration } = this.plan;
+    const own = (/** @type {any} */ pose) => ({ ...pose, err_mm: pose.err_mm ?? main.channel.err_mm ?? null });
+    if (!registration) return own;
+    const cell = view.cells[registration.address];
+    const state = registrationState(cell);
+    const line = view.cells[`${registration.address}_state`];
+    const [good, why] = [state === "registered", typeof line?.value === "string" ? line.value : ""];
+    const words = { never: word("never"), stale: `${word("noData")} ${ageText(cell?.age_ms ?? 0)}`, invalid: why.replace(/^not registered: /, ""), registered: "" };
+    const errors = [["TRE", cell?.value?.err_mm ?? registration.channel.err_mm], ["FRE", registration.channel.attrs?.fre_mm]]
+      .map(([name, mm]) => (Number.isFinite(mm) ? `${name} ${Number(mm).toFixed(1)} mm` : "")).filter(Boolean);
+    setText(this.registered, [word(good ? "registered" : "notRegistered"), ...(good ? errors : [words[state]])].filter(Boolean).join(" · "));
+    setClass(this.registered, "bad", !good);
+    if (!cell || !good) return null;
+    const by = { ...cell.value, err_mm: cell.value.err_mm ?? registration.channel.err_mm ?? null };
+    return (pose) => through(by, own(pose));
+  }
+
+  /** @param {Cell|undefined} cell @param {boolean} lost whether it is the registration that is missing */
+  unseen(cell, lost) {
     this.warn([]);
     setText(this.distance, DASH);
     setText(this.unit, "");
@@ -210,8 +252,9 @@ export class NavigationPane {
       never: word("never"), hidden: word("notSeen"), error: word("poseError"),
       stale: `${word("noData")} ${ageText(cell?.age_ms ?? 0)}`,
     };
-    setText(this.detail, words[this.standing]);
-    setText(this.lost, `${label(this.plan.main.channel.label, this.plan.main.channel.name)}: ${words[this.standing]}`);
+    const name = label(this.plan.main.channel.label, this.plan.main.channel.name);
+    setText(this.detail, lost ? word("notRegistered") : words[this.standing]);
+    setText(this.lost, lost ? `${word("notRegistered")}: ${word("notDrawn")}` : `${name}: ${words[this.standing]}`);
     for (const element of this.millimetres) setText(element, DASH);
   }
 
@@ -229,7 +272,7 @@ export class NavigationPane {
   /** @param {Cell} cell */
   tool({ value }) {
     const direction = turned(value.orientation, this.plan.axes[this.plan.main.address]);
-    return { tip: value.position, direction, err_mm: value.err_mm ?? this.plan.main.channel.err_mm ?? null };
+    return { tip: value.position, direction, err_mm: value.err_mm ?? null };
   }
 
   /** @param {Cell} cell */
@@ -244,7 +287,8 @@ export class NavigationPane {
     return {
       address: this.plan.main.address, text: this.distance.textContent ?? "", tool: this.standing,
       breach: this.breach.hidden ? "" : this.breach.textContent, window, zoom, frames: this.drawn.frames,
-      problem: this.problem.hidden ? "" : this.problem.textContent,
+      problem: this.problem.hidden ? "" : this.problem.textContent, picture: this.coarser.textContent ?? "",
+      registration: this.registered.hidden ? "" : this.registered.textContent,
     };
   }
 

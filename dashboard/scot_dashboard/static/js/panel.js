@@ -20,13 +20,17 @@ const KEYS = [
   ...GALLERY_KEYS, ...NAV_KEYS, ["S", "display"], ["E", "keyLayout"], ["?", "keys"],
 ];
 
+/** @type {[string, string][]} of the consultants' page */
+const GUEST_KEYS = [["G", "keySwap"]];
+
 export class Panel {
   /** @param {{staff?: boolean}} [options] */
   constructor({ staff = true } = {}) {
     this.display = dialog("display");
     this.keys = dialog("keys");
     this.element = h("div.panels", {}, [this.display.element, this.keys.element]);
-    this.keys.body.append(h("dl.key-list", {}, KEYS.filter(([key]) => staff || !"APX".includes(key)).flatMap(([key, what]) => [
+    const known = staff ? KEYS : [...KEYS.filter(([key]) => !"APX".includes(key)), ...GUEST_KEYS];
+    this.keys.body.append(h("dl.key-list", {}, known.flatMap(([key, what]) => [
       h("dt", {}, [h("kbd", { text: key })]), h("dd", { text: word(what) }),
     ])));
     this.onTour = () => {};

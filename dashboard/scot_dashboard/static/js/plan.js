@@ -3,7 +3,7 @@
  * @import {Catalogue, Channel} from "./types.js"
  */
 
-import { navigationOf } from "./nav/steering.js";
+import { navigationOf } from "./nav/navigation_of.js";
 import { colorOf, placeOf } from "./palette.js";
 import { label } from "./text.js";
 
@@ -32,7 +32,7 @@ export const SIZES = new Set(["width_px", "height_px", "codec_string"]);
  * @property {Group[]} groups
  * @property {Place|null} [marks] channel of events that are drawn on it, such as pacing
  *
- * @typedef {import("./nav/steering.js").Navigation} Navigation
+ * @typedef {import("./nav/navigation_of.js").Navigation} Navigation
  *
  * @typedef {object} Layout
  * @property {Row[]} rows
@@ -131,6 +131,7 @@ export function layoutOf(catalogue) {
     ...rows.flatMap((r) => [r.wave.address, ...r.groups.flatMap((g) => g.members.map((m) => m.address))]),
     ...foot.flatMap((g) => g.members.map((m) => m.address)),
     ...(navigation ? [navigation.main, ...navigation.others].map((p) => p.address) : []),
+    ...(navigation?.registration ? [navigation.registration.address, `${navigation.registration.address}_state`] : []),
   ]);
   const videos = kind("video").sort((a, b) => (a.address < b.address ? -1 : 1)); // its number is its key
   for (const video of videos) placed.add(video.address);

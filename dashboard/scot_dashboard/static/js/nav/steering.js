@@ -1,6 +1,6 @@
 /**
  * Which tool is steered by which plan, and how it stands to it: pure functions of poses, in mm.
- * @import {Catalogue, Cell, Channel} from "../types.js"  @import {Place} from "../plan.js"
+ * @import {Cell, Channel} from "../types.js"
  */
 
 /**
@@ -16,17 +16,6 @@
  * @property {number|null} corridor_mm largest distance from the line from entry to target
  * @property {number|null} beyond_mm how far past the target the tip may go
  * @property {Keep[]} avoid
- *
- * @typedef {object} Navigation
- * @property {string} frame
- * @property {string} volume stem of the picture behind the frame; empty: there is none
- * @property {Place} main
- * @property {Place[]} others in the same frame
- * @property {Place[]} strangers tools of another frame: not drawn, and said so
- * @property {number[]|null} target
- * @property {number[]|null} entry
- * @property {Plan} plan
- * @property {Record<string, number[]>} axes
  *
  * @typedef {"never"|"stale"|"hidden"|"error"|"doubtful"|"seen"} ToolState
  *
@@ -76,28 +65,7 @@ export function planOf(attrs) {
 }
 
 /** @param {Channel} channel */
-const steered = (channel) => Boolean(mm(channel.attrs?.target_mm));
-
-/** @param {Catalogue} catalogue @param {Place[]} poses @returns {Navigation|null} */
-export function navigationOf(catalogue, poses) {
-  const tools = poses.filter((p) => !["target", "entry"].includes(p.channel.name));
-  const drawn = tools.filter((p) => p.channel.frame && catalogue.volumes[p.channel.frame]);
-  // A tool with a plan comes first, even where there is no picture for it: that must be said.
-  const main = drawn.find((p) => steered(p.channel)) ?? tools.find((p) => steered(p.channel)) ?? drawn[0];
-  if (!main) return null;
-  const frame = main.channel.frame ?? "";
-  const same = tools.filter((p) => p !== main && (p.channel.frame ?? "") === frame);
-  const plan = planOf([main, ...same].map((p) => p.channel.attrs ?? {}).find((a) => mm(a.target_mm)) ?? main.channel.attrs ?? {});
-  return {
-    frame, main, plan,
-    volume: catalogue.volumes[frame] ?? "",
-    others: same,
-    strangers: tools.filter((p) => (p.channel.frame ?? "") !== frame && p.channel.attrs?.axis),
-    target: plan.target,
-    entry: plan.entry,
-    axes: Object.fromEntries([main, ...same].map((p) => [p.address, axisOf(p.channel.attrs?.axis)])),
-  };
-}
+export const steered = (channel) => Boolean(mm(channel.attrs?.target_mm));
 
 /** What may be believed of a tool. @param {Cell|undefined} cell @returns {ToolState} */
 export function toolState(cell) {

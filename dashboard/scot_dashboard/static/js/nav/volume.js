@@ -26,6 +26,7 @@
  * @property {string} modality DICOM: CT, MR …
  * @property {Window} window as stored
  * @property {{shown_mm: number[], of_mm: number[]}|null} coarser said where voxels were averaged
+ * @property {string} lossy how its pixels were compressed with loss
  */
 
 /**
@@ -59,18 +60,29 @@ export function inverse(m) {
 }
 
 /**
+ * The volume; where it is large a small one of it comes first, so that a poor line shows something.
+ *
  * @param {string} folder
  * @param {string} stem
+ * @param {(first: Volume) => void} first takes the small one
+ * @param {(share: number) => void} come told how much of the whole is here, 0 to 1
  * @returns {Promise<Volume>}
  */
-export async function loadVolume(folder, stem) {
+export async function loadVolume(folder, stem, first, come) {
   const answer = await fetch(`${folder}${stem}.json`);
-  if (!answer.ok) throw new Error(answer.status === 403 ? "stays in the room" : await reasonOf(answer));
+  if (!answer.ok) throw new Error(await reasonOf(answer));
   const meta = await answer.json();
+  if (meta.first) first(await oneOf(folder, meta.first, () => {}));
+  return oneOf(folder, meta, meta.first ? come : () => {});
+}
+
+/** @param {string} folder @param {any} meta @param {(share: number) => void} come */
+async function oneOf(folder, meta, come) {
   const { columns, rows, slices } = meta.shape;
-  if (!(columns * rows * slices <= MOST_VOXELS)) throw new Error("too many voxels");
-  const grey = meta.image ? await mosaic(folder + meta.image, meta) : await voxels(folder + meta.data);
-  if (grey.length !== columns * rows * slices) throw new Error("not as many voxels as it says");
+  const count = columns * rows * slices;
+  if (!(count <= MOST_VOXELS)) throw new Error("too many voxels");
+  const grey = meta.image ? await mosaic(folder + meta.image, meta) : await voxels(folder + meta.data, count, come);
+  if (grey.length !== count) throw new Error("not as many voxels as it says");
   return volumeOf(meta, grey);
 }
 
@@ -103,14 +115,24 @@ export function volumeOf(meta, grey) {
     modality: meta.modality ?? "",
     window: meta.window ?? { centre: 128, width: 256 },
     coarser: meta.coarser ?? null,
+    lossy: meta.lossy ?? "",
   };
 }
 
-/** @param {string} url @returns {Promise<Int16Array>} */
-async function voxels(url) {
+/** @param {string} url @param {number} count @param {(share: number) => void} come @returns {Promise<Int16Array>} */
+async function voxels(url, count, come) {
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`${answer.status} ${url}`);
-  return new Int16Array(await answer.arrayBuffer());
+  if (!answer.ok || !answer.body) throw new Error(`${answer.status} ${url}`);
+  const bytes = new Uint8Array(count * 2);
+  const reader = answer.body.getReader();
+  let at = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    if (at + part.value.length > bytes.length) throw new Error("more voxels than it says");
+    bytes.set(part.value, at);
+    at += part.value.length;
+    come(at / bytes.length);
+  }
+  return new Int16Array(bytes.buffer, 0, at >> 1);
 }
 
 /** Slices as tiles of one picture. @param {string} url @param {any} meta */

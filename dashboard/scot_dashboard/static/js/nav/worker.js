@@ -6,6 +6,7 @@
 import { Cast } from "./cast.js";
 import { paintSlice, paintSolid } from "./paint.js";
 import { Eye, Solid, loadMesh } from "./solid.js";
+import { registered } from "./registration.js";
 import { turned, usable } from "./steering.js";
 import { Slice, loadVolume } from "./volume.js";
 
@@ -29,6 +30,7 @@ let scene = {
   window: { centre: 128, width: 256 }, zoom: 1,
 };
 let main = "";
+let registration = "";
 /** @type {Record<string, number[]>} axis of the shaft in the tool's own frame */
 let axes = {};
 let waiting = false;
@@ -45,11 +47,11 @@ function toolOf(pose) {
   return { tip: pose.position, direction, err_mm: pose.err_mm, doubtful: state === "doubtful" };
 }
 
-/** @param {any[]} poses */
-function take(poses) {
+/** @param {any[]} told */
+function take(told) {
   scene.tool = null;
   scene.others = [];
-  for (const pose of poses) {
+  for (const pose of registered(told, registration)) {
     const tool = axes[pose.address] ? toolOf(pose) : null;
     if (!tool) continue;
     if (pose.address === main) {
@@ -119,6 +121,24 @@ function eyeOf({ low, high, lps }) {
   return new Eye(low.map((v, k) => (v + high[k]) / 2), span * 1.15, lps);
 }
 
+/** Behind everything from now on. @param {import("./volume.js").Volume} next @param {import("./volume.js").Window|null} window null: as people set it */
+function show(next, window) {
+  const first = !volume;
+  volume = next;
+  const { modality, coarser, lossy, lps, low, high } = next;
+  if (window) scene.window = window;
+  const centre = low.map((v, k) => (v + high[k]) / 2);
+  outside.postMessage({ is: "volume", modality, window, coarser, lossy, lps, centre });
+  for (const view of views.values()) view.slice = null;
+  if (!(solid instanceof Solid)) {
+    const cast = new Cast(next, solid?.eye ?? eyeOf(next));
+    cast.cut(scene.window);
+    solid = cast;
+  }
+  if (first && scene.entry) solid.eye.turn = scene.entry[0] > 0 === !lps ? 1.15 : -1.15;
+  attach();
+}
+
 /** @type {Record<string, (wish: any) => void>} */
 const wishes = {
   async open({ folder, stem, font }) {
@@ -128,16 +148,17 @@ const wishes = {
     }
     if (!stem) return;
     try {
-      volume = await loadVolume(folder, stem);
-      const { modality, window, coarser, lps, low, high } = volume;
-      scene.window = window;
-      const centre = low.map((v, k) => (v + high[k]) / 2);
-      outside.postMessage({ is: "volume", modality, window, coarser, lps, centre });
-      attach();
-      const mesh = await loadMesh(folder, stem);
-      solid = mesh ? new Solid(mesh, new Eye([0, -16, 6])) : new Cast(volume, eyeOf(volume));
-      if (scene.entry) solid.eye.turn = scene.entry[0] > 0 === !volume.lps ? 1.15 : -1.15;
-      attach();
+      const mesh = folder.startsWith("/static/") ? await loadMesh(folder, stem) : null;
+      if (mesh) solid = new Solid(mesh, new Eye([0, -16, 6]));
+      let told = 0;
+      const first = (/** @type {import("./volume.js").Volume} */ small) => show(small, small.window);
+      const whole = await loadVolume(folder, stem, first, (share) => {
+        if (share - told < 0.01) return;
+        told = share;
+        outside.postMessage({ is: "coming", share });
+      });
+      show(whole, volume ? null : whole.window);
+      outside.postMessage({ is: "coming", share: 1 });
     } catch (error) {
       outside.postMessage({ is: "problem", text: error instanceof Error ? error.message : String(error) });
     }
@@ -165,6 +186,7 @@ const wishes = {
   },
   plan(wish) {
     main = wish.main;
+    registration = wish.registration;
     axes = wish.axes;
     scene = { ...scene, target: wish.target, entry: wish.entry, plan: wish.plan };
     if (wish.target && !scene.tool) scene.through = wish.target;
