@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +25,9 @@ from scot_replay import seal
 from scot_replay.came import Came
 from scot_replay.container import Container
 from scot_replay.index import Span, join
-from scot_replay.layout import Manifest
+from scot_replay.layout import MANIFEST, Manifest
+from scot_replay.ledger.log import LEDGER
+from scot_replay.ledger.packed import LEDGER_HELD, MANIFEST_HELD, held
 from scot_replay.messages import Carrier, carrier
 from scot_replay.parts import Part, newest_catalogue
 from scot_replay.recording import DirectoryRecording
@@ -144,6 +146,8 @@ class _Packer:
         spans = {a: s for a in self._recording.held() if (s := self._span(a)) is not None}
         data = msgspec.json.encode(spans)
         self._writer.add_attachment(0, 0, SPANS, "application/json", data)
+        for name, kept in _for_verifying(self._recording).items():
+            self._writer.add_attachment(0, 0, name, "application/octet-stream", kept)
         self._writer.finish()
 
     def _span(self, address: str) -> Span | None:
@@ -208,6 +212,24 @@ class _Packer:
             seal.write_group(self._writer, part, {a: ids[a] for a in group}, channels)
             self.messages += sum(len(part.times(a)) for a in group)
             progress((number + 1) / len(groups))
+
+
+def _for_verifying(recording: DirectoryRecording) -> dict[str, bytes]:
+    """Return what `scot_replay.ledger.packed` wants of a recording: its ledger and manifest.
+
+    There is none of encrypted samples: the ledger knows them as they were recorded, and they are
+    packed so that others can read them.
+    """
+    path = recording.path
+    if recording.manifest.encrypted:
+        return {}
+    if path.is_file():
+        return held(path)
+    found: dict[str, bytes] = {}
+    for name, file in ((LEDGER_HELD, LEDGER), (MANIFEST_HELD, MANIFEST)):
+        with suppress(OSError):
+            found[name] = (path / file).read_bytes()
+    return found if LEDGER_HELD in found else {}
 
 
 def _head(recording: DirectoryRecording) -> Whole:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,13 +28,13 @@ from scot_replay.layout import (
     parse_manifest,
     read_manifest,
 )
-from scot_replay.ledger import keys, site
-from scot_replay.ledger.checkpoint import cosigned
 from scot_replay.ledger.compare import Fault, compare
 from scot_replay.ledger.entry import Begin, Block, End, Opened, Opening, Redaction, Sealed, Shredded
 from scot_replay.ledger.log import LEDGER
-from scot_replay.ledger.read import Ledger, read_ledger, text_of
+from scot_replay.ledger.packed import verify_packed
+from scot_replay.ledger.read import Ledger, read_ledger
 from scot_replay.ledger.report import RECOVERED, UNERASED, Part, Report, fault
+from scot_replay.ledger.signed import signed
 from scot_replay.ledger.stored import (
     DAMAGED,
     JournalSource,
@@ -69,7 +68,7 @@ def verify(
     """Verify a recording.
 
     Args:
-        path: of its directory.
+        path: of its directory, or of the file that `scot pack` made of it.
         believed: whose signature is believed; without any, that of the key it names itself.
         folder: of this machine's key and of the site's log.
         authorities: roots of those whose time stamps are believed; without any, none is checked.
@@ -79,21 +78,14 @@ def verify(
     Raises:
         RecordingError: there is no recording, or it has no ledger.
     """
+    if path.is_file():
+        return verify_packed(path, believed, folder, witnesses=witnesses, authorities=authorities)
     layout = list_parts(path)
     ledger = read_ledger(path, believed)
-    report = Report(path=str(path), origin=ledger.origin, signer=ledger.signer.text())
-    report.known = ledger.signer in believed or ledger.signer == keys.own_key(folder)
-    report.entries, report.checkpoints = len(ledger.entries), ledger.checkpoints
-    report.covered, report.faults = ledger.covered, [fault(*found) for found in ledger.faults]
-    report.tokens = [_token(ledger, *one, authorities) for one in ledger.tokens]
-    report.faults += [
-        fault("signature", LEDGER, str(one["says"])) for one in report.tokens if one["bad"]
-    ]
-    _witnessed(ledger, witnesses, report)
+    report = signed(path, ledger, believed, folder, witnesses, authorities)
     proof = _Proof(layout, ledger, report)
     proof.parts(records)
     proof.manifest()
-    proof.heads(folder)
     proof.remarks()
     report.faults.sort(key=lambda one: (one.part == 0, one.part, one.first_ns))
     return report
@@ -312,63 +304,12 @@ class _Proof:
                 f"removed {parts}, which were older"
             )
 
-    def heads(self, folder: Path | None) -> None:
-        """Look at what the site's log says of this recording."""
-        faults = self._report.faults
-        for head in site.heads((folder or keys.folder()) / site.SITE):
-            if head.origin != self._ledger.origin or not head.size:
-                continue
-            if not self._ledger.was(head.size, head.root):
-                faults.append(
-                    fault(
-                        "ledger", site.SITE,
-                        f"the site's log knows this ledger with {head.size} entries; of those, "
-                        f"{self._report.covered} are here as they were",
-                    )
-                )  # fmt: skip
-
 
 def _manifest_of(layout: Layout) -> Manifest | None:
     try:
         return read_manifest(layout.path)
     except RecordingError:
         return None
-
-
-def _token(
-    ledger: Ledger, size: int, digest: bytes, token: bytes, authorities: Sequence[Certificate]
-) -> dict[str, object]:
-    """Return what a time stamp says, and whether it is bad."""
-    text = text_of(ledger.notes.get(size, b""))
-    found: dict[str, object] = {"size": size, "at": "", "bad": False}
-    if sha256(text).digest() != digest:
-        return {
-            **found,
-            "bad": True,
-            "says": f"a time stamp ({size}) fits no checkpoint",
-        }
-    if not authorities:
-        return {**found, "says": "not checked; give the authority's root with --authority"}
-    from scot_replay.ledger.timestamp import when
-
-    try:
-        at = when(token, text, authorities)
-    except RecordingError as error:
-        return {**found, "bad": True, "says": str(error)}
-    return {**found, "at": at, "says": at}
-
-
-def _witnessed(ledger: Ledger, witnesses: Sequence[Verifier], report: Report) -> None:
-    for witness in witnesses:
-        seen = [(size, said) for size, note in ledger.notes.items()
-                if (said := cosigned(note, witness))]  # fmt: skip
-        if not seen:
-            detail = f"the witness {witness.name} says nothing of it"
-            report.faults.append(fault("signature", LEDGER, detail))
-            continue
-        size, said = max(seen)
-        at = datetime.fromtimestamp(said.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        report.witnesses.append({"witness": witness.name, "size": size, "at": at})
 
 
 def _differing(path: Path, sealed: Sealed) -> Iterator[Fault]:
