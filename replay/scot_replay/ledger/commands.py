@@ -33,7 +33,7 @@ Keys = Annotated[
 
 def verify_command(
     recording: Annotated[
-        str, typer.Argument(help="Directory, packed file or URL of a recording, or a folder of many.")
+        str, typer.Argument(help="A recording: directory, packed file, URL; or the folder of many.")
     ],
     key: Keys = None,
     witness: Annotated[
