@@ -146,7 +146,8 @@ async def test_panes_never_overlap_and_never_leave_the_screen_whatever_is_presse
             least.g = [1, 1];
             let placed = { a: { x: 0, y: 0, w: 24, h: 24 } };
             const sides = ["left", "right", "up", "down"];
-            const done = { step: 0, resize: 0, hide: 0, show: 0, moveTo: 0, exchange: 0 };
+            const done = { step: 0, resize: 0, hide: 0, show: 0, moveTo: 0, exchange: 0,
+                dock: 0 };
             for (let i = 0; i < 4000; i++) {
                 const here = Object.keys(placed);
                 const id = here[any(here.length)];
@@ -158,14 +159,17 @@ async def test_panes_never_overlap_and_never_leave_the_screen_whatever_is_presse
                     show: () => away.length && g.show(placed, least, away[any(away.length)]),
                     moveTo: () => g.moveTo(placed, least, id, any(30) - 3, any(30) - 3),
                     exchange: () => g.exchange(placed, least, id, here[any(here.length)]),
+                    dock: () => g.dock(placed, least, id, here[any(here.length)], sides[any(4)]),
                 };
-                const name = Object.keys(acts)[any(6)];
+                const name = Object.keys(acts)[any(7)];
                 const after = acts[name]();
                 if (!after) continue;
                 done[name]++;
                 const small = Object.entries(after).filter(
                     ([one, r]) => r.w < least[one][0] || r.h < least[one][1]);
-                if (!g.sound(after) || small.length) return { i, name, id, placed, after };
+                const lost = name === "hide" || name === "show" ? false
+                    : Object.keys(after).sort().join() !== here.sort().join();
+                if (!g.sound(after) || small.length || lost) return { i, name, id, placed, after };
                 placed = after;
             }
             return done;
@@ -173,6 +177,46 @@ async def test_panes_never_overlap_and_never_leave_the_screen_whatever_is_presse
     )
     assert "after" not in broken, broken
     assert all(count > 20 for count in broken.values()), f"not everything was tried: {broken}"
+
+
+async def test_a_pane_docks_at_the_edge_it_is_dropped_on_and_changes_places_over_the_middle(
+    blank: Page,
+) -> None:
+    """A is left, B right above C; numbers are cells of 24 by 24."""
+    drops, refused, words = await blank.evaluate(
+        """async () => {
+            const { dropAt, dropOn, nearEdge, wordsOf } =
+                await import("/static/js/layout/docking.js");
+            const placed = { a: { x: 0, y: 0, w: 12, h: 24 }, b: { x: 12, y: 0, w: 12, h: 12 },
+                c: { x: 12, y: 12, w: 12, h: 12 } };
+            const least = { a: [4, 4], b: [4, 4], c: [4, 4] };
+            const flat = (r) => [r.x, r.y, r.w, r.h];
+            const at = (id, x, y, needs = least) => {
+                const drop = dropAt(placed, needs, id, x, y);
+                const after = Object.entries(drop?.placed ?? {}).map(([k, r]) => [k, flat(r)]);
+                return drop && [drop.host, drop.side, drop.placed && Object.fromEntries(after)];
+            };
+            const title = (id) => ({ spec: { title: id.toUpperCase() } });
+            const board = { panes: new Map(["a", "b", "c"].map((id) => [id, title(id)])) };
+            const said = ["left", "up", null].map((side) =>
+                wordsOf(board, dropOn(placed, least, "c", "a", side)));
+            return [
+                [at("c", 0.5, 12), at("c", 6, 1), at("c", 6, 12), at("b", 23, 18), at("a", 6, 6)],
+                at("c", 0.5, 12, { a: [10, 4], b: [4, 4], c: [4, 4] }),
+                [...said, nearEdge(placed.b, 18, 6)],
+            ];
+        }"""
+    )
+    left, top, middle, right, own = drops
+    # C leaves; B, above it, fills its place; A gives it its left or upper half.
+    assert left == ["a", "left", {"a": [6, 0, 6, 24], "b": [12, 0, 12, 24], "c": [0, 0, 6, 24]}]
+    assert top == ["a", "up", {"a": [0, 12, 12, 12], "b": [12, 0, 12, 24], "c": [0, 0, 12, 12]}]
+    assert middle[:2] == ["a", None]
+    assert (middle[2]["a"], middle[2]["c"]) == ([12, 12, 12, 12], [0, 0, 12, 24])
+    assert right == ["c", "right", {"a": [0, 0, 12, 24], "b": [18, 0, 6, 24], "c": [12, 0, 6, 24]}]
+    assert own is None, "over itself it only moves"
+    assert refused == ["a", "left", None], "two that cannot be read side by side are not put so"
+    assert words == ["left half of A", "upper half of A", "change places with A", None]
 
 
 async def test_a_saved_layout_keeps_the_place_of_what_is_not_here_and_counts_what_is_new(
@@ -322,6 +366,19 @@ async def test_panes_are_arranged_by_keys_and_mouse_saved_and_followed_by_a_seco
         page, lambda s: s["layout"]["placed"]["waves"]["w"] == before["waves"]["w"] + 1
     )
     assert wider["layout"]["changed"]
+    # Docking by keys is shown and said before anything moves, and can be taken back.
+    await page.locator("[data-frame='device:thermometer']").focus()
+    await page.keyboard.press("d")
+    await page.locator(".pane-ghost:not(.ghost-host)", has_text="half of").wait_for()
+    assert "Enter" in await page.locator(".layout-status").inner_text()
+    assert (await state(page))["layout"]["placed"] == wider["layout"]["placed"]
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    docked = await until(page, lambda s: s["layout"]["placed"] != wider["layout"]["placed"])
+    assert docked["layout"]["placed"].keys() == wider["layout"]["placed"].keys()
+    assert await page.locator(".pane-ghost").count() == 0
+    await page.keyboard.press("Control+z")
+    await until(page, lambda s: s["layout"]["placed"] == wider["layout"]["placed"])
     await page.locator("[data-frame='device:thermometer']").focus()
     await page.keyboard.press("h")
     await until(page, lambda s: "device:thermometer" in s["layout"]["hidden"])

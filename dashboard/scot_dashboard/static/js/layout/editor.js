@@ -5,7 +5,8 @@
 
 import { h, setClass, setHidden, setText } from "../dom.js";
 import { word } from "../text.js";
-import { CELLS, exchange, moveTo, resize, step } from "./grid.js";
+import { KeyDock, Preview, dropAt, pointOf, wordsOf } from "./docking.js";
+import { CELLS, moveTo, resize, step } from "./grid.js";
 import { said } from "./layouts.js";
 
 /** @type {Side[]} */
@@ -31,7 +32,8 @@ export class Editor {
     setHidden(this.bar, true);
     this.key = h("button.drawer-button", { type: "button", "aria-pressed": "false", "data-tour": "layout" });
     this.key.addEventListener("click", () => this.toggle());
-    this.ghost = h("div.pane-ghost", { "aria-hidden": "true" });
+    this.preview = new Preview();
+    this.docking = new KeyDock(this.preview, (text) => setText(this.status, text), (drop) => this.drop(drop));
     /** @type {Map<string, HTMLElement>} */
     this.frames = new Map();
     /** @type {Board|null} */
@@ -55,13 +57,14 @@ export class Editor {
     if (on) {
       setText(this.status, word("editHelp"));
       this.frames.get(Object.keys(this.layouts.board?.placed ?? {})[0] ?? "")?.focus();
-    } else this.ghost.remove();
+    } else this.docking.end();
   }
 
   /** Escape ends it; say whether it was on. */
   close() {
     const { on } = this;
-    if (on) {
+    if (this.docking.now) this.docking.end();
+    else if (on) {
       this.toggle(false);
       this.key.focus();
     }
@@ -118,7 +121,10 @@ export class Editor {
     const command = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
     if (event.target !== event.currentTarget && !command) return; // a button's own keys
-    if (side) this.tell(id, title, layouts.change(event.shiftKey ? this.grown(id, side) : step(board.placed, board.least, id, side)));
+    if (this.docking.key(event, side)) {
+      // it said what it does
+    } else if (key === "d" && !command) this.docking.begin(board, id);
+    else if (side) this.tell(id, title, layouts.change(event.shiftKey ? this.grown(id, side) : step(board.placed, board.least, id, side)));
     else if (key === "h" || event.key === "Delete") this.hide(id, title);
     else if (command && (key === "z" || key === "y")) this.back(key === "y" || event.shiftKey);
     else return;
@@ -137,6 +143,15 @@ export class Editor {
     const atEnd = (across ? r.x + r.w : r.y + r.h) === CELLS;
     const edge = across ? (atEnd ? "left" : "right") : atEnd ? "up" : "down";
     return resize(board.placed, board.least, id, edge, more === atEnd ? -1 : 1);
+  }
+
+  /** @param {import("./docking.js").Drop} drop */
+  drop(drop) {
+    const { board } = this.layouts;
+    const words = board ? wordsOf(board, drop) : "";
+    const title = board?.panes.get(drop.id)?.spec.title ?? drop.id;
+    const did = Boolean(drop.placed) && this.layouts.change(drop.placed);
+    setText(this.status, did ? `${title}: ${words}` : words);
   }
 
   /** @param {string} id @param {string} title @param {boolean} did */
@@ -178,7 +193,7 @@ export class Editor {
   /**
    * Follow a pointer until it lets go; what `find` returns for its cell is shown, and kept at the end.
    *
-   * @param {PointerEvent} down @param {string} id @param {(cell: [number, number], event: PointerEvent) => Placed|null} find
+   * @param {PointerEvent} down @param {string} id @param {(cell: [number, number], event: PointerEvent, box: DOMRect) => {placed: Placed|null, drop?: import("./docking.js").Drop|null}} find
    */
   track(down, id, find) {
     const { layouts } = this;
@@ -190,30 +205,29 @@ export class Editor {
     frame.focus();
     frame.setPointerCapture(down.pointerId);
     const box = board.element.getBoundingClientRect();
-    /** @type {Placed|null} */
+    /** @type {{placed: Placed|null, drop?: import("./docking.js").Drop|null}|null} */
     let found = null;
     const move = (/** @type {PointerEvent} */ event) => {
       if (Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < FAR_PX && !found) return;
-      found = find(this.cell(event, box), event);
-      const r = found?.[id];
-      if (!r) return this.ghost.remove();
-      this.ghost.style.gridArea = `${r.y + 1} / ${r.x + 1} / span ${r.h} / span ${r.w}`;
-      board.element.append(this.ghost);
+      found = find(this.cell(event, box), event, box);
+      this.preview.show(board, id, found.placed, found.drop);
     };
     const end = (/** @type {PointerEvent} */ event) => {
       frame.removeEventListener("pointermove", move);
       frame.removeEventListener("pointerup", end);
       frame.removeEventListener("pointercancel", end);
-      this.ghost.remove();
+      this.preview.hide();
       const title = board.panes.get(id)?.spec.title ?? id;
-      if (event.type === "pointerup" && found && JSON.stringify(found) !== JSON.stringify(board.placed)) this.tell(id, title, layouts.change(found));
+      if (event.type !== "pointerup" || !found) return;
+      if (found.drop) this.drop(found.drop);
+      else if (found.placed && JSON.stringify(found.placed) !== JSON.stringify(board.placed)) this.tell(id, title, layouts.change(found.placed));
     };
     frame.addEventListener("pointermove", move);
     frame.addEventListener("pointerup", end);
     frame.addEventListener("pointercancel", end);
   }
 
-  /** Onto another pane they change places; onto free cells it goes there. @param {PointerEvent} down @param {string} id */
+  /** Near an edge of another pane it docks there, over its middle they change places; onto free cells it goes there. @param {PointerEvent} down @param {string} id */
   drag(down, id) {
     const { board } = this.layouts;
     if (!board) return;
@@ -221,9 +235,9 @@ export class Editor {
     const box = board.element.getBoundingClientRect();
     const [gx, gy] = this.cell(down, box);
     const [dx, dy] = [gx - placed[id].x, gy - placed[id].y];
-    this.track(down, id, ([x, y]) => {
-      const over = Object.keys(placed).find((other) => other !== id && holds(placed[other], x, y));
-      return over ? exchange(placed, least, id, over) : moveTo(placed, least, id, x - dx, y - dy);
+    this.track(down, id, ([x, y], event, at) => {
+      const drop = dropAt(placed, least, id, ...pointOf(event, at));
+      return drop ? { placed: drop.placed, drop } : { placed: moveTo(placed, least, id, x - dx, y - dy) };
     });
   }
 
@@ -239,12 +253,7 @@ export class Editor {
     this.track(down, id, (_, event) => {
       const moved = across ? (event.clientX - down.clientX) / box.width : (event.clientY - down.clientY) / box.height;
       const by = Math.round(moved * CELLS);
-      return (last = by ? resize(placed, least, id, side, by) ?? last : placed);
+      return { placed: (last = by ? resize(placed, least, id, side, by) ?? last : placed) };
     });
   }
-}
-
-/** @param {import("./grid.js").Rect} r @param {number} x @param {number} y */
-function holds(r, x, y) {
-  return x >= r.x && x < r.x + r.w && y >= r.y && y < r.y + r.h;
 }

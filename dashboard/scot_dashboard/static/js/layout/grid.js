@@ -225,6 +225,29 @@ function share(placed, id, host, across) {
 }
 
 /**
+ * Put a pane at an edge of another one, which gives it half of its place, or as much as both can be
+ * read in. Where the pane stood, its neighbours fill the hole if they fit it.
+ *
+ * @param {Placed} placed @param {Least} least @param {string} id @param {string} host @param {Side} side
+ * @returns {Placed|null}
+ */
+export function dock(placed, least, id, host, side) {
+  if (id === host || !placed[id] || !placed[host]) return null;
+  const rest = hide(placed, id);
+  const across = side === "left" || side === "right";
+  const r = across ? rest[host] : transposed({ r: rest[host] }).r;
+  const needs = (/** @type {string} */ one) => (least[one] ?? [1, 1])[across ? 0 : 1];
+  if (r.w < needs(id) + needs(host)) return null;
+  const mine = clamp(Math.round(r.w / 2), needs(id), r.w - needs(host));
+  const near = side === "left" || side === "up";
+  const own = { ...r, x: near ? r.x : r.x + r.w - mine, w: mine };
+  const kept = { ...r, x: near ? r.x + mine : r.x, w: r.w - mine };
+  const halves = across ? { own, kept } : transposed({ own, kept });
+  const after = { ...rest, [host]: halves.kept, [id]: halves.own };
+  return sound(after) && roomy(after, least, [id, host]) ? after : null;
+}
+
+/**
  * The largest rectangle of free cells; with a cell given, of those that hold it.
  *
  * @param {Placed} placed @param {number} [cx] @param {number} [cy] @returns {Rect|null}
