@@ -25,6 +25,22 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.timeout(180)]
 
 
+async def test_no_canvas_is_clipped_to_round_corners(page: Page, room: RunningRoom) -> None:
+    await open_wall(page, room)
+    clipped = await page.evaluate(
+        """() => [...document.querySelectorAll("canvas")].flatMap((canvas) => {
+            const round = [];
+            for (let at = canvas; at; at = at.parentElement) {
+                const { overflow, borderRadius } = getComputedStyle(at);
+                if (borderRadius !== "0px" && (at === canvas || overflow !== "visible"))
+                    round.push(at.className);
+            }
+            return round;
+        })"""
+    )
+    assert clipped == [], "without a GPU that doubles the cost of every frame of the screen"
+
+
 async def test_pictures_are_drawn_and_each_names_its_own_bus_time(
     page: Page, room: RunningRoom
 ) -> None:
