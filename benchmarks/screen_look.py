@@ -47,6 +47,17 @@ READY = """() => {
     };
     requestAnimationFrame(look);
 }"""
+PAINTS = """() => {
+    window.paints = { first: null, shifted: 0 };
+    new PerformanceObserver((list) => {
+        for (const { name, startTime } of list.getEntries())
+            if (name === "first-contentful-paint") window.paints.first = startTime;
+    }).observe({ type: "paint", buffered: true });
+    new PerformanceObserver((list) => {
+        for (const shift of list.getEntries())
+            if (!shift.hadRecentInput) window.paints.shifted += shift.value;
+    }).observe({ type: "layout-shift", buffered: true });
+}"""
 REWOUND = """async () => {
     const before = window.scot;
     const began = performance.now();
