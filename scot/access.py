@@ -319,6 +319,15 @@ def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
     temporary.replace(path)
 
 
+def state_folder(workspace: str) -> Path:
+    """Return the folder of a workspace's keys and facts (``SCOT_STATE`` moves it)."""
+    base = os.environ.get("SCOT_STATE")
+    if base is None:
+        home = os.environ.get("XDG_STATE_HOME", str(Path.home() / ".local" / "state"))
+        base = str(Path(home) / "scot")
+    return Path(base) / workspace
+
+
 def read_private(path: Path) -> bytes:
     """Read a file that only its owner can read.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -20,21 +21,14 @@ def load(group: str, name: str) -> Any:
     Raises:
         ConfigError: nobody registered it, or its import fails; says why.
     """
-    found: list[EntryPoint] = [entry for entry in entry_points(group=group) if entry.name == name]
-    if not found:
-        raise ConfigError(
-            f"entry points {group}",
-            name,
-            "nothing of that name is installed",
-            f"installed: {', '.join(names(group)) or 'none'}",
-        )
+    found = _found(group, name)
     try:
-        return found[0].load()
+        return found.load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"entry points {group}",
             name,
-            f"{found[0].value} cannot be imported: {error}",
+            f"{found.value} cannot be imported: {error}",
             "install what it needs, or remove the package",
         ) from error
 
@@ -50,3 +44,17 @@ def resolve(path: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(path, "", f"cannot be imported: {error}", "write module:Class") from error
+
+
+@cache
+def _found(group: str, name: str) -> EntryPoint:
+    """Return an entry point; looked for once, for that reads what every package says of itself."""
+    for entry in entry_points(group=group):
+        if entry.name == name:
+            return entry
+    raise ConfigError(
+        f"entry points {group}",
+        name,
+        "nothing of that name is installed",
+        f"installed: {', '.join(names(group)) or 'none'}",
+    )

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from scot.access import Grant, Quota, Rate, write_private
+from scot.access import Grant, Quota, Rate, state_folder, write_private
 from scot.bus.keys import PORTS, issue
 from scot.clock import machine
 from scot.clock.clock import Clock
@@ -41,15 +41,6 @@ QUOTA = Quota(  # of one device: far above the busiest we know, far below what h
     bulk=Rate(messages_hz=1_000, bytes_hz=128 << 20),
     history_bytes_hz=64 << 20,
 )
-
-
-def state_folder(workspace: str) -> Path:
-    """Return the folder of a workspace's keys and facts (``SCOT_STATE`` moves it)."""
-    base = os.environ.get("SCOT_STATE")
-    if base is None:
-        home = os.environ.get("XDG_STATE_HOME", str(Path.home() / ".local" / "state"))
-        base = str(Path(home) / "scot")
-    return Path(base) / workspace
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from scot.access import state_folder
 from scot.checking import Scope, others
 from scot.cli import clocks, machine_checks, room_checks, trouble
 from scot.cli.heard import Heard
@@ -18,7 +19,7 @@ from scot.cli.watch import join
 from scot.config import RoomFile, load_room
 from scot.errors import ConfigError, RoomError, ScotError
 from scot.finding import Finding, Level, worst_first
-from scot.room import RoomFacts, find, running, state_folder
+from scot.room import RoomFacts, find, running
 
 SIGNS: dict[Level, str] = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 Named = tuple[str, Finding]

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
+from scot.access import state_folder
 from scot.bus.connection import Connection
 from scot.bus.joining import join_file
 from scot.cli.rooms import Set, read_values
 from scot.config import DeviceTable, load_room
 from scot.errors import AccessError, BusError, ConfigError
 from scot.host import serve_device
-from scot.room import state_folder
 
 LOOK_S = 5.0
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from scot.access import Grant, Key, Quota, Roster, fingerprint, write_private
+from scot.access import Grant, Key, Quota, Roster, fingerprint, state_folder, write_private
 from scot.bus.authority import PUBLIC, ROSTER, SECRET, Authority
 from scot.bus.issuer import Issuer
 from scot.bus.keys import BROKER, ENDPOINTS, PORTS, Endpoints, KeyFile, broker_pair
@@ -22,7 +22,7 @@ from scot.clock import machine
 from scot.config import BusTable, load_room
 from scot.errors import AccessError, ConfigError
 from scot.finding import worst_first
-from scot.room import QUOTA, state_folder
+from scot.room import QUOTA
 
 SIGNS = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 DAY_NS = 86_400_000_000_000

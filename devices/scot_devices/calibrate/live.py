@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scot.access import state_folder
 from scot.config import LatencyTable, RoomFile
 from scot.errors import ConfigError, RoomError
 from scot.recalibration import Given, give
-from scot.room import RoomFacts, find, state_folder
+from scot.room import RoomFacts, find
 from scot_devices.calibrate.lag import CalibrationError
 
 

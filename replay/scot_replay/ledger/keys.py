@@ -10,10 +10,9 @@ import re
 import socket
 from pathlib import Path
 
-from scot.access import read_private, write_private
+from scot.access import read_private, state_folder, write_private
 from scot.errors import AccessError
 from scot.note import Signer, Verifier
-from scot.room import state_folder
 
 SECRET = "evidence.key"  # noqa: S105 - the name of a file
 PUBLIC = "evidence.pub"
