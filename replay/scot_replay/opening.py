@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scot.errors import RecordingError
+from scot_replay.chunks import ChunkCache
 from scot_replay.layout import (
     Manifest,
     NewerVersionError,
@@ -14,7 +15,7 @@ from scot_replay.layout import (
     segment_path,
 )
 from scot_replay.parts import JournalPart, Part
-from scot_replay.segment import ChunkCache, SegmentPart
+from scot_replay.segment import SegmentPart
 
 
 def open_parts(

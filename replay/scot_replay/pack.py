@@ -23,6 +23,7 @@ from scot.codec import Frame
 from scot.errors import RecordingError
 from scot_replay import seal
 from scot_replay.came import Came
+from scot_replay.chunks import inside_chunk
 from scot_replay.container import Container
 from scot_replay.index import Span, join
 from scot_replay.layout import MANIFEST, Manifest
@@ -31,7 +32,7 @@ from scot_replay.ledger.packed import LEDGER_HELD, MANIFEST_HELD, held
 from scot_replay.messages import Carrier, carrier
 from scot_replay.parts import Part, newest_catalogue
 from scot_replay.recording import DirectoryRecording
-from scot_replay.segment import CHANNEL_KEY, SPANS, SegmentPart, inside_chunk
+from scot_replay.segment import CHANNEL_KEY, SPANS, SegmentPart
 
 _MESSAGE = struct.Struct("<HIQQ")  # channel id, sequence, log time, publish time
 _HEAD = 9 + _MESSAGE.size

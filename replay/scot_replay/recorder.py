@@ -23,6 +23,7 @@ from scot.errors import RecordingError
 from scot.history import HistoryReply, HistoryRequest
 from scot.host import Service
 from scot.sample import Flags
+from scot_replay.chunks import ChunkCache
 from scot_replay.digest import in_digest
 from scot_replay.holder import Holder
 from scot_replay.index import Seen
@@ -41,7 +42,6 @@ from scot_replay.opening import open_parts
 from scot_replay.parts import JournalPart, Part
 from scot_replay.pretrigger import FILE, PreTrigger
 from scot_replay.sealing import Sealing, seal_left
-from scot_replay.segment import ChunkCache
 from scot_replay.vigil import Vigil
 from scot_replay.writer import Arrival, JournalWriter
 

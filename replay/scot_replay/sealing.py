@@ -16,9 +16,10 @@ from pathlib import Path
 
 from scot.clock import machine
 from scot.errors import RecordingError
+from scot_replay.chunks import ChunkCache
 from scot_replay.layout import hold, list_parts, segment_path
 from scot_replay.parts import JournalPart, Part
-from scot_replay.segment import ChunkCache, SegmentPart
+from scot_replay.segment import SegmentPart
 
 log = logging.getLogger(__name__)
 

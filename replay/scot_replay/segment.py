@@ -12,8 +12,6 @@ import mmap
 import struct
 import threading
 import zlib
-from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +31,7 @@ from scot.errors import CodecError, RecordingError
 from scot.sample import Flags
 from scot_replay import came
 from scot_replay.came import Came
+from scot_replay.chunks import MESSAGE, RECORD, ChunkCache, records_of, unpack
 from scot_replay.index import ENTRY, Span, span
 from scot_replay.layout import FORMAT, Manifest, NewerVersionError
 from scot_replay.levels import Envelope
@@ -46,41 +45,12 @@ SEGMENT, CATALOGUE, LOSS = "scot.segment", "scot.catalogue", "scot.loss"  # meta
 DAMAGE = "scot.damage"  # metadata: what of the journal could not be read when it was sealed
 CATALOGUES, STATE, SPANS = "scot.catalogues", "scot.state", "scot.spans"  # attachments
 CAME = "scot.came"  # attachment
-CACHE_BYTES = 96 << 20
 
-_RECORD = struct.Struct("<BQ")
 _MESSAGE_START = struct.Struct("<BQH")  # record head, channel id
 _MESSAGE_HEAD = 9 + 22  # record head, channel id, sequence, log time, publish time
 _CHUNK_FIXED = struct.Struct("<QQQII")
-_MESSAGE, _CHANNEL = 0x05, 0x04
+_CHANNEL = 0x04
 _Damaged = (McapError, struct.error, zstandard.ZstdError, ValueError, OSError)
-
-
-class ChunkCache:
-    """Chunks that were unpacked lately, over all segments of one holder; safe between threads."""
-
-    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._chunks: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[int, int]) -> bytes | None:
-        """Return the chunk, if it is still here."""
-        with self._lock:
-            data = self._chunks.get(key)
-            if data is not None:
-                self._chunks.move_to_end(key)
-            return data
-
-    def put(self, key: tuple[int, int], data: bytes) -> None:
-        """Keep a chunk; the ones used longest ago go."""
-        with self._lock:
-            if key not in self._chunks:
-                self._bytes += len(data)
-            self._chunks[key] = data
-            while self._bytes > self._max_bytes and len(self._chunks) > 1:
-                self._bytes -= len(self._chunks.popitem(last=False)[1])
 
 
 class _Places(NamedTuple):
@@ -252,15 +222,15 @@ class SegmentPart:
             self._spans = msgspec.json.decode(attachment.data, type=dict[str, Span])
 
     def _take_chunk(self, chunk: records.Chunk, end: int) -> None:
-        start = end - _RECORD.size - _CHUNK_FIXED.size - len(chunk.compression) - 8
-        data = _unpack(chunk.compression, chunk.data, chunk.uncompressed_size)
+        start = end - RECORD.size - _CHUNK_FIXED.size - len(chunk.compression) - 8
+        data = unpack(chunk.compression, chunk.data, chunk.uncompressed_size)
         index: dict[int, list[tuple[int, int]]] = {}
-        for opcode, at, length in _inside(data):
+        for opcode, at, length in records_of(data):
             if opcode == _CHANNEL:
-                body = io.BytesIO(data[at + _RECORD.size : at + _RECORD.size + length])
+                body = io.BytesIO(data[at + RECORD.size : at + RECORD.size + length])
                 self._take_channel(records.Channel.read(ReadDataStream(body)))
-            elif opcode == _MESSAGE:
-                channel_id, _, log_ns = struct.unpack_from("<HIQ", data, at + _RECORD.size)
+            elif opcode == MESSAGE:
+                channel_id, _, log_ns = struct.unpack_from("<HIQ", data, at + RECORD.size)
                 index.setdefault(channel_id, []).append((log_ns, at))
         self._chunks.append(_Chunk(start - len(chunk.data), {}, index))
 
@@ -290,7 +260,7 @@ class SegmentPart:
             if not data:
                 continue
             _, length, channel_id = _MESSAGE_START.unpack_from(data, offset)
-            body = data[offset + _MESSAGE_HEAD : offset + _RECORD.size + length]
+            body = data[offset + _MESSAGE_HEAD : offset + RECORD.size + length]
             frames.append(self._carriers[channel_id].unpack(body))
         return frames
 
@@ -370,8 +340,8 @@ class SegmentPart:
         if at is None:
             return np.empty((0, 2), dtype="<i8")
         file = self._opened()
-        (length,) = struct.unpack("<I", file[at + _RECORD.size + 2 : at + _RECORD.size + 6])
-        start = at + _RECORD.size + 6
+        (length,) = struct.unpack("<I", file[at + RECORD.size + 2 : at + RECORD.size + 6])
+        start = at + RECORD.size + 6
         return np.frombuffer(file[start : start + length], dtype="<i8").reshape(-1, 2)
 
     def _chunk(self, number: int) -> bytes:
@@ -381,13 +351,13 @@ class SegmentPart:
         if data is not None or number in self._bad:
             return data or b""
         file = self._opened()
-        at = self._chunks[number].at + _RECORD.size
+        at = self._chunks[number].at + RECORD.size
         _, _, size, crc, name = _CHUNK_FIXED.unpack(file[at : at + _CHUNK_FIXED.size])
         start = at + _CHUNK_FIXED.size + name + 8
         (stored,) = struct.unpack("<Q", file[start - 8 : start])
         compression = file[start - 8 - name : start - 8].decode("ascii", "replace")
         try:
-            data = _unpack(compression, file[start : start + stored], size)
+            data = unpack(compression, file[start : start + stored], size)
             if crc and zlib.crc32(data) != crc:
                 raise ValueError(f"CRC of {size} B differs")
         except _Damaged as error:
@@ -417,32 +387,8 @@ class SegmentPart:
         return spans
 
 
-def _unpack(compression: str, data: bytes, size: int) -> bytes:
-    if compression == "zstd":
-        data = zstandard.decompress(data, size)
-    elif compression:
-        raise ValueError(f"compression {compression!r} is not one of SCOT's")
-    if len(data) != size:
-        raise ValueError(f"{len(data)} of {size} B")
-    return data
-
-
 def _sliced(path: Any, file: Any) -> Any:
     """Return a file to be sliced: of this machine mapped, of a store fetched in ranges."""
     if isinstance(path, Path):
         return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     return path.ranges()
-
-
-def inside_chunk(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield place and body length of the messages in a chunk."""
-    return ((at, length) for opcode, at, length in _inside(data) if opcode == _MESSAGE)
-
-
-def _inside(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield opcode, place and body length of the records in a chunk."""
-    at = 0
-    while at + _RECORD.size <= len(data):
-        opcode, length = _RECORD.unpack_from(data, at)
-        yield opcode, at, length
-        at += _RECORD.size + length

@@ -12,6 +12,7 @@ from scot.codec import read_header
 from scot.sample import Flags
 from scot_replay import came
 from scot_replay.came import Came
+from scot_replay.chunks import ChunkCache
 from scot_replay.journal import RecordKind, encode_record
 from scot_replay.layout import hold, journal_path, list_parts
 from scot_replay.parts import JournalPart
@@ -19,7 +20,7 @@ from scot_replay.recording import open_recording
 from scot_replay.seal import seal
 from scot_replay.sealer import main as sealer
 from scot_replay.sealing import Sealing, seal_left
-from scot_replay.segment import ChunkCache, SegmentPart
+from scot_replay.segment import SegmentPart
 from tests.contract.recorder_bus import until
 from tests.golden.recording_frames import case
 from tests.golden.recording_writing import write_recording
