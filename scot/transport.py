@@ -20,6 +20,8 @@ PLAYER = "player"
 STATE = "state"
 SLOWEST = 0.1
 FASTEST = 16.0
+FEW_LAPS = 36_000
+"""Fewer laps left than an hour of going back takes: whoever moves the player is told."""
 FLAT_OUT = 1000.0
 """The rate that stands for as fast as the readers take it, without a clock."""
 LAST_NS = (1 << 63) - (1 << 60)
@@ -39,6 +41,10 @@ class Laps(msgspec.Struct, frozen=True, kw_only=True):
 
     origin_ns: int
     period_ns: int
+
+    def left(self, number: int) -> int:
+        """Return how many laps may follow one: bus times have an end."""
+        return max(0, (LAST_NS - self.origin_ns) // self.period_ns - number - 1)
 
     def number(self, bus_ns: int) -> int:
         """Return which lap a bus time is in."""

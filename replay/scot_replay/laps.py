@@ -8,7 +8,7 @@ import msgspec
 
 from scot.codec import Frame, Header, read_header
 from scot.history import HistoryReply, HistoryRequest
-from scot.transport import LAST_NS, Laps
+from scot.transport import Laps
 from scot_replay.found import Found
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Lap(NamedTuple):
     @property
     def last(self) -> bool:
         """Whether no other may follow: bus times would become too large."""
-        return self.laps.origin_ns + (self.number + 2) * self.laps.period_ns > LAST_NS
+        return not self.laps.left(self.number)
 
     def out(self, bus_ns: int) -> int:
         """Return when this lap plays what was recorded at `bus_ns`."""

@@ -288,7 +288,8 @@ class Player:
             ConfigError: there is no next lap.
         """
         if self.lap.last:
-            raise ConfigError("player", "", "this replay has had all its laps", "start it again")
+            said = "no move is left: each has used bus time, which has an end"
+            raise ConfigError("player", "laps", said, "start the replay again")
         if self._flows:
             await self.connection.pace(None, 0.0)  # no time passes while we look
         found = await asyncio.to_thread(self._standing.at, at_ns, pictures=pictures)

@@ -15,7 +15,7 @@ from scot.bus.connection import Connection
 from scot.bus.subscriber import Delivery
 from scot.errors import UNREADABLE, BusError
 from scot.timestamp import TAI_MINUS_UTC_NS
-from scot.transport import FASTEST, FLAT_OUT, PLAYER, STATE, Answer, Transport, Wish
+from scot.transport import FASTEST, FEW_LAPS, FLAT_OUT, PLAYER, STATE, Answer, Transport, Wish
 
 SECOND_NS = 1_000_000_000
 LINE_S = 0.1
@@ -87,6 +87,8 @@ def line_of(said: Transport, position_ns: int) -> str:
         parts.append(f"loop {a} to {b}")
     if said.ended:
         parts.append("at its end")
+    if (left := said.laps.left(said.lap)) < FEW_LAPS:
+        parts.append(f"{left} moves left, then start it again")
     return "  ".join(parts)
 
 

@@ -174,7 +174,7 @@ async def test_with_no_lap_left_it_stands_still_and_still_answers(
 ) -> None:
     stood = await desk.wish()
     most_ns = stood.laps.origin_ns + 4 * stood.laps.period_ns
-    monkeypatch.setattr("scot_replay.laps.LAST_NS", most_ns)
+    monkeypatch.setattr("scot.transport.LAST_NS", most_ns)
     await desk.wish(loop=[START_NS + 2 * S, START_NS + 3 * S], playing=True, rate=16.0)
     async with asyncio.timeout(10):
         while not stood.ended:

@@ -22,7 +22,7 @@ from scot.codec import read_header
 from scot.errors import AccessError, BusError, ClockError, ConfigError
 from scot.history import HistoryReply, HistoryRequest
 from scot.sample import Flags
-from scot.transport import FLAT_OUT, PLAYER, STATE, Laps, Pace, Transport, Wish
+from scot.transport import FLAT_OUT, LAST_NS, PLAYER, STATE, Laps, Pace, Transport, Wish
 from scot_dashboard.recorded import Recorded
 from tests.golden.recording_frames import CHANNELS, START_NS, S, case
 
@@ -158,3 +158,12 @@ def test_rates_and_stretches_of_the_command_line() -> None:
     for bad in ("0", "17", "-20", "fast"):
         with pytest.raises(ConfigError, match="or max"):
             read_rate(bad)
+
+
+def test_who_moves_the_player_is_told_before_its_moves_run_out() -> None:
+    assert "moves left" not in line_of(STOOD, START_NS)
+    last = LAPS.left(0)
+    near = msgspec.structs.replace(STOOD, lap=last - 5)
+    assert "5 moves left, then start it again" in line_of(near, START_NS)
+    assert LAPS.left(last + 3) == 0
+    assert LAPS.origin_ns + (last + 1) * LAPS.period_ns <= LAST_NS

@@ -182,6 +182,7 @@
  * @property {boolean} ended
  * @property {bigint|number} first_ns
  * @property {bigint|number} last_ns
+ * @property {{origin_ns: bigint|number, period_ns: bigint|number}} laps
  *
  * @typedef {object} View
  * @property {boolean} connected

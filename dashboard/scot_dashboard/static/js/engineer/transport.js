@@ -9,6 +9,15 @@ import { spanText, word } from "../text.js";
 
 const RATES = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 1000];
 const FLAT_OUT = 1000;
+const FEW_MOVES = 36_000; // an hour of going back: each stride, seek or step is a lap, and bus time has an end
+const LAST_NS = (1n << 63n) - (1n << 60n);
+
+/** How often a replay's player may still be moved. @param {import("../types.js").Transport|null} player */
+export function movesLeft(player) {
+  if (!player) return Infinity;
+  const { origin_ns, period_ns } = player.laps;
+  return Math.max(0, Number((LAST_NS - BigInt(origin_ns)) / BigInt(period_ns)) - player.lap - 1);
+}
 
 export class Transport {
   /** @param {Session} session @param {() => string} listed the channel whose samples are stepped */
@@ -119,7 +128,7 @@ export class Transport {
     const [from, to] = this.span(view);
     setText(this.where, [
       `${spanText(Math.max(0, view.cursor_t - from))} / ${spanText(Math.max(0, to - from))}`,
-      player?.ended ? word("atEnd") : "", !player && view.mode !== "live" ? `${word("behindLive")} ${spanText(view.behind_ms)}` : "",
+      player?.ended ? word("atEnd") : "", movesLeft(player) < FEW_MOVES ? word("movesLeft").replace("{n}", String(movesLeft(player))) : "", !player && view.mode !== "live" ? `${word("behindLive")} ${spanText(view.behind_ms)}` : "",
     ].filter(Boolean).join(" · "));
     this.lanes.update(view, catalogue);
   }

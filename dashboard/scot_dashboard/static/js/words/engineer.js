@@ -31,6 +31,7 @@ export const engineer = {
   rate: ["Speed", "速度"],
   toStart: ["To the beginning", "最初へ"],
   atEnd: ["at its end", "終端"],
+  movesLeft: ["{n} moves left, then start the replay again", "残り {n} 回移動可能、その後は再起動してください"],
   pictureBack: ["One picture back", "1フレーム戻る"],
   pictureOn: ["One picture on", "1フレーム進む"],
   sampleBack: ["One sample of the listed channel back", "選択チャネルの1標本戻る"],
