@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, pairwise
+from operator import attrgetter, itemgetter
 
 import msgspec
 import numpy as np
@@ -26,6 +28,8 @@ from scot_replay.levels import join as join_levels
 from scot_replay.parts import Part, bounds, newest_catalogue
 from scot_replay.rows import Quality, Rows
 
+_order = itemgetter(0, 1, 2, 3)
+_payload = attrgetter("frame.payload")
 FIRST_WINDOW_NS = 1_000_000_000
 MAX_WINDOW_NS = 60_000_000_000
 SMALL_WINDOW = 256 << 10
@@ -90,13 +94,21 @@ class Holder:
                     continue
                 first, last = np.searchsorted(part.times(address), (from_ns, to_ns))
                 found += with_headers(address, part.read(address, int(first), int(last)))
-        found.sort(key=lambda one: one[:4])
-        return [
-            one for place, one in enumerate(found) if not place or one[:4] != found[place - 1][:4]
-        ]
+        found.sort(key=_order)
+        again = {
+            place
+            for place, (before, one) in enumerate(pairwise(found), 1)
+            if one[0] == before[0] and one[:4] == before[:4]
+        }
+        return [one for place, one in enumerate(found) if place not in again] if again else found
 
     def samples(self, addresses: Iterable[str], from_ns: int, to_ns: int) -> Iterator[Found]:
         """Yield the samples of [from_ns, to_ns) in order, reading a stretch at a time."""
+        return chain.from_iterable(self._stretches(addresses, from_ns, to_ns))
+
+    def _stretches(
+        self, addresses: Iterable[str], from_ns: int, to_ns: int
+    ) -> Iterator[list[Found]]:
         wanted = list(addresses)
         reach = self.reach(wanted)
         if reach is None:
@@ -106,8 +118,8 @@ class Holder:
         while at_ns < to_ns:
             until_ns = min(at_ns + window_ns, to_ns)
             stretch = self.window(at_ns, until_ns, wanted)
-            yield from stretch
-            size = sum(len(one.frame.payload) + 64 for one in stretch)
+            yield stretch
+            size = sum(map(len, map(_payload, stretch))) + 64 * len(stretch)
             if size < SMALL_WINDOW:
                 window_ns = min(2 * window_ns, MAX_WINDOW_NS)
             elif size > LARGE_WINDOW:

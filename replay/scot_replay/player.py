@@ -42,7 +42,7 @@ TRANSPORT = declare.Event(
     sensitivity=declare.Sensitivity.CLINICAL,
 )
 
-AHEAD = 512
+AHEAD, FLAT_AHEAD = 512, 4_096
 BACK_EVERY_NS = 100_000_000
 """Playing backwards goes in strides of so long, each shown whole."""
 LEAST_LAP_NS = 100_000_000
@@ -338,16 +338,17 @@ class Player:
         from_ns = last.bus_ns if last is not None else self._at_ns
         stream = self.recording.stream(self._addresses, (from_ns, self._bounds()[1] + 1))
         flat_out = self.rate >= FLAT_OUT
-        ahead = asyncio.create_task(_next(stream))
+        count = FLAT_AHEAD if flat_out else AHEAD
+        ahead = asyncio.create_task(_next(stream, count))
         try:
             while batch := await ahead:
                 if not flat_out:
-                    ahead = asyncio.create_task(_next(stream))
+                    ahead = asyncio.create_task(_next(stream, count))
                 if batch[0][:4] <= after:
                     batch = [one for one in batch if one[:4] > after]
                 if flat_out:  # one after the other: two threads would take turns at each sample
                     await self._flat_out(batch)
-                    ahead = asyncio.create_task(_next(stream))
+                    ahead = asyncio.create_task(_next(stream, count))
                 else:
                     await self._outlet.in_time(batch)
             if self.loop and not flat_out:
@@ -377,5 +378,5 @@ class Player:
             await self._begin(to_ns, pictures=-self.rate <= WHOLE_GROUPS)
 
 
-async def _next(stream: Iterator[Found]) -> list[Found]:
-    return await asyncio.to_thread(lambda: list(islice(stream, AHEAD)))
+async def _next(stream: Iterator[Found], count: int) -> list[Found]:
+    return await asyncio.to_thread(lambda: list(islice(stream, count)))

@@ -9,6 +9,7 @@ import { spanText, word } from "../text.js";
 
 const RATES = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 1000];
 const FLAT_OUT = 1000;
+const FASTEST_BACK = 16; // flat out goes on only
 const FEW_MOVES = 36_000; // an hour of going back: each stride, seek or step is a lap, and bus time has an end
 const LAST_NS = (1n << 63n) - (1n << 60n);
 
@@ -38,7 +39,7 @@ export class Transport {
     this.loop = button("⟲", "loop", "l", () => this.key("l"));
     this.rate = /** @type {HTMLSelectElement} */ (h("select.rate", { "aria-label": word("rate") }, RATES.map((r) =>
       h("option", { value: String(r), text: r === FLAT_OUT ? "max" : `${r}×` }))));
-    this.rate.addEventListener("change", () => this.wish({ rate: Number(this.rate.value) * (this.backwards ? -1 : 1) }));
+    this.rate.addEventListener("change", () => this.wish({ rate: this.backwards ? -Math.min(FASTEST_BACK, Number(this.rate.value)) : Number(this.rate.value) }));
     this.where = h("output.where", { "aria-live": "off" });
     this.only = [this.back, button("❘◀", "toStart", "Home", () => this.key("Home"))];
     this.steps = [
@@ -88,7 +89,7 @@ export class Transport {
     else if (!player) return false;
     else if (key === "," || key === ".") this.wish({ step: key === "." ? 1 : -1 });
     else if (key === "<" || key === ">") this.wish({ step: key === ">" ? 1 : -1, of: this.listed() });
-    else if (key === "r") this.wish({ rate: -Math.min(16, Math.max(-16, player.rate)) });
+    else if (key === "r") this.wish({ rate: -Math.min(FASTEST_BACK, Math.max(-FASTEST_BACK, player.rate)) });
     else if (key === "+" || key === "=" || key === "-") this.wish({ rate: this.faster(key === "-" ? -1 : 1) });
     else if (key === "l") this.turnLoop();
     else return false;
