@@ -721,3 +721,23 @@ async def test_a_seek_whose_answer_was_lost_is_asked_again_and_a_late_answer_sti
         }"""
     )
     assert said == [True, 1, 1, 2, False]
+
+
+async def test_what_is_large_is_asked_for_once_numbers_are_there_or_soon(blank: Page) -> None:
+    seen = await blank.evaluate(
+        """async () => {
+            const { afterNumbers, drew } = await import("/static/js/first.js");
+            const cell = (value, stale) => ({ cells: { "a/b/c": { value, stale } } });
+            const asked = [];
+            afterNumbers(() => asked.push("volume"));
+            drew(cell({ value: 72 }, true));
+            drew(cell(null, false));
+            const before = [...asked];
+            drew(cell({ value: 72 }, false));
+            afterNumbers(() => asked.push("at once"));
+            const again = await import("/static/js/first.js?where=nothing-comes");
+            await new Promise((done) => again.afterNumbers(done));
+            return [before, asked];
+        }"""
+    )
+    assert seen == [[], ["volume", "at once"]]

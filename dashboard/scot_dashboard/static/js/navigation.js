@@ -6,6 +6,7 @@
  */
 
 import { deviceSize, h, offscreen, onResize, setClass, setHidden, setText } from "./dom.js";
+import { afterNumbers } from "./first.js";
 import { angleTo, breaches, distance, toolState, turned } from "./nav/steering.js";
 import { registrationState, through } from "./nav/registration.js";
 import { loadMesh } from "./nav/solid.js";
@@ -41,7 +42,8 @@ export class NavigationPane {
     const { port1, port2 } = new MessageChannel();
     session.do({ do: "nav", port: port1 }, [port1]);
     this.worker.postMessage({ do: "port", port: port2 }, [port2]);
-    this.worker.postMessage({ do: "open", folder: folderOf(plan.volume), stem: plan.volume, font: FONT });
+    const { volume } = plan;
+    afterNumbers(() => this.worker.postMessage({ do: "open", folder: folderOf(volume), stem: volume, font: FONT }));
     this.distance = h("span.distance");
     this.unit = h("span.distance-unit");
     this.detail = h("div.distance-detail");

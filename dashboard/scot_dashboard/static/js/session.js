@@ -3,6 +3,7 @@
  * @import {Catalogue, Hello, Note, Person, View} from "./types.js"
  */
 
+import { drew } from "./first.js";
 import { adoptZone, onZone, shownZone } from "./clock.js";
 import { plain } from "./text.js";
 
@@ -164,6 +165,7 @@ export class Session {
       else if (data.is === "refused") l.refused?.(data.text);
       else if (data.is === "bye") l.bye?.(data.code, data.text);
     }
+    if (data.is === "view") drew(data.view);
   }
 }
 

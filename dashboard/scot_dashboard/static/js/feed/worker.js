@@ -28,6 +28,13 @@ playhead.onJump = () => {
   jumped();
   setTimeout(tick); // numbers of another moment do not wait for the next view
 };
+const filled = room.onFilled;
+let seen = false;
+room.onFilled = () => {
+  filled();
+  if (!seen) setTimeout(tick); // nor do the first ones of all
+  seen = true;
+};
 room.tell = (/** @type {string} */ is, /** @type {any} */ body) => outside.postMessage({ is, ...body });
 
 /** @param {number} local */
