@@ -75,6 +75,7 @@ room.tell = (is, body) => {
       const canvas = document.createElement("canvas");
       root.append(canvas);
       pane = new VideoPane(address, canvas.transferControlToOffscreen(), null);
+      room.shows.want(new Map([[address, "full"]]));
     }
   }
   root.append(pose);

@@ -15,8 +15,9 @@ from scot.errors import CodecError
 from scot.names import Names
 from scot.sample import AlarmValue, AnnotationValue, Flags
 from scot_dashboard.egress import Cases, Egress
-from scot_dashboard.outbox import Batch, Item, Outbox, policy
+from scot_dashboard.outbox import Batch, Item, Outbox, Policy, policy
 from scot_dashboard.roles import Role
+from scot_dashboard.showing import Showing
 from scot_dashboard.wire import entry
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Latest:
         return held is not None and _order(held) >= _order(delivery)
 
     def snapshot(self, bus_now_ns: int) -> list[Delivery]:
-        """Return what a newcomer needs, alarms first and pictures last.
+        """Return what a newcomer needs, alarms first; pictures come when it says which.
 
         Of a device whose clock runs ahead it is nothing but alarms and notes: nobody could say how
         old the rest is.
@@ -89,13 +90,21 @@ class Latest:
         notes = [note for end_ns, note in self._notes.values() if end_ns > bus_now_ns]
         last_ns = bus_now_ns + AHEAD_NS
         newest = [one for one in self._newest.values() if one.header.bus_ns <= last_ns]
-        pictures = [
+        return [*self._alarms.values(), *notes, *newest]
+
+    def pictures(self, showing: Showing, bus_now_ns: int) -> list[Delivery]:
+        """Return what a page needs that begins to show these: the last groups, or their keys.
+
+        Of a device whose clock runs ahead it is nothing.
+        """
+        last_ns = bus_now_ns + AHEAD_NS
+        return [
             one
-            for group in self._pictures.values()
-            for one in group
-            if group[-1].header.bus_ns <= last_ns
+            for address, group in self._pictures.items()
+            if group and group[-1].header.bus_ns <= last_ns
+            for number, one in enumerate(group)
+            if showing.passes(address, number == 0)
         ]
-        return [*self._alarms.values(), *notes, *newest, *pictures]
 
     def _add_note(self, delivery: Delivery) -> None:
         note = cast(AnnotationValue, delivery.sample().value)
@@ -190,26 +199,44 @@ class Fanout:
         woken: list[Outbox] = []
         for audience in self.audiences.values():
             if audience.pending:
-                batch = Batch(audience.pending, bus_now_ns)
-                audience.pending = []
-                for outbox in audience.outboxes:
-                    outbox.offer(batch)
-                    woken.append(outbox)
+                items, audience.pending = audience.pending, []
+                woken += _offer(audience.outboxes, items, bus_now_ns)
         return woken
 
     def join(self, role: Role, outbox: Outbox, bus_now_ns: int) -> list[Outbox]:
-        """Add a viewer and give it the newest of everything; return the outboxes to wake."""
+        """Add a viewer and give it the newest of everything; return the outboxes to wake.
+
+        Of videos it gets those that it shows.
+        """
         woken = self.flush(bus_now_ns)  # or the newcomer would get those twice
-        audience = self.audiences[role]
+        newest = [*self.latest.snapshot(bus_now_ns), *self.latest.pictures(outbox.showing, bus_now_ns)]
+        self._give(role, outbox, newest, bus_now_ns)
+        self.audiences[role].outboxes.add(outbox)
+        return [*woken, outbox]
+
+    def show(self, role: Role, outbox: Outbox, showing: Showing, bus_now_ns: int) -> list[Outbox]:
+        """Send a viewer the videos that it shows from now on; return the outboxes to wake.
+
+        What it did not show before begins at once with the group of pictures under way.
+        """
+        woken = self.flush(bus_now_ns)
+        begun = showing.begun(outbox.showing)
+        outbox.show(showing)
+        if outbox in self.audiences[role].outboxes:
+            self._give(role, outbox, self.latest.pictures(begun, bus_now_ns), bus_now_ns)
+        return [*woken, outbox]
+
+    def _give(
+        self, role: Role, outbox: Outbox, deliveries: Sequence[Delivery], bus_now_ns: int
+    ) -> None:
+        egress = self.audiences[role].egress
         items = [
             pack(delivery, payload)
-            for delivery in self.latest.snapshot(bus_now_ns)
-            if (payload := audience.egress.of(delivery)) is not None
+            for delivery in deliveries
+            if (payload := egress.of(delivery)) is not None
         ]
         if items:
             outbox.offer(Batch(items, bus_now_ns))
-        audience.outboxes.add(outbox)
-        return [*woken, outbox]
 
     def leave(self, outbox: Outbox) -> None:
         """Remove a viewer; nothing more reaches it."""
@@ -242,6 +269,33 @@ class Fanout:
                 self.names.learn(delivery.sample().value)
             except CodecError:
                 self.malformed += 1
+
+
+def _offer(outboxes: set[Outbox], items: list[Item], bus_now_ns: int) -> list[Outbox]:
+    """Offer each outbox what it shows; those that show the same get the same batch."""
+    pictures = [item for item in items if item.policy is Policy.PICTURES]
+    alike: dict[Showing | None, list[Outbox]] = {}
+    for outbox in outboxes:
+        alike.setdefault(outbox.showing if pictures else None, []).append(outbox)
+    whole = Batch(items, bus_now_ns)
+    woken: list[Outbox] = []
+    for showing, group in alike.items():
+        hidden = [
+            item
+            for item in pictures
+            if showing is not None
+            and not showing.passes(item.address, Flags.KEYFRAME in item.flags)
+        ]
+        batch = whole
+        if hidden:
+            left = {id(item) for item in hidden}
+            batch = Batch([item for item in items if id(item) not in left], bus_now_ns)
+        for outbox in group:
+            outbox.pass_over(hidden)
+            if batch.items:
+                outbox.offer(batch)
+                woken.append(outbox)
+    return woken
 
 
 def pack(delivery: Delivery, payload: bytes) -> Item:

@@ -19,7 +19,7 @@ from scot.clock import machine
 from scot.errors import BusError, ScotError
 from scot.health import HEALTH, HealthWatch
 from scot.sample import Flags, Sample, Value
-from scot_dashboard import consult, wire
+from scot_dashboard import consult, reporting, wire
 from scot_dashboard.answers import Answers
 from scot_dashboard.archive import Archive
 from scot_dashboard.audit import Audit
@@ -33,6 +33,7 @@ from scot_dashboard.lanes import Lanes
 from scot_dashboard.layouts import Layouts
 from scot_dashboard.recorded import Recorded
 from scot_dashboard.roles import Act, Role, may_act
+from scot_dashboard.showing import Showing
 from scot_dashboard.viewer import (
     ELSEWHERE,
     FORBIDDEN,
@@ -51,6 +52,7 @@ TICK_S = 0.25
 GOODBYE_S = 1.0
 FILL_S = 2.0
 TICKS_A_SECOND = 4
+UNSHOWN_TICKS = 2
 MAX_VIEWERS = 64
 OLDEST_NS = 72 * 3_600_000_000_000  # as the lanes; a sample of 1970 must not stretch the scrubber
 
@@ -88,8 +90,7 @@ class Gateway:
         self.alarms = AlarmKeeper(self)
         self.layouts = Layouts()
         self.viewers: dict[Any, Viewer] = {}  # by outbox
-        said = ("viewers", "refused", "malformed", "left_out", "queued_bytes", "slowest_bytes")
-        self.counters = dict.fromkeys(said, 0)
+        self.counters = dict.fromkeys(reporting.COUNTED, 0)
         self.remember: Callable[[], None] = lambda: None
         self.started_ns = connection.clock.now()
         self._answers = Answers(self.archive, self.lanes, self.fanout, self.time)
@@ -140,8 +141,10 @@ class Gateway:
             self.alarms.tick()
             if self.fanout.due:
                 self._schedule(False)
+            if ticks % UNSHOWN_TICKS == 0:
+                reporting.unshown(self)
             if ticks % TICKS_A_SECOND == 0:
-                self._report()
+                reporting.each_second(self)
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
@@ -304,6 +307,11 @@ class Gateway:
             viewer.say("layouts", self.layouts.newest(), replaces="layouts")
         self._wake(self.fanout.join(role, viewer.outbox, bus_now_ns))
 
+    def show(self, viewer: Viewer, showing: Showing) -> None:
+        """Send a page the videos that it shows from now on, and no others."""
+        role = viewer.person.role
+        self._wake(self.fanout.show(role, viewer.outbox, showing, self.time.now()))
+
     def _gone(self, viewer: Viewer) -> None:
         self.fanout.leave(viewer.outbox)
         self.viewers.pop(viewer.outbox, None)
@@ -365,25 +373,6 @@ class Gateway:
                 viewer.end(FORBIDDEN if over.status == 403 else UNKNOWN, str(over))
             elif viewer.stuck:
                 viewer.end(TOO_SLOW, "this page has not read anything for too long")
-
-    def _report(self) -> None:
-        """Once a second: what was left out, who sees what."""
-        waiting = [viewer.outbox.size for viewer in self.viewers.values()]
-        self.counters["viewers"] = len(self.viewers)
-        self.counters["queued_bytes"] = sum(waiting)
-        self.counters["slowest_bytes"] = max(waiting, default=0)
-        self.counters["malformed"] += self.fanout.malformed
-        self.fanout.malformed = 0
-        for viewer in self.viewers.values():
-            left_out = viewer.outbox.report()
-            if left_out:
-                self.counters["left_out"] += sum(left_out.values())
-                viewer.say("conflated", left_out, replaces="conflated")
-        changed = self.consult.views()
-        for row in changed:
-            self.publish(consult.VIEWS, row)
-        if changed:
-            self.tell_people()
 
     async def settle(self) -> None:
         """Wait until the broker has what was published.

@@ -13,6 +13,7 @@ from scot.transport import Answer
 from scot_dashboard import consult, wire
 from scot_dashboard.door import RefusedError
 from scot_dashboard.roles import Act, may_act
+from scot_dashboard.showing import Showing
 from scot_dashboard.snapshots import TOOL, Snapshots
 from scot_dashboard.viewer import MALFORMED, Viewer
 
@@ -63,6 +64,9 @@ class Hearing:
             return
         if isinstance(said, wire.Took):
             viewer.took(said.total_bytes)
+            return
+        if isinstance(said, wire.Show):  # counts from when the viewer is let in
+            self.gateway.show(viewer, Showing.of(said.videos))
             return
         what = str(said.__struct_config__.tag)
         try:

@@ -51,6 +51,7 @@ _PLAIN: tuple[tuple[str, str, Callable[[Health], Value]], ...] = (
     ("scot_disk_left_seconds", "Disk left at the present rate.", lambda h: h.disk_left_s),
     ("scot_pages", "Open pages.", lambda h: h.viewers),
     ("scot_page_samples_left_out_total", "Not sent to slow pages.", lambda h: h.left_out),
+    ("scot_page_pictures_unshown_total", "Not asked for by pages.", lambda h: h.unshown),
     ("scot_page_queue_bytes", "Bytes that wait for all pages.", lambda h: h.queued_bytes),
     ("scot_slowest_page_queue_bytes", "Bytes for the slowest page.", lambda h: h.slowest_bytes),
     ("scot_forwarded_samples_total", "Samples the broker forwarded.", lambda h: h.forwarded),

@@ -7,7 +7,10 @@ role gets. For one that does not, what waits is kept by kind (DESIGN §8):
   back, and resumes from the newest state;
 - numerics, poses, texts and images: the newest of each channel;
 - waveforms and technical events: the newest stretch, and the sample after a hole says AFTER_GAP;
-- video: whole groups of pictures; a viewer that falls behind goes on at the next keyframe.
+- video: whole groups of pictures; a viewer that falls behind goes on at the next keyframe. Of a
+  video that a page shows small only the newest key picture waits, behind what it shows large.
+
+What a page does not show does not come here (`Showing`); it is counted, not left out.
 
 No I/O, no clock.
 """
@@ -23,7 +26,10 @@ import msgspec
 
 from scot.channel import Channel, Kind, Sensitivity
 from scot.sample import Flags
+from scot_dashboard.showing import NOTHING, Showing
 from scot_dashboard.wire import samples
+
+KEYS_WAIT_NS = 4_000_000_000  # a small picture waits behind large ones at most so long
 
 
 class Policy(Enum):
@@ -63,6 +69,11 @@ class Item:
     flags: Flags
     bus_ns: int
     data: bytes
+
+    def header(self) -> list[int | None]:
+        """Return the header as it travels."""
+        head: list[int | None] = msgspec.msgpack.decode(self.data)[1]
+        return head
 
     def after_gap(self) -> Item:
         """Return the item flagged AFTER_GAP."""
@@ -124,12 +135,18 @@ class Outbox:
     Attributes:
         overflowed: something that must not be left out had no room; disconnect, the page resumes.
         left_out: samples not sent, by address, since `report`.
+        showing: the videos that the page shows; change it with `show`.
+        unshown: of videos that it does not, by address since `report_unshown`: how many pictures
+            were not asked for, and the newest of them.
     """
 
     def __init__(self, bounds: Bounds = Bounds()) -> None:
         self.bounds = bounds
         self.overflowed = False
         self.left_out: dict[str, int] = {}
+        self.showing = NOTHING
+        self.unshown: dict[str, tuple[int, Item]] = {}
+        self._keys_ns = 0
         self._messages: deque[tuple[str, bytes]] = deque()
         self._answers: deque[bytes] = deque()
         self._shared: deque[Batch] = deque()
@@ -206,13 +223,42 @@ class Outbox:
         self._answer_next = True
         if self._shared:
             return self._shared.popleft().packed
-        chosen = self._choose()
+        chosen = self._choose(bus_now_ns)
         return samples(bus_now_ns, [item.data for item in chosen]) if chosen else None
 
     def report(self) -> dict[str, int]:
         """Return what was left out since the last report."""
         left_out, self.left_out = self.left_out, {}
         return left_out
+
+    def show(self, showing: Showing) -> None:
+        """Go by what the page shows now; forget what waits of anything else."""
+        before, self.showing = self.showing, showing
+        self._sort_shared()
+        for address, pictures in self._pictures.items():
+            passed = [i for i in pictures.items if showing.passes(address, _is_key(i))]
+            self._unshow(address, len(pictures.items) - len(passed), pictures.items)
+            pictures.items = deque(passed)
+            pictures.size = sum(len(item.data) for item in passed)
+        for address in showing.begun(before).full | (before.full - showing.full):
+            self._pictures.setdefault(address, _Pictures()).waiting = True
+
+    def pass_over(self, pictures: Sequence[Item]) -> None:
+        """Count pictures of videos that this page does not show."""
+        for item in pictures:
+            self._unshow(item.address, 1, (item,))
+
+    def report_unshown(self) -> dict[str, tuple[int, Item]]:
+        """Return what was not asked for since the last report."""
+        unshown, self.unshown = self.unshown, {}
+        return unshown
+
+    def _unshow(self, address: str, count: int, items: Sequence[Item]) -> None:
+        if count:
+            self.unshown[address] = (self._passed_over(address) + count, items[-1])
+
+    def _passed_over(self, address: str) -> int:
+        return self.unshown[address][0] if address in self.unshown else 0
 
     def keep_only(self, passes: frozenset[str]) -> None:
         """Forget what waits of addresses that may no longer leave."""
@@ -285,7 +331,8 @@ class Outbox:
             self._leave_out(item.address, 1)
             return
         if Flags.KEYFRAME in item.flags:
-            if len(pictures.items) > self.bounds.picture_tail:
+            small = item.address in self.showing.keys
+            if len(pictures.items) > (0 if small else self.bounds.picture_tail):
                 self._drop_pictures(pictures, item.address)
             pictures.waiting = False
         elif item.flags & Flags.AFTER_GAP:
@@ -308,7 +355,7 @@ class Outbox:
         if count:
             self.left_out[address] = self.left_out.get(address, 0) + count
 
-    def _choose(self) -> list[Item]:
+    def _choose(self, bus_now_ns: int) -> list[Item]:
         """Take what fits into one message, the most urgent first."""
         chosen: list[Item] = list(self._kept)
         self._kept.clear()
@@ -323,10 +370,23 @@ class Outbox:
                 room -= len(item.data)
                 chosen.append(item.after_gap() if stretch.hole else item)
                 stretch.hole = False
-        for pictures in self._pictures.values():
+        for pictures in self._due(bus_now_ns):
             while pictures.items and (room > 0 or not chosen):
                 item = pictures.items.popleft()
                 pictures.size -= len(item.data)
                 room -= len(item.data)
                 chosen.append(item)
         return chosen
+
+    def _due(self, bus_now_ns: int) -> list[_Pictures]:
+        """Return the videos whose pictures may go: small ones when no large one waits, or has."""
+        small = self.showing.keys
+        large = [p for address, p in self._pictures.items() if p.items and address not in small]
+        if large and bus_now_ns - self._keys_ns < KEYS_WAIT_NS:
+            return large
+        self._keys_ns = bus_now_ns
+        return large + [p for address, p in self._pictures.items() if address in small]
+
+
+def _is_key(item: Item) -> bool:
+    return Flags.KEYFRAME in item.flags

@@ -18,6 +18,7 @@ from scot.codec import Frame, Header
 from scot.errors import RemoteProtocolError
 from scot.sample import Flags
 from scot.transport import Wish
+from scot_dashboard.showing import Size
 from scot_dashboard.strokes import Stroke
 
 PROTOCOL = 1
@@ -116,6 +117,12 @@ class SeenReport(msgspec.Struct, frozen=True, array_like=True, tag="seen"):
     seen: Seen
 
 
+class Show(msgspec.Struct, frozen=True, array_like=True, tag="show"):
+    """The videos that a page shows from now on, and how large; it gets no others."""
+
+    videos: Annotated[dict[Address, Size], Meta(max_length=128)]
+
+
 class Admit(msgspec.Struct, frozen=True, array_like=True, tag="admit"):
     """Staff let somebody in."""
 
@@ -150,8 +157,9 @@ class AlarmAct(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
 
 
 Question = History | Lanes | Trends
+_People = Admit | Refuse | Revoke
 Inbound = (
-    Clock | Took | Question | Annotate | Play | SeenReport | Admit | Refuse | Revoke | AlarmAct
+    Clock | Took | Question | Show | Annotate | Play | SeenReport | _People | AlarmAct
 )
 
 _inbound = msgspec.msgpack.Decoder(Inbound)

@@ -82,6 +82,7 @@ DASHBOARD: dict[str, _Field] = {
     "refused": ("{request}", "refused at the door", "拒否"),
     "malformed": ("{message}", "malformed messages of pages", "不正"),
     "left_out": ("{sample}", "not sent to slow pages", "間引き"),
+    "unshown": ("{sample}", "pictures no page asked for", "未表示の映像"),
     "queued_bytes": ("By", "waiting for all pages", "送信待ち"),
     "slowest_bytes": ("By", "waiting for the slowest page", "最遅の送信待ち"),
 }
@@ -219,6 +220,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     refused: _Count | None = None
     malformed: _Count | None = None
     left_out: _Count | None = None
+    unshown: _Count | None = None
     queued_bytes: _Count | None = None
     slowest_bytes: _Count | None = None
     forwarded: _Count | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -313,6 +314,7 @@ async def page(
     cookies: httpx.Cookies | None = None,
     guest: bool = False,
     origin: str | None = None,
+    shows: dict[str, str] | None = None,
 ) -> AsyncIterator[Page]:
     """Open a page: enter with a link's secret (the wall's when empty), then the feed.
 
@@ -322,6 +324,7 @@ async def page(
         cookies: of the browser; a new browser when None.
         guest: the consultant's page.
         origin: what the browser says; the room's own when None.
+        shows: the videos that it shows; the scope's, large, when None.
     """
     if cookies is None:
         cookies = httpx.Cookies()
@@ -339,6 +342,8 @@ async def page(
     )
     opened = Page(socket)
     try:
+        with contextlib.suppress(ConnectionClosed):
+            await opened.say("show", {"or1/scope/video": "full"} if shows is None else shows)
         yield opened
     finally:
         await opened.leave()

@@ -193,6 +193,104 @@ async def test_a_starved_machine_still_shows_some_of_it(blank: Page) -> None:
     assert seen["waiting"] <= 20, "and what waits is bounded"
 
 
+SLOW = """
+globalThis.slow = (ms) => {
+    const Real = VideoDecoder;
+    globalThis.VideoDecoder = class {
+        // One picture at a time, so many ms each: a machine that is too slow, or was for a moment.
+        constructor(init) { this.real = new Real(init); this.due = []; this.under = false; }
+        get state() { return this.real.state; }
+        get decodeQueueSize() { return this.due.length; }
+        configure(config) { this.real.configure(config); }
+        reset() { this.due = []; this.real.reset(); }
+        close() { this.reset(); this.real.close(); }
+        decode(chunk) { this.due.push(chunk); if (!this.under) void this.work(); }
+        async work() {
+            this.under = true;
+            for (let next = this.due.shift(); next; next = this.due.shift()) {
+                await new Promise((done) => setTimeout(done, ms()));
+                if (this.real.state === "configured") this.real.decode(next);
+            }
+            this.under = false;
+        }
+    };
+};
+true
+"""
+
+
+async def test_a_viewer_too_slow_for_a_video_shows_none_that_is_old_and_says_what_it_left_out(
+    blank: Page,
+) -> None:
+    await blank.evaluate(SLOW)
+    seen = await blank.evaluate(
+        """async (sent) => {
+            slow(() => 60); // where a picture comes each 40 ms
+            const { samples, pane } = await bench(sent);
+            const [waited, ages] = [[], []];
+            const draw = pane.main.draw.bind(pane.main);
+            let now = 0;
+            pane.main.draw = (frame, unit) => { ages.push(now - unit.t); draw(frame, unit); };
+            for (const sample of samples) {
+                now = sample.t;
+                pane.push(sample);
+                waited.push(pane.decoder.units.size);
+                await new Promise((done) => setTimeout(done, 40));
+            }
+            const { left, leftOut } = pane.decoder;
+            return { waited: Math.max(...waited), ages, left, leftOut, frames: pane.main.frames };
+        }""",
+        packed(units([quadrants(64, 48)] * 75, group=25)),
+    )
+    assert seen["frames"] > 5
+    assert seen["waited"] <= 8, "150 ms of pictures wait, not all of them"
+    assert max(seen["ages"]) <= 400, "what is drawn is of now"
+    assert seen["leftOut"] > 10
+    assert 0 < seen["left"]["count"] <= seen["leftOut"]
+    assert 0 < seen["left"]["to"] - seen["left"]["from"] < 3_000
+
+
+async def test_a_decoder_that_was_held_up_for_a_moment_catches_up_and_leaves_nothing_out(
+    blank: Page,
+) -> None:
+    await blank.evaluate(SLOW)
+    seen = await blank.evaluate(
+        """async (sent) => {
+            slow(() => 1);
+            const { samples, pane, drawn } = await bench(sent);
+            for (const sample of samples.slice(0, 5)) pane.push(sample);
+            await drawn(4);
+            pane.decoder.pace_ms = 5; // as known so far
+            for (const sample of samples.slice(5, 20)) pane.push(sample); // 0.6 s at once
+            return { last: await drawn(19), leftOut: pane.decoder.leftOut };
+        }""",
+        packed(units([quadrants(64, 48)] * 50, group=50)),
+    )
+    assert seen == {"last": 19, "leftOut": 0}, "it would wait longer for the next key picture"
+
+
+async def test_a_pane_that_is_hidden_holds_no_decoder_and_begins_again_with_the_group(
+    blank: Page,
+) -> None:
+    seen = await blank.evaluate(
+        """async (sent) => {
+            const { samples, pane, drawn } = await bench(sent);
+            for (const sample of samples.slice(0, 5)) pane.push(sample);
+            await drawn(4);
+            pane.setSeen(false);
+            const hidden = pane.decoder.decoder === null;
+            for (const sample of samples.slice(5, 15)) pane.push(sample);
+            pane.setSeen(true);
+            const held = pane.main.shown.unit.seq;
+            for (const sample of samples.slice(17, 20)) pane.push(sample); // not decodable
+            for (const sample of samples.slice(10, 20)) pane.push(sample); // the group again
+            return { hidden, held, last: await drawn(19), problem: pane.problem };
+        }""",
+        packed(units([quadrants(64, 48)] * 20, group=10)),
+    )
+    assert seen == {"hidden": True, "held": 4, "last": 19, "problem": ""}
+
+
 async def test_many_cameras_hold_less_of_the_past_and_the_page_knows_it(blank: Page) -> None:
     seen = await blank.evaluate(
         """async () => {

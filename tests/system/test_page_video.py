@@ -130,3 +130,47 @@ async def test_one_is_large_the_others_small_and_a_snapshot_is_in_the_recording(
     assert kept.image is not None
     assert kept.image.shape == (360, 640, 3)
     assert kept.image[90, 160, 0] > 120 > kept.image[90, 160, 1], "its top left is red"
+
+
+async def test_a_page_is_sent_and_decodes_only_the_pictures_it_shows(
+    page: Page, cameras: RunningRoom
+) -> None:
+    await page.goto(cameras.url)
+    now = await until(page, lambda s: s.get("videoFramesDrawn", 0) > 5 and bool(s["pictures"]), 30)
+    assert large(now) == SCOPE
+    now = await until(page, lambda s: s["shows"] == {SCOPE: "full", HAND: "keys"})
+    thumb = page.locator(f".thumb[data-address='{HAND}'] .thumb-age")
+    await thumb.get_by_text("key picture · ").wait_for()
+    await until(page, lambda s: s["unshown"].get(HAND, 0) > 5)
+
+    # Large and small change places: each begins at once, with the group under way.
+    await page.keyboard.press("1")
+    drawn = await until(page, lambda s: s["shows"] == {HAND: "full", SCOPE: "keys"})
+    await until(page, lambda s: s["videoFramesDrawn"] > drawn["videoFramesDrawn"] + 5)
+
+    # Nobody sees the pictures: none is sent, none is decoded, and no camera is taken for silent.
+    gallery = page.locator(".gallery")
+    await gallery.evaluate("(element) => void (element.style.display = 'none')")
+    hidden = await until(page, lambda s: s["shows"] == {} and s["decoders"] == 0)
+    seen = {HAND: hidden["unshown"].get(HAND, 0), SCOPE: hidden["unshown"].get(SCOPE, 0)}
+
+    def gone_on(now: dict[str, Any]) -> bool:
+        assert "silent" not in now["standing"], "what is not shown is not silent"
+        return all(now["unshown"].get(a, 0) > n + 25 for a, n in seen.items())
+
+    later = await until(page, gone_on)
+    assert later["videoFramesDrawn"] <= hidden["videoFramesDrawn"] + 2
+    assert later["conflated"] == hidden["conflated"], "what is not asked for is not lost"
+
+    # What was not sent live is there when somebody goes back to it.
+    await page.keyboard.press("ArrowLeft")
+    await gallery.evaluate("(element) => void (element.style.display = '')")
+    back = await until(
+        page,
+        lambda s: s["mode"] != "live" and not s["seeking"] and s["lastVideoBusNs"] is not None
+        and int(s["lastVideoBusNs"]) > int(hidden["lastVideoBusNs"]),
+    )  # fmt: skip
+    assert back["shows"] == {HAND: "full", SCOPE: "keys"}
+    await page.keyboard.press("l")
+    await until(page, lambda s: s["mode"] == "live" and 0 < (s["videoLagMs"] or 0) < 1_000)
+    assert now["errors"] == []

@@ -14,6 +14,7 @@ from scot.sample import AlarmValue, Flags
 from scot_dashboard.feed import Fanout
 from scot_dashboard.outbox import Outbox
 from scot_dashboard.roles import Role
+from scot_dashboard.showing import NOTHING, Showing
 from tests.unit.gateway_room import (
     ALARMS,
     PATIENT,
@@ -33,8 +34,14 @@ NOW_NS = START_NS + 100 * SECOND_NS
 NAME = "or1/monitor/patient"
 
 
-def joined(fanout: Fanout, role: Role, now_ns: int = NOW_NS) -> Outbox:
+VIDEO = "or1/scope/video"
+LARGE = Showing(full=frozenset({VIDEO}))
+SMALL = Showing(keys=frozenset({VIDEO}))
+
+
+def joined(fanout: Fanout, role: Role, now_ns: int = NOW_NS, showing: Showing = LARGE) -> Outbox:
     outbox = Outbox()
+    outbox.show(showing)
     fanout.join(role, outbox, now_ns)
     return outbox
 
@@ -238,3 +245,58 @@ def test_an_engineer_gets_a_recording_that_plays_and_nothing_of_a_live_room() ->
         fanout.add([hr(1), delivery(NAME, PATIENT, 1)])
         fanout.flush(NOW_NS)
         assert [address for address, _, _ in samples(outbox)] == expected
+
+
+def test_a_page_gets_only_the_videos_that_it_shows_and_hears_that_the_others_go_on() -> None:
+    fanout = Fanout(catalogue())
+    large, small, none = (
+        joined(fanout, Role.OR_STAFF, showing=showing) for showing in (LARGE, SMALL, NOTHING)
+    )
+    got: list[list[tuple[str, list[Any], bytes]]] = [[], [], []]
+    for number in range(60):
+        fanout.add([hr(number), picture(number)])
+        fanout.flush(NOW_NS)
+        for found, outbox in zip(got, (large, small, none), strict=True):
+            found.extend(samples(outbox))
+    assert [seqs(found, VIDEO) for found in got] == [list(range(60)), [0, 25, 50], []]
+    assert all(seqs(found, "or1/monitor/hr") == list(range(60)) for found in got)
+    assert small.report() == none.report() == {}, "what is not asked for is not lost"
+    for outbox, count in ((small, 57), (none, 60)):
+        told, item = outbox.report_unshown()[VIDEO]
+        assert (told, item.header()[2]) == (count, 59)
+        assert outbox.report_unshown() == {}
+    assert large.report_unshown() == {}
+
+
+def test_a_video_that_comes_into_view_begins_at_once_with_its_group_and_misses_nothing() -> None:
+    fanout = Fanout(catalogue())
+    outbox = joined(fanout, Role.OR_STAFF, showing=NOTHING)
+    for number in range(30):
+        fanout.add([picture(number)])
+        fanout.flush(NOW_NS)
+    assert samples(outbox) == []
+    assert outbox in fanout.show(Role.OR_STAFF, outbox, SMALL, NOW_NS)
+    assert seqs(samples(outbox), VIDEO) == [25], "small: the key picture"
+    fanout.add([picture(30)])
+    fanout.show(Role.OR_STAFF, outbox, LARGE, NOW_NS)
+    fanout.add([picture(31)])
+    fanout.flush(NOW_NS)
+    assert seqs(samples(outbox), VIDEO) == list(range(25, 32)), "large: from the key picture on"
+    fanout.show(Role.OR_STAFF, outbox, SMALL, NOW_NS)
+    for number in range(32, 52):
+        fanout.add([picture(number)])
+        fanout.flush(NOW_NS)
+    assert seqs(samples(outbox), VIDEO) == [50]
+    fanout.show(Role.OR_STAFF, outbox, NOTHING, NOW_NS)
+    fanout.add([picture(75)])
+    fanout.flush(NOW_NS)
+    assert samples(outbox) == []
+    assert outbox.report() == {}, "what is not asked for is not lost"
+
+
+def test_a_page_may_show_no_video_that_its_role_may_not_have() -> None:
+    fanout = Fanout(catalogue())
+    guest = joined(fanout, Role.CONSULTANT, showing=NOTHING)
+    fanout.add([delivery(NAME, PATIENT), picture(0)])
+    fanout.show(Role.CONSULTANT, guest, Showing(frozenset({NAME, VIDEO}), frozenset()), NOW_NS)
+    assert {address for address, _, _ in samples(guest)} == {VIDEO}

@@ -13,9 +13,11 @@ from scot.bus.subscriber import Delivery
 from scot.sample import Flags
 from scot_dashboard.feed import pack
 from scot_dashboard.outbox import Batch, Bounds, Outbox
+from scot_dashboard.showing import NOTHING, Showing
 from tests.unit.gateway_room import START_NS, alarm, delivery, ecg, hr, note, picture, pose
 
 VIDEO, ECG, HR = "or1/scope/video", "or1/monitor/ecg_ii", "or1/monitor/hr"
+SMALL = "or1/table/video"
 
 
 def batch(*deliveries: Delivery) -> Batch:
@@ -305,3 +307,40 @@ def test_whatever_the_pace_pictures_decode_alarms_are_whole_and_counts_add_up(
     sent: dict[str, Any] = {address: len(seqs(found, address)) for address in offered}
     left_out = outbox.report()
     assert {a: sent[a] + left_out.get(a, 0) for a in offered} == offered
+
+
+def test_small_pictures_wait_behind_large_ones_on_a_poor_line_but_not_for_ever() -> None:
+    outbox = Outbox(Bounds(batches=0, message_bytes=1_000))
+    outbox.show(Showing(frozenset({VIDEO}), frozenset({SMALL})))
+    first_small: dict[int, int] = {}
+    for second in range(12):
+        outbox.offer(batch(picture(second, size=900, group=1), thumb(second)))
+        while (data := outbox.take(START_NS + second * 10**9)) is not None:
+            for address, seq, _ in entries(data):
+                if address == SMALL:
+                    first_small[seq] = second
+            if len(outbox._pictures[VIDEO].items) <= 1:
+                break  # the line takes no more in this second
+    assert next(iter(first_small)) == 0
+    waits = [b - a for a, b in zip(first_small.values(), [*first_small.values()][1:], strict=False)]
+    assert waits
+    assert max(waits) <= 5
+    assert all(seq == second for seq, second in first_small.items()), "always the newest"
+
+
+def thumb(seq: int) -> Delivery:
+    """A key picture of another camera."""
+    one = picture(seq, group=1)
+    return one._replace(frame=one.frame._replace(topic=SMALL.encode() + b"\0"))
+
+
+def test_what_waits_of_a_video_that_is_no_longer_shown_leaves_the_line_at_once() -> None:
+    outbox = Outbox(Bounds(batches=0))
+    outbox.show(Showing(full=frozenset({VIDEO})))
+    for number in range(20):
+        outbox.offer(batch(hr(number), picture(number, size=10_000)))
+    outbox.show(NOTHING)
+    assert outbox.size < 1_000
+    assert seqs(drain(outbox), VIDEO) == []
+    assert outbox.report_unshown()[VIDEO][0] == 20
+    assert outbox.report() == {HR: 19}

@@ -88,7 +88,7 @@ export class Drawer {
       setText(age, cell ? ageText(cell.age_ms) : word("never"));
       setText(value, stale ? DASH : place.channel.kind === "numeric" ? readingOf(place, cell).text : wordsOf(place, cell));
     }
-    const missed = Object.values(view.conflated).reduce((sum, n) => sum + n, 0);
+    const missed = Object.values(view.conflated).reduce((sum, n) => sum + n, view.left_out);
     const unread = Object.entries(view.unread).map(([address, n]) => `${address} ${n}`).slice(0, 8).join(", ");
     setText(this.missed, `${word("missed")}: ${missed}${unread ? ` · ${word("unread")}: ${unread}` : ""}`);
   }

@@ -11,6 +11,7 @@ import { framingOf, keptLarge, setFraming, setLarge } from "./framings.js";
 import { icon } from "./icons.js";
 import { Picture, canvasOf, nameOf, warningOf } from "./picture.js";
 import { Snapshots } from "./snapshots.js";
+import { watchSight } from "./sight.js";
 import { ageText, word } from "./text.js";
 
 const THUMB_PX = [384, 216];
@@ -220,7 +221,8 @@ class Thumb {
     ]);
     this.element.addEventListener("click", choose);
     const off = offscreen(canvas);
-    session.do({ do: "thumb", id: this.id, address: place.address, canvas: off, framing: framingOf(place.address) }, [off]);
+    session.do({ do: "thumb", id: this.id, address: place.address, canvas: off, framing: framingOf(place.address), seen: false }, [off]);
+    watchSight(session, this.element, this.id);
     this.said = "";
   }
 
@@ -231,7 +233,7 @@ class Thumb {
     this.said = warning || (video.age_ms === null ? "" : ageText(video.age_ms));
     setText(this.warning, warning);
     setHidden(this.warning, !warning);
-    setText(this.age, warning ? "" : this.said);
+    setText(this.age, warning || !this.said ? "" : `${word("keyPicture")} · ${this.said}`);
     setClass(this.element, "stale", video.stale);
   }
 }

@@ -9,6 +9,7 @@ import { isPlain } from "./feed/framing.js";
 import { clockText } from "./feed/zone.js";
 import { framingOf } from "./framings.js";
 import { ClockChip, NEEDS_MS } from "./needs.js";
+import { watchSight } from "./sight.js";
 import { ageText, delayText, label, word } from "./text.js";
 import { shownZone } from "./clock.js";
 
@@ -55,9 +56,10 @@ export class Picture {
     const inset = this.insetCanvas ? offscreen(this.insetCanvas) : null;
     const { address } = this.place;
     this.session.do(
-      { do: "video", id: this.id, address, main, inset, ink, framing: framingOf(address) },
+      { do: "video", id: this.id, address, main, inset, ink, framing: framingOf(address), seen: false },
       [main, ink, ...(inset ? [inset] : [])],
     );
+    watchSight(this.session, this.element, this.id);
     onResize(this.element, () => {
       const { width, height, rem } = deviceSize(this.element);
       this.session.do({ do: "inkSize", id: this.id, width, height, scale: rem });
@@ -106,7 +108,7 @@ export class Picture {
 
   /** @param {import("./types.js").VideoNow} video @param {boolean} live */
   facts(video, live) {
-    if (live) return `${delayText(video.lag_ms ?? 0)} · ${Math.round(video.fps)} fps`;
+    if (live) return `${delayText(video.lag_ms ?? 0)} · ${Math.round(video.fps)} fps${leftText(video.left)}`;
     return video.t_unix_ms === null ? "" : instant(video.t_unix_ms);
   }
 
@@ -128,6 +130,12 @@ export function nameOf(place) {
 /** hh:mm:ss.mmm @param {number} unix_ms */
 export function instant(unix_ms) {
   return `${clockText(unix_ms, shownZone())}.${String(Math.floor(unix_ms % 1000)).padStart(3, "0")}`;
+}
+
+/** Which pictures this screen was too slow for. @param {import("./types.js").VideoNow["left"]} left */
+function leftText(left) {
+  if (!left) return "";
+  return ` · ${word("leftOut").replace("{n}", String(left.count)).replace("{s}", (left.ms / 1000).toFixed(1))}`;
 }
 
 /** That a picture is not as it came. @param {import("./feed/framing.js").Framing} framing */

@@ -6,6 +6,7 @@
 import { drew } from "./first.js";
 import { adoptZone, onZone, shownZone } from "./clock.js";
 import { plain } from "./text.js";
+import { watchPage } from "./sight.js";
 
 /**
  * @typedef {object} Listener
@@ -75,6 +76,7 @@ export class Session {
     onZone(() => this.do({ do: "clock", zone: shownZone() }));
     this.do({ do: "clock", zone: shownZone() });
     this.worker.onerror = (event) => this.errors.push(event.message);
+    watchPage(this);
     window.addEventListener("error", (event) => this.errors.push(event.message));
     window.addEventListener("unhandledrejection", (event) => this.errors.push(String(event.reason)));
   }

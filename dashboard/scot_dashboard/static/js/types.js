@@ -161,6 +161,8 @@
  * @property {bigint|null} ns of the picture on the screen
  * @property {number|null} t_unix_ms
  * @property {string} problem
+ * @property {{count: number, ms: number}|null} left pictures just left out because this machine is too slow
+ * @property {boolean} seen it lies on the screen
  *
  * How well a source's clock is known.
  *
@@ -209,6 +211,10 @@
  * @property {boolean} simulated
  * @property {Record<string, number>} conflated
  * @property {Record<string, number>} unread samples that could not be read
+ * @property {Record<string, number>} unshown pictures that were not asked for, by address
+ * @property {number} left_out pictures that came and that this machine was too slow for
+ * @property {Record<string, "full"|"keys">} shows videos that are asked for
+ * @property {number} decoders of panes
  * @property {number} columns waveform columns drawn
  * @property {number} frames video frames drawn
  * @property {number} delay_ms live delay of the waveforms

@@ -40,6 +40,7 @@ export class Playhead {
     this.seeking = false;
     this.seek_ms = 0;
     this.began = 0;
+    this.round = 0; // an answer to a question of an earlier one lacks pictures that are shown now
     /** @type {Map<string, number>} questions on their way, one of each name, and since when */
     this.flying = new Map();
     /** @type {(() => void)|null} the state of the newest seek, to ask for when its turn comes */
@@ -144,8 +145,9 @@ export class Playhead {
     const videos = bulk.has(Math.max(this.oldest, t - REFILL_MS), t) ? [] : this.bulk();
     const addresses = [...(haveSmall ? [] : this.small()), ...videos];
     if (!addresses.length) return this.arrived();
+    const { round } = this;
     const got = () => {
-      if (videos.length) bulk.add(t - 1, t);
+      if (videos.length && round === this.round) bulk.add(t - 1, t);
     };
     const send = () => this.question("at", { addresses, at: t }, got, () => this.state === send);
     this.state = send;
@@ -167,8 +169,9 @@ export class Playhead {
     const needed = cover.missing(first, Math.min(t + REFILL_MS, now - 200));
     if (!needed) return;
     const until = Math.min(t + AHEAD_MS, now);
+    const { round } = this;
     this.question(name, { addresses, between: [needed[0], until] }, () => {
-      cover.add(needed[0], until);
+      if (name === "small" || round === this.round) cover.add(needed[0], until);
     });
   }
 

@@ -7,6 +7,7 @@
 import { BusTime } from "./bustime.js";
 import { Moves } from "./moves.js";
 import { Playhead } from "./playhead.js";
+import { Shows } from "./shows.js";
 import { Store } from "./store.js";
 import { Witness, channelsOf } from "./view.js";
 import { readSample } from "./wire.js";
@@ -30,9 +31,10 @@ export class Room {
     this.time = new BusTime();
     this.store = new Store();
     this.witness = new Witness();
+    this.shows = new Shows(this);
     this.playhead = new Playhead(this.store, this.time, (question) => this.ask(question));
     this.playhead.small = () => this.of((c) => !isBulk(c) && c.sensitivity !== "technical");
-    this.playhead.bulk = () => this.of(isBulk);
+    this.playhead.bulk = () => this.of(isBulk).filter((a) => this.shows.now.has(a) || !this.isVideo(a));
     /** @type {Link|null} */
     this.link = null;
     /** @type {Hello|null} */
@@ -86,6 +88,7 @@ export class Room {
     else if (type === "snapshot") this.tell("snapshot", { id: String(first), at_unix_ms: 0, kept: Boolean(second), why: String(third) });
     else if (type === "conflated") this.conflate(first);
     else if (type === "played") this.moves.done(Number(first), BigInt(second));
+    else if (type === "unshown") this.shows.notShown(first);
     else if (type === "refused") this.refused(String(first), second, String(third));
     else if (type === "bye") this.bye(Number(first), String(second));
   }
@@ -104,6 +107,7 @@ export class Room {
     playhead.oldest = hello.oldest_ns === null ? now : time.fromNs(BigInt(hello.oldest_ns));
     this.describe(hello.catalogue);
     this.tell("hello", { hello });
+    this.shows.send();
     this.asked.clear();
     store.bulk.add(now, now + 1);
     this.firstQuestions(now, again ? Math.max(this.lostAt, now - LOST_FILL_MS) : now - FIRST_FILL_MS);
@@ -142,6 +146,7 @@ export class Room {
     this.store.small.spans = [];
     this.store.bulk.spans = [];
     this.witness.forget();
+    this.shows.forget();
     this.onForget();
     this.playhead.live();
     this.onNote();
@@ -152,7 +157,7 @@ export class Room {
     const { playhead, store } = this;
     const first = Math.max(playhead.oldest, from);
     const none = () => {};
-    const every = [...this.channels.keys()];
+    const every = [...this.channels.keys()].filter((address) => !this.isVideo(address)); // those come by themselves
     if (!every.length) return;
     this.ask({ addresses: every, at: now, done: none });
     const small = playhead.small();
@@ -164,6 +169,22 @@ export class Room {
     const alarms = this.of((c) => c.kind === "alarm" || Boolean(c.attrs?.log));
     const alarmsFrom = Math.max(playhead.oldest, now - ALARM_FILL_MS);
     if (alarms.length) this.ask({ addresses: alarms, between: [alarmsFrom, now], done: none });
+  }
+
+  /** Pictures are shown that were not before: what is held of the past is not whole any more. */
+  lacksPictures() {
+    const { store, playhead, time } = this;
+    store.bulk.spans = [];
+    playhead.round++;
+    if (!this.hello) return;
+    const now = time.now();
+    store.bulk.add(now, now + 1);
+    playhead.fill(true);
+  }
+
+  /** @param {string} address */
+  isVideo(address) {
+    return this.channels.get(address)?.channel.kind === "video";
   }
 
   /** @param {Catalogue} catalogue */
@@ -199,11 +220,12 @@ export class Room {
     if (live && device === PLAYER && channel.name === "state") this.played(read.value);
     const isNew = track.add(read);
     if (live) this.witness.see(device, channel, read);
+    // A group that begins again, for a pane that shows it again, is decoded again.
+    if (live && channel.kind === "video") this.onPicture(address, read);
     if (!isNew) return;
     this.onTrace(address, channel, read);
     if (log) this.onLog();
     if (channel.kind === "annotation") this.onNote();
-    if (live && channel.kind === "video") this.onPicture(address, read);
   }
 
   /** A sample that cannot be read costs none of those beside it. @param {string} address @param {Channel} channel @param {any[]} header @param {Uint8Array} payload */

@@ -26,10 +26,13 @@ export class Stage {
     /** @type {Map<string, {follower: Follower, note: Note|null, ink: InkLayer, scale: number}>} */
     this.stills = new Map();
     this.thumbs = new Thumbs();
+    /** @type {Map<string, boolean>} whether it lies on the screen, of panes and thumbnails */
+    this.sights = new Map();
     /** @type {MessagePort|null} */
     this.nav = null;
     this.navAt = 0;
     this.seenAt = 0;
+    this.away = false; // nobody sees this page
     room.onPicture = (address, unit) => {
       for (const { pane } of this.panes.values()) if (pane.address === address) pane.push(unit);
       if (room.playhead.mode === "live") this.thumbs.offer(address, unit);
@@ -58,7 +61,7 @@ export class Stage {
     const cursor = playhead.cursor(local);
     this.traces.frame(local);
     for (const { pane, ink, scale } of this.panes.values()) {
-      if (!direct) pane.follower.follow(store.track(pane.address, "video"), cursor);
+      if (!direct && pane.seen) pane.follower.follow(store.track(pane.address, "video"), cursor);
       const shown = pane.main.shown;
       const t = shown && !direct ? Math.max(shown.unit.t, cursor) : cursor;
       const { aspect, framed } = pane.main;
@@ -98,26 +101,59 @@ export class Stage {
     for (const { pane } of this.panes.values()) {
       const shown = (room.playhead.mode === "live" ? pane.main : pane.inset)?.shown;
       if (!shown) continue;
-      const behind = Math.max(0, room.time.now(shown.drawn) - shown.unit.t);
+      const seenAt = pane.seen ? shown.drawn : local; // who looks elsewhere falls behind
+      const behind = Math.max(0, room.time.now(seenAt) - shown.unit.t);
       const behind_ms = Math.round(behind * 10) / 10;
       room.link?.send(["seen", { channel: pane.address, bus_ns: shown.unit.ns, behind_ms }]);
     }
   }
 
   /** @param {any} wish */
-  video({ id, address, main, inset, ink, framing }) {
+  video({ id, address, main, inset, ink, framing, seen = true }) {
     const pane = new VideoPane(address, main, inset);
     pane.frame(framing);
+    this.sights.set(id, seen);
+    pane.setSeen(seen && !this.away);
     pane.setLive(this.room.playhead.direct);
     this.panes.set(id, { pane, ink: ink ? new InkLayer(ink) : null, scale: 16 });
     pane.catchUp(this.room.store.track(address, "video"));
     this.small();
   }
 
-  /** Small pictures of what is not large, at once. */
+  /** Whether a picture lies on the screen, by its id. @param {{id: string, seen: boolean}} wish */
+  sight({ id, seen }) {
+    this.sights.set(id, seen);
+    this.look();
+  }
+
+  /** Whether anybody can see the page at all. @param {boolean} away */
+  leave(away) {
+    this.away = away;
+    this.look();
+  }
+
+  /** Decode what is seen, and nothing else. */
+  look() {
+    for (const [id, { pane }] of this.panes) {
+      pane.setSeen(!this.away && this.sights.get(id) !== false);
+      const { shows, store } = this.room;
+      if (shows.fresh(pane.address)) pane.catchUp(store.track(pane.address, "video"));
+    }
+    this.small();
+  }
+
+  /** Small pictures of what is not large, at once; the gateway is told what is shown. */
   small() {
     const large = this.panes.get(MAIN)?.pane.address;
     this.thumbs.leave(new Set(large ? [large] : []));
+    /** @type {Map<string, import("./shows.js").Size>} */
+    const shows = new Map();
+    for (const [id, thumb] of this.thumbs.all) {
+      thumb.seen = !this.away && this.sights.get(id) !== false;
+      if (thumb.seen && thumb.address !== large) shows.set(thumb.address, "keys");
+    }
+    for (const { pane } of this.panes.values()) if (pane.seen) shows.set(pane.address, "full");
+    this.room.shows.want(shows);
     this.thumbs.follow(this.room.store, this.room.playhead.cursor());
   }
 
@@ -153,7 +189,8 @@ export class Stage {
   }
 
   /** A small picture of a source. @param {any} wish */
-  thumb({ id, address, canvas, framing }) {
+  thumb({ id, address, canvas, framing, seen = true }) {
+    this.sights.set(id, seen);
     this.thumbs.add(id, address, canvas, framing);
     this.small();
   }
@@ -173,7 +210,7 @@ export class Stage {
     still.follower.screen.framing = framing;
     if (!note) return;
     const t = note.at_t + JUST_AFTER_MS;
-    if (!room.store.bulk.has(note.at_t - 1, note.at_t)) {
+    if (!room.shows.large(note.channel) || !room.store.bulk.has(note.at_t - 1, note.at_t)) {
       room.ask({ addresses: [note.channel], at: t, done: () => {} });
     }
   }
@@ -213,7 +250,9 @@ export class Stage {
     for (const { follower } of this.stills.values()) follower.decoder.close();
     this.panes.clear();
     this.stills.clear();
+    this.sights.clear();
     this.thumbs.clear();
+    this.room.shows.want(new Map());
     this.nav = null;
   }
 }

@@ -18,6 +18,7 @@ const LONGEST_REST_MS = 1_000;
  * @property {Sample|null} wanted the keyframe to show next
  * @property {Sample|null} asked the one that was wanted last
  * @property {string} problem
+ * @property {boolean} seen it lies on the screen
  */
 
 export class Thumbs {
@@ -40,7 +41,7 @@ export class Thumbs {
     const screen = new Screen(canvas);
     screen.most = [canvas.width, canvas.height];
     screen.framing = framing;
-    this.all.set(id, { address, screen, wanted: null, asked: null, problem: "" });
+    this.all.set(id, { address, screen, wanted: null, asked: null, problem: "", seen: true });
   }
 
   /** Only what is not large elsewhere needs a small picture. @param {Set<string>} large addresses */
@@ -58,7 +59,7 @@ export class Thumbs {
   /** Show how the sources stood at `t`. @param {Store} store @param {number} t */
   follow(store, t) {
     for (const thumb of this.all.values()) {
-      if (this.large.has(thumb.address)) continue;
+      if (!thumb.seen || this.large.has(thumb.address)) continue;
       const unit = keyframeAt(store.track(thumb.address, "video"), t);
       if (unit && unit !== thumb.asked) this.want(thumb, unit);
     }
@@ -66,7 +67,7 @@ export class Thumbs {
 
   /** @param {Thumb} thumb @param {Sample} unit */
   want(thumb, unit) {
-    if (this.large.has(thumb.address)) return;
+    if (!thumb.seen || this.large.has(thumb.address)) return;
     thumb.wanted = thumb.asked = unit;
     void this.work();
   }

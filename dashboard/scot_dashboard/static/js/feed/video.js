@@ -1,18 +1,15 @@
 /**
- * H.264 to pictures. Every picture keeps the exact bus time of its access unit. Live: drawn at once
- * when no other waits behind it, the newest wins when one does; only whole groups are left out.
- * Behind live a second decoder follows the cursor while the live one goes on.
+ * Pictures on canvases. Every picture keeps the exact bus time of its access unit. Live: drawn at
+ * once when no other waits behind it, the newest wins when one does. Behind live a second decoder
+ * follows the cursor while the live one goes on. What is not seen is not decoded.
  * @import {Sample} from "../types.js"  @import {Track} from "./store.js"
  */
 
+import { Decoder, MAX_QUEUE } from "./decoder.js";
 import { PLAIN, isPlain, scaleFor, sizeOf } from "./framing.js";
-import { codecOf, KEYFRAME } from "./wire.js";
+import { KEYFRAME } from "./wire.js";
 
-const MAX_QUEUE = 30;
-const MAX_TAIL = 3; // of an older group, when a new one begins
 const INSET_PX = 640;
-const BURST_MS = 100;
-const STUCK_MS = 3_000;
 const MAX_UNDRAWN_MS = 100;
 
 /**
@@ -20,116 +17,6 @@ const MAX_UNDRAWN_MS = 100;
  * @property {Sample} unit
  * @property {number} drawn page's clock when it was drawn, ms
  */
-
-/** One WebCodecs decoder that starts at keyframes and names each picture's access unit. */
-class Decoder {
-  /** @param {(frame: VideoFrame, unit: Sample) => void} take closes the frame */
-  constructor(take) {
-    this.take = take;
-    this.problem = "";
-    this.codec = "";
-    this.count = 0;
-    this.begun = false;
-    this.given = 0; // pictures since it was opened
-    this.openedAt = 0;
-    /** @type {Map<number, Sample>} */
-    this.units = new Map();
-    /** @type {VideoDecoder|null} */
-    this.decoder = null;
-  }
-
-  get queue() {
-    return this.decoder ? this.decoder.decodeQueueSize : 0;
-  }
-
-  /**
-   * A starved machine must not begin anew with each group and show none: once begun, a group is left
-   * when it has given a picture, when more comes in the same breath, or when nothing comes of it.
-   */
-  mayDrop() {
-    const since = performance.now() - this.openedAt;
-    return this.given > 0 || since < BURST_MS || since > STUCK_MS;
-  }
-
-  /** Forget the group under way; the next unit must be a keyframe. */
-  restart() {
-    this.begun = false;
-  }
-
-  /** @param {Sample} unit @returns {boolean} whether it went in */
-  feed(unit) {
-    const key = (unit.flags & KEYFRAME) !== 0;
-    if (!this.begun && !key) return false;
-    if (key && this.queue > MAX_TAIL && this.mayDrop()) this.restart(); // what waits is older than this
-    if (key && !this.open(unit)) return false;
-    this.begun = true;
-    const stamp = ++this.count;
-    this.units.set(stamp, unit);
-    if (this.units.size > 120) this.units.delete(stamp - 120);
-    try {
-      /** @type {VideoDecoder} */ (this.decoder).decode(
-        new EncodedVideoChunk({ type: key ? "key" : "delta", timestamp: stamp, data: unit.value }),
-      );
-    } catch (error) {
-      this.fail(error);
-      return false;
-    }
-    return true;
-  }
-
-  /** @param {Sample} unit */
-  open(unit) {
-    const codec = codecOf(unit.value);
-    if (!codec) {
-      this.problem = "codec";
-      return false;
-    }
-    const stale = !this.decoder || this.decoder.state !== "configured" || codec !== this.codec;
-    if (!stale && this.begun) return true;
-    if (typeof VideoDecoder === "undefined") {
-      this.problem = "WebCodecs";
-      return false;
-    }
-    try {
-      if (!this.decoder || this.decoder.state === "closed") {
-        this.decoder = new VideoDecoder({
-          output: (frame) => this.output(frame),
-          error: (error) => this.fail(error),
-        });
-      } else this.decoder.reset();
-      this.decoder.configure({ codec, optimizeForLatency: true });
-      this.codec = codec;
-      this.given = 0;
-      this.openedAt = performance.now();
-      return true;
-    } catch (error) {
-      this.fail(error);
-      return false;
-    }
-  }
-
-  /** @param {VideoFrame} frame */
-  output(frame) {
-    const unit = this.units.get(frame.timestamp);
-    this.units.delete(frame.timestamp);
-    this.problem = "";
-    this.given++;
-    if (unit) this.take(frame, unit);
-    else frame.close();
-  }
-
-  /** @param {unknown} error */
-  fail(error) {
-    this.problem = String(error);
-    this.close();
-  }
-
-  close() {
-    this.begun = false;
-    if (this.decoder && this.decoder.state !== "closed") this.decoder.close();
-    this.decoder = null;
-  }
-}
 
 /** A canvas that shows one picture, turned and cropped as this display wants it; CSS scales it. */
 export class Screen {
@@ -239,6 +126,7 @@ export class VideoPane {
     if (this.inset) this.inset.most = [INSET_PX, INSET_PX];
     this.follower = new Follower(this.main);
     this.live = true;
+    this.seen = true; // by anybody: it lies on the screen
     /** @type {number[]} bus times of the last pictures that went up */
     this.recent = [];
     this.decoder = new Decoder((frame, unit) => this.output(frame, unit));
@@ -272,13 +160,23 @@ export class VideoPane {
 
   /** Take a unit that has just come. @param {Sample} unit */
   push(unit) {
-    if (this.decoder.queue > MAX_QUEUE && this.decoder.mayDrop()) this.decoder.restart();
-    this.decoder.feed(unit);
+    if (this.seen) this.decoder.push(unit);
+  }
+
+  /** What nobody sees is not decoded, and holds no decoder. @param {boolean} seen */
+  setSeen(seen) {
+    if (this.seen === seen) return;
+    this.seen = seen;
+    this.recent = [];
+    if (seen) return;
+    this.decoder.close();
+    this.follower.stop();
+    this.follower.decoder.close();
   }
 
   /** Begin with the last group that is held, when none is under way. @param {Track} track */
   catchUp(track) {
-    if (this.decoder.begun) return;
+    if (this.decoder.begun || !this.seen) return;
     const { samples } = track;
     let key = samples.length - 1;
     while (key >= 0 && (samples[key].flags & KEYFRAME) === 0) key--;

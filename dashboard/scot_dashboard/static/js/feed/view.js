@@ -13,6 +13,7 @@ const RECENT_MS = 10_000;
 const STREAMING_HZ = 5;
 const SILENT_MS = 1_800; // a stream that says nothing for so long is taken for gone, with its numbers
 const LATE_MS = 150;
+const SAID_MS = 5_000;
 const STREAMS = new Set(["numeric", "waveform", "pose", "video", "image"]);
 
 /**
@@ -39,10 +40,11 @@ export function channelsOf(catalogue) {
  * @param {number} t
  * @param {boolean} live
  * @param {(t: number) => number} unix
+ * @param {Sample} [newest] of which only the time is here: a video that the page does not show
  * @returns {Cell|null}
  */
-export function cellAt(track, channel, t, live, unix) {
-  const sample = live ? track.last(t) : track.at(t);
+export function cellAt(track, channel, t, live, unix, newest) {
+  const sample = newest ?? (live ? track.last(t) : track.at(t));
   if (!sample) return null;
   let end = sample.t;
   if (channel.kind === "waveform") end += (sample.value.length * 1000) / (channel.rate_hz || 100);
@@ -141,10 +143,10 @@ export function viewOf(room, stage, local) {
   const silent_ms = witness.silence(now);
   const gone = live ? goneOf(room, silent_ms) : NONE;
   for (const [address, { device, channel }] of room.channels) {
-    const track = store.tracks.get(address);
+    const track = store.tracks.get(address) ?? (room.shows.told.has(address) ? store.track(address, channel.kind) : null);
     if (!track) continue;
     if (channel.kind === "alarm") alarmTracks.push([device, track]);
-    const cell = cellAt(track, channel, t, direct, unix);
+    const cell = cellAt(track, channel, t, direct, unix, direct && channel.kind === "video" ? room.shows.newest(address, track.last(t)) : undefined);
     if (cell && channel.rate_hz && gone.has(device)) cell.stale = cell.silent = true;
     if (cell) cells[address] = cell;
     const head = live || channel.kind !== "numeric" ? null : cellAt(track, channel, now, true, unix);
@@ -182,6 +184,10 @@ export function viewOf(room, stage, local) {
     simulated: witness.simulated,
     conflated: room.conflated,
     unread: room.unread,
+    unshown: room.shows.unshown,
+    left_out: panes.reduce((n, [, pane]) => n + pane.decoder.leftOut, 0),
+    shows: Object.fromEntries(room.shows.now),
+    decoders: panes.filter(([, pane]) => pane.decoder.decoder).length,
     columns: stage.traces.columns,
     frames: panes.reduce((n, [, pane]) => n + pane.frames, 0),
     delay_ms: room.delay_ms,
@@ -241,7 +247,15 @@ function pictureNow(room, pane, t, live) {
     ns: shown?.unit.ns ?? null,
     t_unix_ms: shown ? room.time.unix(shown.unit.t) : null,
     problem: pane.problem,
+    left: leftNow(pane),
+    seen: pane.seen,
   };
+}
+
+/** What this screen was too slow for, as long as it is worth saying. @param {VideoPane} pane */
+function leftNow({ decoder: { left } }) {
+  if (!left || performance.now() - left.local > SAID_MS) return null;
+  return { count: left.count, ms: left.to - left.from };
 }
 
 /**
@@ -251,7 +265,8 @@ function pictureNow(room, pane, t, live) {
  */
 function thumbNow(room, { address, screen, problem }, t) {
   const { shown, aspect, framed } = screen;
-  const newest = room.store.tracks.get(address)?.at(t);
+  const held = room.store.tracks.get(address)?.at(t);
+  const newest = room.playhead.mode === "live" ? room.shows.newest(address, held) : held;
   return {
     address,
     age_ms: shown ? Math.max(0, t - since(shown.unit)) : null,
@@ -263,6 +278,8 @@ function thumbNow(room, { address, screen, problem }, t) {
     ns: shown?.unit.ns ?? null,
     t_unix_ms: shown ? room.time.unix(shown.unit.t) : null,
     problem,
+    left: null,
+    seen: true,
   };
 }
 

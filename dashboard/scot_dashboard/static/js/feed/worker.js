@@ -89,6 +89,8 @@ const wishes = {
   thumb: (wish) => stage.thumb(wish),
   still: (wish) => stage.still(wish),
   stillSize: (wish) => stage.stillSize(wish),
+  sight: (wish) => stage.sight(wish),
+  away: ({ away }) => stage.leave(away),
   hold: (wish) => stage.hold(wish),
   clear: () => stage.clear(),
   nav({ port }) {

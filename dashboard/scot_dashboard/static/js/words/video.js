@@ -9,6 +9,8 @@ export const video = {
   cannotDecode: ["This browser cannot decode this video", "このブラウザではこの映像を復号できません"],
   video: ["Video", "映像"],
   sources: ["Pictures", "映像の一覧"],
+  keyPicture: ["key picture", "キー画像"],
+  leftOut: ["this screen left out {n} pictures in {s} s", "表示が間に合わず {s} 秒間に {n} 枚を省略"],
   keySource: ["Show this source large", "映像を選んで大きく表示"],
   nextSource: ["Next source large", "次の映像を大きく表示"],
   wholeScreen: ["Picture on the whole screen", "映像を全画面表示"],
