@@ -143,6 +143,7 @@ def entered(url: str, receive_bytes: int | None = None) -> Iterator[Any]:
         max_size=None,
         max_queue=None if receive_bytes is None else 1,
     ) as line:
+        line.send(msgspec.msgpack.encode(["show", {ADDRESS: "full"}]))
         yield line
 
 

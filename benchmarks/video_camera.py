@@ -101,27 +101,53 @@ class Camera(Provider[CameraOptions]):
             )  # fmt: skip
 
 
-async def beats() -> AsyncIterator[int]:
-    """Yield a number `HZ` times a second; what is late is left out, as a camera does."""
+class BlocksOptions(BaseModel):
+    """``[device.options]``."""
+
+    hz: int
+    size_b: int
+
+
+class Blocks(Provider[BlocksOptions]):
+    """Messages of one size, so many a second, that pass for key pictures."""
+
+    info = ProviderInfo(id="bench.blocks", label={"en": "Blocks"})
+    Options = BlocksOptions
+
+    async def run(self, device: DeviceContext[BlocksOptions]) -> AsyncIterator[Sample]:
+        """Yield one as it is due."""
+        channel = Video("video", rate_hz=float(device.options.hz))
+        device.offer(channel)
+        block = bytes(device.options.size_b)
+        async for _ in beats(device.options.hz):
+            now_ns = device.arrived()
+            yield device.sample(
+                channel, block, source_ns=now_ns, base="host", arrived_ns=now_ns,
+                flags=Flags.KEYFRAME,
+            )  # fmt: skip
+
+
+async def beats(hz: int = HZ) -> AsyncIterator[int]:
+    """Yield a number `hz` times a second; what is late is left out, as a camera does."""
     start_ns = machine.monotonic_ns()
     number = 0
     while True:
-        wait_ns = start_ns + number * SECOND_NS // HZ - machine.monotonic_ns()
+        wait_ns = start_ns + number * SECOND_NS // hz - machine.monotonic_ns()
         if wait_ns > 0:
             await asyncio.sleep(wait_ns / SECOND_NS)
         yield number
-        number = max(number + 1, (machine.monotonic_ns() - start_ns) * HZ // SECOND_NS)
+        number = max(number + 1, (machine.monotonic_ns() - start_ns) * hz // SECOND_NS)
 
 
-async def aiortc(width_px: int, height_px: int) -> None:
-    """Answer an offer that comes on stdin, and send until stdin ends."""
+def track(width_px: int, height_px: int) -> Any:
+    """Return the same camera as aiortc's examples make one."""
     import av
-    from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+    from aiortc import VideoStreamTrack
 
     shown = pictures(width_px, height_px)
 
     class Track(VideoStreamTrack):  # type: ignore[misc]
-        """The same camera, given to aiortc as its examples do."""
+        """Pictures as they come."""
 
         beat = beats()
 
@@ -132,8 +158,15 @@ async def aiortc(width_px: int, height_px: int) -> None:
             frame.pts, frame.time_base = number * CLOCK_HZ // HZ, Fraction(1, CLOCK_HZ)
             return frame
 
+    return Track()
+
+
+async def aiortc(width_px: int, height_px: int) -> None:
+    """Answer an offer that comes on stdin, and send until stdin ends."""
+    from aiortc import RTCPeerConnection, RTCSessionDescription
+
     peer = RTCPeerConnection()
-    peer.addTrack(Track())
+    peer.addTrack(track(width_px, height_px))
     offer = json.loads(await asyncio.to_thread(sys.stdin.readline))
     await peer.setRemoteDescription(RTCSessionDescription(**offer))
     await peer.setLocalDescription(await peer.createAnswer())
