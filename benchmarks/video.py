@@ -179,9 +179,11 @@ def monotonic_zero() -> int:
 
 
 async def watched(route: Route) -> None:
-    """Serve the page's decoder with the look appended."""
-    body = (STATIC / "js/feed/video.js").read_text("utf-8") + WATCH
-    await route.fulfill(body=body, content_type="text/javascript")
+    """Serve the page's screens with the look appended; the worker as it was written, not joined."""
+    name = "js/feed/" + route.request.url.rpartition("/")[2].partition("?")[0]
+    body = (STATIC / name).read_text("utf-8") + (WATCH if name.endswith("video.js") else "")
+    headers = {"Cross-Origin-Embedder-Policy": "require-corp"}
+    await route.fulfill(body=body, content_type="text/javascript", headers=headers)
 
 
 @asynccontextmanager
@@ -203,7 +205,8 @@ async def ours(
     connection.subscribe([ADDRESS], truth, fill=False)
     try:
         async with fresh(browser) as page:
-            await page.context.route("**/js/feed/video.js", watched)
+            for name in ("video", "worker"):
+                await page.context.route(f"**/js/feed/{name}.js*", watched)
             await page.goto(url)
             await page.wait_for_function(
                 "() => window.scot?.videoFramesDrawn > 20", timeout=READY_MS

@@ -209,7 +209,8 @@ class Fanout:
         Of videos it gets those that it shows.
         """
         woken = self.flush(bus_now_ns)  # or the newcomer would get those twice
-        newest = [*self.latest.snapshot(bus_now_ns), *self.latest.pictures(outbox.showing, bus_now_ns)]
+        newest = self.latest.snapshot(bus_now_ns)
+        newest += self.latest.pictures(outbox.showing, bus_now_ns)
         self._give(role, outbox, newest, bus_now_ns)
         self.audiences[role].outboxes.add(outbox)
         return [*woken, outbox]

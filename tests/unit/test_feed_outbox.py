@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgpack
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scot.bus.subscriber import Delivery
@@ -278,6 +278,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_STEPS, st.integers(2, 9))
 def test_whatever_the_pace_pictures_decode_alarms_are_whole_and_counts_add_up(
     steps: list[tuple[int, str]], group: int
