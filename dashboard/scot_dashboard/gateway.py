@@ -69,6 +69,7 @@ class Gateway:
     Attributes:
         time: of the page: the recording's own in a replay.
         viewers: the pages that are open.
+        unshown: pictures that pages which are gone did not ask for.
         counters: refused, malformed, queues; shown in the device's ``health``.
         health: of every device of the room, for metrics.
         alarms: the room's, which this gateway keeps for everybody.
@@ -90,6 +91,7 @@ class Gateway:
         self.alarms = AlarmKeeper(self)
         self.layouts = Layouts()
         self.viewers: dict[Any, Viewer] = {}  # by outbox
+        self.unshown = 0
         self.counters = dict.fromkeys(reporting.COUNTED, 0)
         self.remember: Callable[[], None] = lambda: None
         self.started_ns = connection.clock.now()
@@ -314,7 +316,8 @@ class Gateway:
 
     def _gone(self, viewer: Viewer) -> None:
         self.fanout.leave(viewer.outbox)
-        self.viewers.pop(viewer.outbox, None)
+        if self.viewers.pop(viewer.outbox, None) is not None:
+            self.unshown += sum(viewer.outbox.unshown.values())
         if not any(other.person is viewer.person for other in self.viewers.values()):
             self.door.leave(viewer.person, machine.utc_ns())
             self.consult.left(viewer.person)

@@ -136,8 +136,7 @@ class Outbox:
         overflowed: something that must not be left out had no room; disconnect, the page resumes.
         left_out: samples not sent, by address, since `report`.
         showing: the videos that the page shows; change it with `show`.
-        unshown: of videos that it does not, by address since `report_unshown`: how many pictures
-            were not asked for, and the newest of them.
+        unshown: of videos that it does not, by address: how many pictures were not asked for.
     """
 
     def __init__(self, bounds: Bounds = Bounds()) -> None:
@@ -145,7 +144,8 @@ class Outbox:
         self.overflowed = False
         self.left_out: dict[str, int] = {}
         self.showing = NOTHING
-        self.unshown: dict[str, tuple[int, Item]] = {}
+        self.unshown: dict[str, int] = {}
+        self._newest_unshown: dict[str, Item] = {}  # since `report_unshown`
         self._keys_ns = 0
         self._messages: deque[tuple[str, bytes]] = deque()
         self._answers: deque[bytes] = deque()
@@ -248,17 +248,15 @@ class Outbox:
         for item in pictures:
             self._unshow(item.address, 1, (item,))
 
-    def report_unshown(self) -> dict[str, tuple[int, Item]]:
-        """Return what was not asked for since the last report."""
-        unshown, self.unshown = self.unshown, {}
-        return unshown
+    def report_unshown(self) -> dict[str, Item]:
+        """Return the newest picture of each video that was not asked for since the last report."""
+        newest, self._newest_unshown = self._newest_unshown, {}
+        return newest
 
     def _unshow(self, address: str, count: int, items: Sequence[Item]) -> None:
         if count:
-            self.unshown[address] = (self._passed_over(address) + count, items[-1])
-
-    def _passed_over(self, address: str) -> int:
-        return self.unshown[address][0] if address in self.unshown else 0
+            self.unshown[address] = self.unshown.get(address, 0) + count
+            self._newest_unshown[address] = items[-1]
 
     def keep_only(self, passes: frozenset[str]) -> None:
         """Forget what waits of addresses that may no longer leave."""

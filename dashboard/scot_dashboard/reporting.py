@@ -29,6 +29,9 @@ def each_second(gateway: Gateway) -> None:
     counters["slowest_bytes"] = max(waiting, default=0)
     counters["malformed"] += gateway.fanout.malformed
     gateway.fanout.malformed = 0
+    counters["unshown"] = gateway.unshown + sum(
+        sum(viewer.outbox.unshown.values()) for viewer in viewers
+    )
     for viewer in viewers:
         left_out = viewer.outbox.report()
         if left_out:
@@ -47,8 +50,8 @@ def unshown(gateway: Gateway) -> None:
     Twice a second, so that a page notices a silent source as soon as if it saw it.
     """
     for viewer in gateway.viewers.values():
-        found = viewer.outbox.report_unshown()
-        if found:
-            gateway.counters["unshown"] += sum(count for count, _ in found.values())
-            told = {address: (count, item.header()) for address, (count, item) in found.items()}
-            viewer.say("unshown", told)
+        outbox = viewer.outbox
+        newest = outbox.report_unshown()
+        if newest:
+            told = {a: (outbox.unshown[a], item.header()) for a, item in newest.items()}
+            viewer.say("unshown", told, replaces="unshown")

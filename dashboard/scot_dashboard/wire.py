@@ -158,9 +158,7 @@ class AlarmAct(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
 
 Question = History | Lanes | Trends
 _People = Admit | Refuse | Revoke
-Inbound = (
-    Clock | Took | Question | Show | Annotate | Play | SeenReport | _People | AlarmAct
-)
+Inbound = Clock | Took | Question | Show | Annotate | Play | SeenReport | _People | AlarmAct
 
 _inbound = msgspec.msgpack.Decoder(Inbound)
 _encode = msgspec.msgpack.Encoder().encode

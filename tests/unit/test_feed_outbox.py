@@ -343,5 +343,5 @@ def test_what_waits_of_a_video_that_is_no_longer_shown_leaves_the_line_at_once()
     outbox.show(NOTHING)
     assert outbox.size < 1_000
     assert seqs(drain(outbox), VIDEO) == []
-    assert outbox.report_unshown()[VIDEO][0] == 20
+    assert outbox.unshown == {VIDEO: 20}
     assert outbox.report() == {HR: 19}

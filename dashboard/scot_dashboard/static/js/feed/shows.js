@@ -64,7 +64,7 @@ export class Shows {
     for (const [address, [count, header]] of Object.entries(counts)) {
       const known = room.channels.get(address);
       if (!known) continue;
-      this.unshown[address] = (this.unshown[address] ?? 0) + Number(count);
+      this.unshown[address] = Number(count);
       const sample = readSample(known.channel, header, new Uint8Array(), (ns) => room.time.fromNs(ns));
       this.told.set(address, sample);
       room.witness.see(known.device, known.channel, sample);
