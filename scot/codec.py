@@ -206,7 +206,7 @@ def write(sample: Sample, kind: Kind) -> tuple[Frame, Header]:
     if len(payload) > MAX_CONTROL and (kind not in BULK or len(payload) > MAX_BULK):
         limit = MAX_BULK if kind in BULK else MAX_CONTROL
         raise CodecError(f"{sample.address}: a value of {len(payload)} B exceeds {limit} B")
-    return Frame(topic(sample.address), _encoder.encode(header), payload), header
+    return _frame(Frame, (topic(sample.address), _encoder.encode(header), payload)), header
 
 
 def read_header(frame: Frame) -> Header:
@@ -217,6 +217,15 @@ def read_header(frame: Frame) -> Header:
     """
     if not 3 <= len(frame.topic) <= MAX_TOPIC or frame.topic[-1] != 0:
         raise CodecError(f"topic of {len(frame.topic)} B must end in \\0, within {MAX_TOPIC} B")
+    return read_known_header(frame)
+
+
+def read_known_header(frame: Frame) -> Header:
+    """Return the header of a frame whose topic is one of the catalogue's, checked.
+
+    Raises:
+        CodecError: the header is malformed, too long, or of another version.
+    """
     if len(frame.header) > MAX_HEADER:
         raise CodecError(f"header of {len(frame.header)} B exceeds {MAX_HEADER} B")
     try:
@@ -313,7 +322,8 @@ def _write_text(value: Value) -> bytes:
     return value.encode()
 
 
-_write_map, _read_map = _bounded(dict)
+_write_dict, _ = _of(dict)
+_, _read_map = _bounded(dict)
 _write_picture, _read_picture = _bounded(ImageValue)
 
 
@@ -324,8 +334,11 @@ def _read_event(payload: bytes) -> Value:
 
 
 def _write_event(value: Any) -> bytes:
-    check_plain(value)
-    return _write_map(value)
+    check_plain(value)  # its depth, too
+    payload = _write_dict(value)
+    if len(payload) > MAX_ITEMS:  # an item takes a byte at least
+        check_bounds(payload)
+    return payload
 
 
 def _read_image(payload: bytes) -> Value:

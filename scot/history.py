@@ -185,12 +185,18 @@ class History:
         self.bytes = 0
         self._shelves: dict[bytes, _Shelf] = {}
 
-    def add(self, frame: Frame, header: Header) -> None:
-        """Take one sample; of one channel they come in order of seq."""
+    def add(self, frame: Frame, header: Header, size: int = 0) -> None:
+        """Take one sample; of one channel they come in order of seq.
+
+        Args:
+            frame: as it travelled.
+            header: its own, read.
+            size: of the frame, when it is known, B.
+        """
         shelf = self._shelves.get(frame.topic)
         if shelf is None:
             shelf = self._shelves[frame.topic] = _Shelf()
-        queue, bus_ns, size = shelf.queue, header.bus_ns, frame.size
+        queue, bus_ns, size = shelf.queue, header.bus_ns, size or frame.size
         queue.append(Kept(bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame))
         shelf.bytes += size
         self.bytes += size

@@ -20,7 +20,7 @@ from scot.bus.inbox import MOST_PARTS, Inbox
 from scot.bus.keys import PORTS, Endpoints, KeyPair
 from scot.bus.readiness import Readiness
 from scot.bus.relay import Credit, Cut, Denied, Relay
-from scot.bus.socket import NOW, context
+from scot.bus.socket import NOW, context, plain_send
 from scot.bus.trail import Trail
 from scot.bus.zap import Gate
 from scot.channel import Catalogue, Channel, Device, Event, Lifecycle
@@ -94,6 +94,7 @@ class Broker:
         self._sock = {
             name: bind(self._context, name, endpoints, pair, self._gate.watch) for name in PORTS
         }
+        self._plain = {name: plain_send(self._sock[name]) for name in OUT.values()}
         self._inbox = {name: Inbox(self._sock[name]) for name in KIND if not name.endswith("out")}
         # In a replay room/clock is the recording's: its player publishes it.
         own = not catalogue.replay
@@ -239,7 +240,7 @@ class Broker:
         A large frame stays libzmq's own, so that a picture is not copied on its way through.
         """
         out = OUT[name]
-        recv, send, relay = self._sock[name].recv, self._sock[out].send, self.relay
+        recv, send, relay = self._sock[name].recv, self._plain[out], self.relay
         gate, learnt, inbox = self._gate, self._learnt[name], self._inbox[name]
         try:
             for _ in range(budget if inbox.pass_over() else 0):
@@ -365,5 +366,5 @@ class Broker:
         local_ns = self.clock.read()
         exact = Timestamp(local_ns, self.clock.now(), 0, 0, ClockState.LOCKED)
         frame = self.desk.own(channel, value, exact)
-        self._sock["ctl_out"].send(pack(frame), NOW)
+        self._plain["ctl_out"](pack(frame), NOW)
         self._ready.sent("ctl_out")

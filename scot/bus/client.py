@@ -38,9 +38,9 @@ class _Said(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """Who gets the frames of a topic, and whether they tell the client itself something."""
+    """Where the frames of a topic wait to be delivered, and whether they tell the client itself."""
 
-    subscriptions: tuple[Subscription, ...]
+    batches: tuple[list[Frame], ...]
     tells: bool
 
 
@@ -81,6 +81,7 @@ class Client:
         self._fills: dict[bytes, tuple[int, list[str]]] = {}
         self._said: dict[bytes, _Said] = {}
         self._routes: dict[bytes, _Route] = {}
+        self._batches: list[tuple[Subscription, list[Frame]]] = []  # filled and emptied in one call
         self._news = f"{workspace}/room/catalogue\0".encode()
         self._now_ns = 0
 
@@ -120,25 +121,20 @@ class Client:
         """Take the packed samples that came from ``ctl_out`` or ``bulk_out``, in order."""
         self._now_ns = now_ns
         self.reports.heard[socket.removesuffix("_out")].add(sum(map(len, samples)), len(samples))
-        wanted: dict[Subscription, list[Frame]] = {}
         told: list[Frame] = []
+        route_of = self._routes.get
         for data in samples:
             try:
                 frame = unpack(data)
             except CodecError:
                 self.malformed += 1
                 continue
-            route = self._routes.get(frame.topic) or self._route(frame)
-            for subscription in route.subscriptions:
-                if subscription in wanted:
-                    wanted[subscription].append(frame)
-                else:
-                    wanted[subscription] = [frame]
-            if route.tells:
+            batches, tells = route_of(frame[0]) or self._route(frame)
+            for batch in batches:
+                batch.append(frame)
+            if tells:
                 told.append(frame)
-        settled = True
-        for subscription, frames in wanted.items():
-            settled &= subscription.on_frames(frames, self.session.catalogue)
+        settled = self._deliver()
         surely = False
         for frame in told:
             if frame.topic == self._news:
@@ -148,6 +144,16 @@ class Client:
         if surely or not settled:
             return list(self.session.refresh(now_ns, surely=surely))
         return []
+
+    def _deliver(self) -> bool:
+        """Hand every subscription what came for it; return False when some await a catalogue."""
+        settled = True
+        for subscription, batch in tuple(self._batches):
+            if batch:
+                frames = batch.copy()
+                batch.clear()  # first: whoever takes them may take more
+                settled &= subscription.on_frames(frames, self.session.catalogue)
+        return settled
 
     # -- publishing
 
@@ -169,16 +175,18 @@ class Client:
         request_id, effects = self.session.announce(device, now_ns)
         return request_id, list(effects)
 
-    def publish(self, frame: Frame, header: Header, channel: Channel, now_ns: int) -> list[Effect]:
+    def publish(self, frame: Frame, header: Header, channel: Channel, now_ns: int) -> list[Publish]:
         """Send a frame now, or as soon as there is credit; it is also kept in our History."""
-        self.history.add(frame, header)
+        size = frame.size
+        self.history.add(frame, header, size)
         said = self._said.get(frame.topic)
         if said is None:
             lane = self.lanes[lane_of(channel)]
             head = self.reports.head(frame.address.split("/")[1], channel, header)
             said = self._said[frame.topic] = _Said(lane, head)
-        said.head.published(channel, header, frame.size)
-        return _publish(said.lane.name, said.lane.put(frame, now_ns))
+        said.head.published(channel, header, size)
+        lane = said.lane
+        return _publish(lane.name, lane.put(frame, now_ns, size))
 
     def pass_on(self, frames: Mapping[str, Sequence[Frame]], now_ns: int) -> list[Effect]:
         """Send frames of a recording by lane, as they are; History has them already."""
@@ -279,6 +287,7 @@ class Client:
         if not self.subscriptions:
             effects.append(Listen("ctl_out", f"{self.workspace}/room/".encode()))
         self.subscriptions.append(subscription)
+        self._batches.append((subscription, []))
         self._routes.clear()
         for prefix in subscription.prefixes:
             workspace, _, rest = prefix.partition("/")
@@ -303,7 +312,7 @@ class Client:
     def _route(self, frame: Frame) -> _Route:
         """Return who gets the frames of a topic, and whether we learn from them ourselves."""
         address = frame.address
-        takers = tuple(s for s in self.subscriptions if address.startswith(s.prefixes))
+        takers = tuple(b for s, b in self._batches if address.startswith(s.prefixes))
         tells = frame.topic == self._news or frame.topic.endswith(b"/health\0")
         if len(self._routes) >= MAX_ROUTES:
             self._routes.clear()
@@ -396,5 +405,5 @@ class Client:
         return self.history.answer(ask, kinds)
 
 
-def _publish(socket: str, frames: Sequence[Frame]) -> list[Effect]:
+def _publish(socket: str, frames: Sequence[Frame]) -> list[Publish]:
     return [Publish(socket, frames)] if frames else []

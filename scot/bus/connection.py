@@ -170,9 +170,19 @@ class Connection:
 
     def _publish(self, frame: Frame, header: Header, channel: Channel) -> None:
         self._idle.clear()
-        self._do(self.client.publish(frame, header, channel, self.clock.read()))
-        if self.client.held:
+        went = False
+        for publish in self.client.publish(frame, header, channel, self.clock.read()):
+            went = self._send(publish)
+        if not went:
             self._flowing.clear()
+
+    def _send(self, publish: Publish) -> bool:
+        """Send frames; False when the socket had no room for some, which wait again."""
+        sent = self._sockets[publish.socket].send_all(publish.frames)
+        if sent == len(publish.frames):
+            return True
+        self.client.back(publish, sent)
+        return False
 
     async def credit(self) -> None:
         """Wait until nothing that was published waits for credit; for publishing flat out."""
@@ -333,9 +343,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Publish():
-                    sent = self._sockets[effect.socket].send_all(effect.frames)
-                    if sent < len(effect.frames):
-                        self.client.back(effect, sent)
+                    self._send(effect)
                 case Send(name, parts):
                     self._sockets[name].send(parts)
                 case Listen(name, topic):

@@ -66,9 +66,15 @@ class Lane:
         """Whether the broker has everything."""
         return not self._waiting and not self._flying
 
-    def put(self, frame: Frame, now_ns: int) -> Sequence[Frame]:
-        """Take a frame; return what to send now: it, or nothing until there is credit."""
-        self._bytes += frame.size
+    def put(self, frame: Frame, now_ns: int, size: int = 0) -> Sequence[Frame]:
+        """Take a frame; return what to send now: it, or nothing until there is credit.
+
+        Args:
+            frame: to send.
+            now_ns: monotonic.
+            size: of the frame, when it is known, B.
+        """
+        self._bytes += size or frame.size
         if not self._waiting and len(self._flying) < self._window:
             self._flying.append(frame)
             if self.due_ns == FAR_NS:

@@ -68,7 +68,7 @@ class Cut(NamedTuple):
 class _Publisher:
     """One connection of a publisher: what came, and what it has not been told of yet."""
 
-    __slots__ = ("count", "every", "identity", "lane", "meter", "told", "user")
+    __slots__ = ("count", "every", "identity", "lane", "may", "meter", "told", "user")
 
     def __init__(self, lane: str, identity: bytes) -> None:
         self.lane = lane
@@ -76,8 +76,9 @@ class _Publisher:
         self.every = CREDIT_EVERY[lane]
         self.count = 0
         self.told = 0
-        self.user = ""
+        self.user: str | None = None  # not asked for yet
         self.meter: Meter | None = None
+        self.may: dict[bytes, bool] = {}  # what is known of its user's topics
 
     @property
     def over(self) -> bool:
@@ -120,7 +121,7 @@ class Relay:
         self._meters.clear()
         for known in self._publishers.values():
             for publisher in known.values():
-                publisher.user, publisher.meter = "", None  # until its next frame
+                publisher.user, publisher.meter = None, None  # until its next frame
 
     # -- frames
 
@@ -133,16 +134,16 @@ class Relay:
         publisher = self._publishers[lane].get(identity)
         if publisher is None or publisher.user != user:
             publisher = self._know(lane, identity, user)
+        if publisher.count == publisher.told:
+            self._owed[publisher] = None
         publisher.count += 1
-        self._owed[publisher] = None
         meter = publisher.meter
         if meter is not None:
             if meter.unpaid >= MAX_UNPAID[lane]:
                 self.deny(user, topic, "quota")
                 return False
             meter.charge(size)
-        known = self._may.get(user)
-        verdict = None if known is None else known.get(topic)
+        verdict = publisher.may.get(topic)
         if verdict is None:
             verdict = self._judge(user, topic)
         if verdict:
@@ -189,7 +190,7 @@ class Relay:
             meter.refill(now_ns)
         for publisher in list(self._owed):
             if publisher.over:
-                self.withheld[publisher.user] += 1
+                self.withheld[publisher.user or ""] += 1
             else:
                 effects.append(self._credit(publisher))
         for key, (count, what) in list(self._refused.items()):
@@ -263,6 +264,7 @@ class Relay:
         publisher = self._publishers[lane].get(identity) or self._meet(lane, identity)
         if publisher.user != user:
             publisher.user, publisher.meter = user, self._meter(lane, user)
+            publisher.may = self._may.setdefault(user, {})
         return publisher
 
     def _meter(self, lane: str, user: str) -> Meter | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import zmq
 
@@ -164,9 +164,24 @@ def subscriber(context: zmq.Context[zmq.Socket[bytes]], link: Link, name: str) -
     return sock
 
 
-def send_frames(sock: zmq.Socket[bytes], frames: Sequence[Frame]) -> int:
-    """Send samples in order, without waiting; return how many the queue took."""
-    send, sent = sock.send, 0
+def plain_send(sock: zmq.Socket[bytes]) -> Callable[[bytes | zmq.Frame, int], Any]:
+    """Return libzmq's send of one part: a `Socket.send` that knows no draft sockets.
+
+    pyzmq's own looks first for what only those have, for as long as the sending itself takes.
+    """
+    send: Any = super(zmq.Socket, sock).send
+    found: Callable[[bytes | zmq.Frame, int], Any] = send
+    return found
+
+
+def send_frames(send: Callable[[bytes, int], Any], frames: Sequence[Frame]) -> int:
+    """Send samples in order, without waiting; return how many the queue took.
+
+    Args:
+        send: `plain_send` of the socket.
+        frames: the samples.
+    """
+    sent = 0
     try:
         for frame in frames:
             send(pack(frame), NOW)
@@ -227,6 +242,8 @@ class Drained(Generic[MessageT]):
         take: Callable[[zmq.Socket[bytes]], tuple[list[MessageT], bool]],
     ) -> None:
         self.sock = sock
+        self._send = plain_send(sock)
+        self._closed = False
         self._on_batch = on_batch
         self._take = take
         self._loop = asyncio.get_running_loop()
@@ -237,8 +254,9 @@ class Drained(Generic[MessageT]):
 
     def send_all(self, frames: Sequence[Frame]) -> int:
         """Send samples in order; return how many the queue took."""
-        sent = send_frames(self.sock, frames)
-        self._look()
+        sent = send_frames(self._send, frames)
+        if not self._waking:
+            self._look()
         return sent
 
     def send(self, parts: Sequence[bytes]) -> bool:
@@ -253,7 +271,8 @@ class Drained(Generic[MessageT]):
 
     def close(self) -> None:
         """Leave the loop and close."""
-        if not self.sock.closed:
+        if not self._closed:
+            self._closed = True
             self._loop.remove_reader(self._fd)
             self.sock.close(linger=200)
 
@@ -265,11 +284,11 @@ class Drained(Generic[MessageT]):
 
     def _peek(self) -> None:
         self._waking = False
-        if not self.sock.closed and int(self.sock.getsockopt(EVENTS)) & IN:
+        if not self._closed and int(self.sock.getsockopt(EVENTS)) & IN:
             self._wake()
 
     def _wake(self) -> None:
-        if self.sock.closed:
+        if self._closed:
             return
         batch, more = self._take(self.sock)
         if more:

@@ -34,6 +34,7 @@ from scot.bus.socket import (
     connect,
     context,
     dealer,
+    plain_send,
     receive,
     receive_samples,
     send_frames,
@@ -80,6 +81,7 @@ class Connection:
         }
         self._socks["probe"] = self._context.socket(zmq.DEALER)
         connect(self._socks["probe"], link, "probe", CONTROL_BYTES, 16)
+        self._plain = {name: plain_send(self._socks[name]) for name in self.client.lanes}
         self._ready = Readiness(self._socks)
         self._answers: dict[bytes, Answered | None] = {}
         self._probe_ns = self._turned_ns = 0
@@ -335,7 +337,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Publish(name, frames):
-                    sent = send_frames(self._socks[name], frames)
+                    sent = send_frames(self._plain[name], frames)
                     self._ready.sent(name)
                     if sent < len(frames):
                         self.client.back(effect, sent)

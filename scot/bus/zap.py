@@ -33,6 +33,8 @@ BUDGET = 8  # questions about handshakes a turn
 LOOK_AT = 128  # connections a tick, whether a message of theirs ends
 ENDLESS = "a message without end"
 
+USER_ID: Any = b"User-Id"  # pyzmq would make these bytes of a string, for each frame
+
 
 class _Question(NamedTuple):
     public: str
@@ -171,7 +173,7 @@ class Gate:
     def user(self, frame: zmq.Frame) -> str:
         """Return the holder whose frame it is; empty when nobody's, or no longer valid."""
         try:
-            return self.access.valid.get(str(frame.get("User-Id")), "")
+            return self.access.valid.get(str(frame.get(USER_ID)), "")
         except zmq.ZMQError:
             return ""
 
@@ -342,7 +344,7 @@ class Gate:
 def public_key(frame: zmq.Frame) -> str:
     """Return the public key whose frame it is; empty when nobody's."""
     try:
-        return str(frame.get("User-Id"))
+        return str(frame.get(USER_ID))
     except zmq.ZMQError:
         return ""
 

@@ -118,20 +118,23 @@ def _greatest(
     """Return the greatest slope within ±limit that leaves a gap.
 
     The gap is concave in the slope, so Newton's steps from outside never pass its last root. From
-    a start that is not outside the search begins again at the limit.
+    a start that is not outside the search begins again at the limit. Where a step ends at the two
+    limits that it began from, the gap is naught but for rounding, and no step would help it.
     """
     slope = start
+    touched = (-1, -1)
     for _ in range(64):
         above, below = yu - slope * xu, yl - slope * xl
-        i, j = above.argmin(), below.argmax()
+        i, j = int(above.argmin()), int(below.argmax())
         gap, rises = above[i] - below[j], xl[j] - xu[i]
         if slope == start < limit and (gap >= 0 or rises >= 0):
             start = slope = limit
             continue
-        if gap >= 0:
+        if gap >= 0 or touched == (i, j):
             return slope
         if rises >= 0:
             return None
+        touched = i, j
         slope -= float(gap) / float(rises)
         if slope < -limit:
             return None

@@ -77,9 +77,9 @@ def _asks_once(original: Any) -> Any:
 
 
 def _keeps_all(original: Any) -> Any:
-    def put(self: publisher.Lane, frame: Any, now_ns: int) -> Any:
+    def put(self: publisher.Lane, *more: Any) -> Any:
         kept, self._keep_bytes = self._keep_bytes, 1 << 60
-        frames = original(self, frame, now_ns)
+        frames = original(self, *more)
         self._keep_bytes = kept
         return frames
 
