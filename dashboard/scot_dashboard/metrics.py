@@ -61,6 +61,8 @@ _PLAIN: tuple[tuple[str, str, Callable[[Health], Value]], ...] = (
     ("scot_subscriptions", "Prefixes that are listened to.", lambda h: h.subscriptions),
     ("scot_history_questions", "History questions under way.", lambda h: h.questions),
     ("scot_connections_cut_total", "Cut: revoked or expired keys.", lambda h: h.cuts),
+    ("scot_half_open_ended_total", "Handshakes ended: too many.", lambda h: h.half_open_ended),
+    ("scot_addresses_shut_out", "Addresses shut out now.", lambda h: h.shut_out),
     ("scot_audit_rows_lost_total", "Audit rows not written.", lambda h: h.audit_lost),
     ("scot_faults_total", "Messages the broker could not handle.", lambda h: h.faults),
 )

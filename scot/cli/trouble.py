@@ -243,6 +243,15 @@ def _keys(room: Room, health: Health) -> Iterator[Finding]:
         why = ", ".join(sorted(health.refused_of))
         fix = "a process of an older start of this room, a key that ended, or a stranger: the log "
         yield Finding("warning", what + (f": {why}" if why else ""), fix + "has the address" + log)
+    if ended := room.rise(BROKER, "half_open_ended"):
+        what = f"{ended} handshakes were ended {room.lately}: too many at once that were not done"
+        fix = "somebody opens connections and does not go on: the audit has the address, and the "
+        fix += "room's own devices are served meanwhile"
+        yield Finding("warning", what, fix + log)
+    if health.shut_out:
+        what = f"{health.shut_out} network addresses are shut out now: too many handshakes"
+        fix = "the log names them; they may try again ten seconds after they stop"
+        yield Finding("problem", what, fix + log)
     if lost := room.rise(BROKER, "audit_lost"):
         what = f"the audit lost {lost} rows {room.lately}: its disk refused them or was too slow"
         yield Finding("problem", what, "free the disk of the room's state folder" + log)

@@ -44,6 +44,8 @@ ROOM = {
     "denied": 3,
     "denied_of": {"tracker": 3},
     "refused": 6,
+    "half_open_ended": 7,
+    "shut_out": 1,
     "probes_refused_of": {"scope": 3},
 }
 RECORDER = {
@@ -113,6 +115,8 @@ def test_the_broker_tells_of_keys_and_the_recorder_of_its_disk() -> None:
     assert found["scot_denied_total", ("tracker",)] == 3
     assert found["scot_probes_refused_total", ("scope",)] == 3
     assert found["scot_refused_total", ("room",)] == 6
+    assert found["scot_half_open_ended_total", ("room",)] == 7
+    assert found["scot_addresses_shut_out", ("room",)] == 1
     assert found["scot_missing_samples", ("recorder",)] == 1
     assert found["scot_backfilled_samples_total", ("recorder",)] == 7
     assert found["scot_disk_free_bytes", ("recorder",)] == 5_000

@@ -155,6 +155,8 @@ LATER: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "1 connections without a key of this room were refused in 60 s: expired",
     ),
     ("room", {}, {"withheld_of": {"scope": 4}}, "warning", "key scope sends more than its quota"),
+    ("room", {"half_open_ended": 1}, {"half_open_ended": 4}, "warning", "3 handshakes were ended"),
+    ("room", {}, {"shut_out": 2}, "problem", "2 network addresses are shut out now"),
     ("room", {"audit_lost": 0}, {"audit_lost": 2}, "problem", "the audit lost 2 rows"),
     ("room", {}, {"reason": "signature"}, "problem", "signature"),
     ("room", {"faults": 0}, {"faults": 1}, "problem", "could not handle 1 messages"),
