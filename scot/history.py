@@ -14,12 +14,14 @@ from operator import attrgetter
 import msgspec
 
 from scot.channel import Kind
-from scot.codec import Frame, Header
+from scot.codec import Frame, Header, unpack
+from scot.codec import pack as joined
 
 KEEP_NS = 150_000_000_000
 KEEP_BYTES = 32 << 20
 DEFAULT_MAX_BYTES = 8 << 20
 ALL_SEQS = 2**63 - 1
+SEAM = 1  # byte of a packed frame that is none of its three parts
 LEVEL_BYTES = 896 << 10
 """What the levels of one answer take at most, so that it fits into one message."""
 POINT_BYTES = 24
@@ -149,13 +151,22 @@ class HistoryReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
-    """One sample in a History."""
+    """One sample in a History, in one piece as it travels.
+
+    There may be hundreds of thousands, and what the garbage collector need not know of costs it
+    nothing: of as many frames each of its full rounds took 18 ms.
+    """
 
     bus_ns: int
     epoch: int
     seq: int
     keyframe: bool
-    frame: Frame
+    data: bytes
+
+    @property
+    def frame(self) -> Frame:
+        """It as it was added."""
+        return unpack(self.data)
 
 
 class _Shelf:
@@ -185,19 +196,14 @@ class History:
         self.bytes = 0
         self._shelves: dict[bytes, _Shelf] = {}
 
-    def add(self, frame: Frame, header: Header, size: int = 0) -> None:
-        """Take one sample; of one channel they come in order of seq.
-
-        Args:
-            frame: as it travelled.
-            header: its own, read.
-            size: of the frame, when it is known, B.
-        """
+    def add(self, frame: Frame, header: Header) -> None:
+        """Take one sample; of one channel they come in order of seq."""
         shelf = self._shelves.get(frame.topic)
         if shelf is None:
             shelf = self._shelves[frame.topic] = _Shelf()
-        queue, bus_ns, size = shelf.queue, header.bus_ns, size or frame.size
-        queue.append(Kept(bus_ns, header.epoch, header.seq, bool(header.flags & 1), frame))
+        queue, bus_ns, data = shelf.queue, header.bus_ns, joined(frame)
+        size = len(data) - SEAM
+        queue.append(Kept(bus_ns, header.epoch, header.seq, bool(header.flags & 1), data))
         shelf.bytes += size
         self.bytes += size
         while bus_ns - queue[0].bus_ns > self.keep_ns and len(queue) > 1:
@@ -218,7 +224,7 @@ class History:
         return pack(found, ask, min(first, default=None))
 
     def _drop(self, shelf: _Shelf) -> None:
-        size = shelf.queue.popleft().frame.size
+        size = len(shelf.queue.popleft().data) - SEAM
         shelf.bytes -= size
         self.bytes -= size
 

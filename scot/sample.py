@@ -61,14 +61,14 @@ class Validity(StrEnum):
     NOT_AVAILABLE = "NA"
 
 
-class NumericValue(msgspec.Struct, frozen=True, array_like=True):
+class NumericValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One reading in its channel's unit; None when the device has no value."""
 
     value: float | None
     validity: Validity = Validity.VALID
 
 
-class PoseValue(msgspec.Struct, frozen=True, array_like=True):
+class PoseValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A tool in its channel's frame of reference.
 
     Attributes:

@@ -37,7 +37,7 @@ class Order(IntEnum):
     AFTER = 1
 
 
-class Timestamp(msgspec.Struct, frozen=True, array_like=True):
+class Timestamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The time of a sample.
 
     Attributes:

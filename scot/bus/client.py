@@ -178,7 +178,7 @@ class Client:
     def publish(self, frame: Frame, header: Header, channel: Channel, now_ns: int) -> list[Publish]:
         """Send a frame now, or as soon as there is credit; it is also kept in our History."""
         size = frame.size
-        self.history.add(frame, header, size)
+        self.history.add(frame, header)
         said = self._said.get(frame.topic)
         if said is None:
             lane = self.lanes[lane_of(channel)]

@@ -88,6 +88,8 @@ class Stamping:
         counter: int | None,
     ) -> Timestamp:
         """Return the time of what carries one; a counter takes the jitter of stamping out of it."""
+        if base == "host" and counter is None:
+            return self._clock.stamp(source_ns, source_ns)
         if counter is None or not rate_hz:
             return self._placed(stream, source_ns, source_ns, base, arrived_ns, values, rate_hz)
         place = self._streams.setdefault(stream, Dejitter()).place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,3 +184,17 @@ def test_it_never_holds_more_than_its_bounds_and_always_the_newest(
             if kept:
                 times = [read_header(k).bus_ns for k in kept]
                 assert times[-1] - times[0] <= keep_ns
+
+
+def test_what_is_held_costs_the_garbage_collector_nothing() -> None:
+    """Its full rounds took 18 ms of a publisher that held as many frames as it may."""
+    history = History()
+    gc.collect()
+    before = len(gc.get_objects())
+    for n in range(2_000):
+        one = frame(HR, n, n)
+        history.add(one, read_header(one))
+    del one
+    assert len(gc.get_objects()) - before < 100
+    found = history.answer(HistoryRequest(addresses=[HR], between=(0, 2_000)))
+    assert seqs(found) == list(range(2_000))
