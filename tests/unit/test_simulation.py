@@ -37,7 +37,7 @@ FOUND_BY = {
     "sync-rare": 94,  # *
     "flush-rare": 327,
     "loss-unsaid": 4,
-    "waiting-unbounded": 138,
+    "waiting-unbounded": 303,
     "crc-ignored": 3,  # *
     "rot-ends-reading": 0,  # *
     "written-twice": 4,
