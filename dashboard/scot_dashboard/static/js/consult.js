@@ -212,6 +212,7 @@ expose(session, () => board?.tiles.flatMap((t) => t.state()) ?? [], () => ({
   pictures: board?.picture?.state() ?? null,
   message: message.hidden ? "" : message.textContent,
   alarmLine: alarmLine.shown ?? [],
+  standing: document.body.dataset.state ?? "",
 }));
 say(word("opening"), true);
 const { error } = await enter(/^#(.+)$/);

@@ -20,6 +20,7 @@ import { expose } from "./hook.js";
 import { Picture } from "./picture.js";
 import { layoutOf } from "./plan.js";
 import { Session, enter } from "./session.js";
+import { StandingBar } from "./standing.js";
 import { lang, word } from "./text.js";
 import { Toasts } from "./toasts.js";
 import { Tour } from "./tour.js";
@@ -39,6 +40,7 @@ const root = /** @type {HTMLElement} */ (document.querySelector("#room"));
 const message = /** @type {HTMLElement} */ (document.querySelector("#message"));
 const chips = new Chips();
 const toasts = new Toasts();
+const standing = new StandingBar();
 const transport = new Transport(session, () => tree.listed);
 const alarms = new AlarmKeys(session, transport);
 const tree = new Tree((plotted) => {
@@ -326,7 +328,7 @@ session.listen({
     root.replaceChildren(
       h("header.top", {}, [h("h1.engineer-title", { text: word("engineer") }), ...(sideBar ? [sideBar.element] : []), chips.element]),
       h("main.desk", {}, [tree.element, h("div.middle", {}, [marksBar, worth.element, plots]), side]),
-      transport.element, toasts.element, keys.element, alarms.log.element,
+      transport.element, toasts.element, standing.element, keys.element, alarms.log.element,
     );
     document.title = `SCOT · ${word("engineer")} · ${described.title.en ?? described.workspace}`;
     setHidden(message, true);
@@ -347,7 +349,7 @@ session.listen({
     for (const picture of pictures) picture.update(view, catalogue.replay);
     sideBar?.update(view, utcOffset);
     toasts.update(view);
-    setClass(document.body, "disconnected", !view.connected);
+    standing.update(view, catalogue);
     tour.update(!catalogue.replay && view.alarms.some((a) => a.state === "active"), view.connected);
     if (performance.now() - asked > ASK_MS) ask();
     draw();
@@ -357,6 +359,7 @@ session.listen({
   refused: (text) => toasts.warn(text),
   link(state, code) {
     if (state === "final") say(word(code === 4401 || code === 1008 ? "needKey" : "ended"));
+    else if (state === "closed" && !catalogue) say(word("noAnswer"));
   },
   bye: (code, text) => say(code === 4401 ? word("needKey") : text || word("ended")),
 });
@@ -378,6 +381,7 @@ expose(session, () => [], () => ({
   sides: sideBar?.element.textContent ?? "", worth: worth.rows.length, videos: Object.keys(session.shown?.videos ?? {}),
   rows: heldOf === tree.listed ? held.slice(0, 5).map((r) => ({ seq: r.seq, text: r.text })) : [],
   marks: [marks.A, marks.B].map((mark) => mark && { unix_ms: mark.t + unixOf(), address: mark.address, sample: mark.sample }),
+  standing: document.body.dataset.state ?? "", blind: standing.blind.spans,
   lanes: { feeds: transport.lanes.found?.feeds ?? {}, ...transport.lanes.state() },
   points: Object.fromEntries([...drawn].map(([a, p]) => [a, p.lines.reduce((n, l) => n + l.t.length, 0)])),
 }));

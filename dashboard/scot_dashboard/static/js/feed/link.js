@@ -37,6 +37,8 @@ export class Link {
     const socket = new WebSocket(this.url);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
+    // A server that hangs takes the line and says nothing: that is no answer, too.
+    setTimeout(() => socket.readyState === WebSocket.CONNECTING && socket.close(), SILENT_MS);
     socket.onopen = () => {
       this.connected = true;
       this.taken = this.told = 0;

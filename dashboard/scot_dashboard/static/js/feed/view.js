@@ -14,6 +14,7 @@ const STREAMING_HZ = 5;
 const SILENT_MS = 1_800; // a stream that says nothing for so long is taken for gone, with its numbers
 const LATE_MS = 150;
 const SAID_MS = 5_000;
+const OURS = new Set(["room", "alarms", "consult", "dashboard"]); // the room's own words are no sign of a device's life
 const STREAMS = new Set(["numeric", "waveform", "pose", "video", "image"]);
 
 /**
@@ -78,7 +79,7 @@ export class Witness {
 
   /** @param {string} device @param {Channel} channel @param {Sample} sample */
   see(device, channel, sample) {
-    if (device === "room" || channel.sensitivity === "technical") return;
+    if (OURS.has(device) || channel.sensitivity === "technical") return;
     if (sample.flags & SIMULATED) this.simulated = true;
     const before = this.newest.get(device);
     if (!before || since(sample) >= since(before)) this.newest.set(device, sample);
