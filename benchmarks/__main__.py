@@ -63,6 +63,7 @@ SCRIPTS: dict[str, Script] = {
         "The screen, in Chromium without a GPU", ["benchmarks.screen", "--rounds", "5"], 6
     ),
     "video": Script("Video from capture to canvas", ["benchmarks.video"], 6),
+    "video-crowd": Script("Many viewers, many cameras", ["benchmarks.video_crowd"], 9),
     "attacks": Script("What an attack costs honest peers", ["benchmarks.attacks"], 5),
     "revocation": Script("A key that is revoked", ["benchmarks.revocation"], 1),
     "clocks": Script("Simulated clocks on simulated links", ["benchmarks.clocks"], 3),

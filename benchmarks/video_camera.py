@@ -150,9 +150,11 @@ def track(width_px: int, height_px: int) -> Any:
         """Pictures as they come."""
 
         beat = beats()
+        taken = 0
 
         async def recv(self) -> Any:
             number = await anext(self.beat)
+            self.taken += 1
             picture = stamp(shown[number % PICTURES], machine.monotonic_ns())
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
             frame.pts, frame.time_base = number * CLOCK_HZ // HZ, Fraction(1, CLOCK_HZ)
