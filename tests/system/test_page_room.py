@@ -17,7 +17,14 @@ from scot.bus.connection import Connection
 from scot.channel import Kind
 from scot.sample import NumericValue
 from tests.system.conftest import Collector, RunningRoom, StartRoom
-from tests.system.page_driver import DASH, drawn_more, open_wall, state, until
+from tests.system.page_driver import (
+    DASH,
+    FIRST_PICTURE_S,
+    drawn_more,
+    open_wall,
+    state,
+    until,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -338,3 +345,25 @@ options = {{ port = {port} }}
     assert not now["tiles"][address]["stale"]
     assert "°C" in await page.locator(".pane .tile", has_text="Skin temperature").inner_text()
     server.close()
+
+
+@pytest.mark.parametrize(("path", "width"), [("/", 390), ("/station", 1920)])
+async def test_nothing_jumps_from_the_cold_page_to_its_first_values(
+    page: Page, room: RunningRoom, path: str, width: int
+) -> None:
+    await page.set_viewport_size({"width": width, "height": 1080 if width > 900 else 844})
+    await page.add_init_script(
+        """window.jumped = [];
+        new PerformanceObserver((list) => { for (const e of list.getEntries())
+            jumped.push([e.value, e.sources.map((s) => s.node?.className ?? "")]); }).observe(
+            { type: "layout-shift", buffered: true });"""
+    )
+    base, _, key = room.url.partition("/#")
+    await page.goto(f"{base}{path}#{key}")
+    await until(
+        page,
+        lambda s: s.get("tiles", {}).get("or1/monitor/hr", {}).get("text", DASH) not in ("", DASH),
+        FIRST_PICTURE_S,
+    )
+    jumped = await page.evaluate("jumped")
+    assert sum(value for value, _ in jumped) <= 0.01, jumped

@@ -129,6 +129,21 @@ function show(view) {
   tour.update(alarmLine.worth > 0, view.connected);
 }
 
+/** @param {Catalogue} described */
+function arrange(described) {
+  const now = JSON.stringify(
+    Object.entries(described.devices).map(([n, d]) => [n, d.label, d.channels]),
+    (key, value) => (SIZES.has(key) ? 0 : typeof value === "bigint" ? String(value) : value),
+  );
+  if (now === shape) return;
+  shape = now;
+  board?.navigation?.worker.terminate();
+  session.do({ do: "clear" });
+  board = build(described);
+  if (session.shown) show(session.shown);
+  setHidden(message, true);
+}
+
 session.listen({
   hello(hello) {
     author = thread.author = hello.author;
@@ -136,19 +151,13 @@ session.listen({
   },
   catalogue(described) {
     catalogue = described;
-    const now = JSON.stringify(
-      Object.entries(described.devices).map(([n, d]) => [n, d.label, d.channels]),
-      (key, value) => (SIZES.has(key) ? 0 : typeof value === "bigint" ? String(value) : value),
-    );
-    if (now === shape) return;
-    shape = now;
-    board?.navigation?.worker.terminate();
-    session.do({ do: "clear" });
-    board = build(described);
-    if (session.shown) show(session.shown);
-    setHidden(message, true);
+    if (session.view) arrange(described);
   },
-  view: show,
+  view(view) {
+    // Panes and first values come in one step: until then only their places are drawn.
+    if (!board && catalogue) arrange(catalogue);
+    show(view);
+  },
   notes(notes) {
     thread.update(notes);
   },

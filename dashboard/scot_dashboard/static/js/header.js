@@ -36,7 +36,9 @@ export class Chips {
     this.clock = new ClockFace();
     setText(this.simulated, word("simulated"));
     this.element = h("div.chips", {}, [
-      this.room, this.lost, this.clocks, this.people, this.simulated, this.state, this.clock.element,
+      this.room,
+      h("div.chips-facts", { tabindex: "0" }, [this.lost, this.clocks, this.people, this.simulated, this.state]),
+      this.clock.element,
     ]);
   }
 

@@ -140,21 +140,30 @@ function show(view) {
   if (pinned && view.now_t > pinnedUntil) pinned = null;
 }
 
+/** @param {Catalogue} described */
+function arrange(described) {
+  if (shapeOf(described) === shape) return;
+  // A canvas can be handed to a worker once: a new set of channels is a new set of panes.
+  shape = shapeOf(described);
+  board?.end();
+  session.do({ do: "clear" });
+  board = build(described);
+  void layouts.open(board);
+  if (session.shown) show(session.shown); // new tiles are never empty, not even for a moment
+  setHidden(message, true);
+  document.title = `SCOT · ${desk ? `${word("station")} · ` : ""}${described.title.en ?? described.workspace}`;
+}
+
 session.listen({
   catalogue(described) {
     catalogue = described;
-    if (shapeOf(described) === shape) return;
-    // A canvas can be handed to a worker once: a new set of channels is a new set of panes.
-    shape = shapeOf(described);
-    board?.end();
-    session.do({ do: "clear" });
-    board = build(described);
-    void layouts.open(board);
-    if (session.shown) show(session.shown); // new tiles are never empty, not even for a moment
-    setHidden(message, true);
-    document.title = `SCOT · ${desk ? `${word("station")} · ` : ""}${described.title.en ?? described.workspace}`;
+    if (session.view) arrange(described);
   },
-  view: show,
+  view(view) {
+    // Panes and first values come in one step: until then only their places are drawn.
+    if (!board && catalogue) arrange(catalogue);
+    show(view);
+  },
   layouts: (lines) => layouts.follow(lines),
   people(people) {
     door.update(people);
