@@ -62,6 +62,45 @@ def changed(before: Picture, now: Picture) -> list[tuple[int, int]]:
     return found
 
 
+# What a wall must never be without: where, in shares of the screen (left, top, right, bottom),
+# and how much of the screen it takes at least.
+Box: TypeAlias = tuple[float, float, float, float]
+LANDMARKS: Final[dict[str, tuple[str, Box, float]]] = {
+    "alarm line": (".alarm-line", (0, 0, 1, 0.1), 0.002),
+    "clock": (".clock", (0.4, 0, 1, 0.1), 0.002),
+    "scrubber": (".lanes-canvas", (0, 0.8, 1, 1), 0.02),
+    "key to live": (".live-pill", (0, 0.8, 1, 1), 0.0005),
+    "picture": (".picture", (0, 0.03, 1, 0.95), 0.05),
+    "traces": (".waves-canvas", (0, 0.03, 1, 0.95), 0.05),
+    "first tile": (".pane .tile", (0, 0.03, 1, 0.95), 0.002),
+    "navigation": (".nav-view", (0, 0.03, 1, 0.95), 0.01),
+}
+
+
+async def missing(page: Page) -> list[str]:
+    """Return the landmarks that are not seen, or not where they belong."""
+    found = []
+    for name, (selector, (left, top, right, bottom), least) in LANDMARKS.items():
+        box = await page.locator(selector).first.evaluate(
+            """(e) => {
+                const b = e.getBoundingClientRect();
+                const seen = e.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+                const [w, h] = [innerWidth, innerHeight];
+                return seen ? [b.left / w, b.top / h, b.right / w, b.bottom / h] : null;
+            }"""
+        )
+        fits = box is not None and (
+            box[0] >= left - 0.001
+            and box[1] >= top - 0.001
+            and box[2] <= right + 0.001
+            and box[3] <= bottom + 0.001
+            and (box[2] - box[0]) * (box[3] - box[1]) >= least
+        )
+        if not fits:
+            found.append(name)
+    return found
+
+
 async def shown(page: Page) -> Picture:
     return decoded(await page.screenshot())
 
@@ -79,6 +118,19 @@ async def test_a_view_looks_as_its_picture_in_the_documentation(
         # The comparison sees what it is for: the traces are not there.
         await page.locator(".waves-canvas").evaluate("(e) => { e.style.visibility = 'hidden'; }")
         assert len(changed(now, await shown(page))) > MOST
+
+
+@pytest.mark.parametrize("name", ["wall", "wall_ja"])
+async def test_what_a_wall_must_never_be_without_is_there_and_missed_by_name(
+    browser: Browser, url: str, name: str
+) -> None:
+    async with opened(browser, url, NAMED[name]) as page:
+        assert await missing(page) == []
+        for landmark, (selector, *_) in LANDMARKS.items():
+            where = page.locator(selector).first
+            await where.evaluate("(e) => { e.style.visibility = 'hidden'; }")
+            assert landmark in await missing(page), f"nobody would miss the {landmark}"
+            await where.evaluate("(e) => { e.style.visibility = ''; }")
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
