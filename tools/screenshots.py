@@ -48,6 +48,7 @@ class View:
         query: of the address.
         display: what this display remembers, by name; see settings.js.
         held: at the instant of the case; the others show how far it was played.
+        video: the picture is in the window when it opens; what is not seen is not decoded.
     """
 
     name: str
@@ -56,6 +57,7 @@ class View:
     query: str = ""
     display: dict[str, Any] = field(default_factory=dict)
     held: bool = True
+    video: bool = True
 
 
 VIEWS = [
@@ -63,7 +65,7 @@ VIEWS = [
     View("wall_ja", query="lang=ja"),
     View("wall_bright", display={"theme": "bright"}),
     View("wall_live", held=False),
-    View("phone", size=(390, 844)),
+    View("phone", size=(390, 844), video=False),
     View("station", "/station"),
     View("engineer", "/engineer", held=False),
     View("consult", "/consult", (1600, 900), held=False),
@@ -162,7 +164,9 @@ async def settled(page: Page, view: View) -> None:
     """Wait for pictures, fonts, the scrubber's answer, and two frames after them."""
     await until(page, "window.scot?.connected")
     if view.held:
-        await until(page, "scot.mode === 'frozen' && !scot.seeking && scot.lastVideoBusNs")
+        await until(page, "scot.mode === 'frozen' && !scot.seeking")
+        if view.video:
+            await until(page, "scot.lastVideoBusNs")
     if view.path in ("/", "/station"):
         await until(page, "scot.marks.length === 2 && scot.navigation?.window")
         await until(page, "Object.values(scot.tiles).every((t) => t.text)")

@@ -138,7 +138,8 @@ async def test_what_a_wall_must_never_be_without_is_there_and_missed_by_name(
 async def test_nothing_is_cut_off_and_every_target_fits_a_finger(
     browser: Browser, url: str, size: tuple[int, int], lang: str
 ) -> None:
-    async with opened(browser, url, View("wall", size=size, query=f"lang={lang}")) as page:
+    view = View("wall", size=size, query=f"lang={lang}", video=size[0] > 900)
+    async with opened(browser, url, view) as page:
         cut = await page.evaluate(
             """() => [...document.querySelectorAll(
                     ".chip-room, .alarm-note, .behind-banner strong")]

@@ -21,11 +21,13 @@ async def open_page(page: Page, room: RunningRoom) -> None:
     await until(page, lambda s: bool(s.get("connected") and s["tiles"]), 30)
 
 
-async def setting(page: Page, **changed: Any) -> None:
-    """Change what this display remembers, as its dialog does."""
-    await page.evaluate(
-        """async (changed) => (await import("/static/js/settings.js")).change(changed)""", changed
-    )
+async def setting(page: Page, field: str, choice: str) -> None:
+    """Change what this display remembers, in its dialog."""
+    await page.keyboard.press("s")
+    group = page.get_by_role("group", name=field)
+    await group.get_by_role("button", name=choice, exact=True).click()
+    await page.keyboard.press("Escape")
+    await group.wait_for(state="hidden")
 
 
 async def test_key_pedal_and_finger_each_leave_a_marker_in_the_room(
@@ -69,7 +71,7 @@ async def test_a_wall_left_behind_keeps_the_room_in_sight_and_goes_back_by_itsel
     assert re.fullmatch(r"back in 0[01]:\d\d", await left.inner_text())
     # A wall that somebody wants to stay stays; the next visit to the past counts anew.
     await page.get_by_role("button", name="Stay here").click()
-    await setting(page, return_s=0.3)
+    await setting(page, "Back to live by itself", "30 s")
     await left.filter(has_text=re.compile("^$")).wait_for(state="attached")
     held = await state(page)
     await until(page, lambda s: s["behindLiveMs"] > held["behindLiveMs"] + 900)
@@ -84,9 +86,13 @@ async def test_a_wall_left_behind_keeps_the_room_in_sight_and_goes_back_by_itsel
         }"""
     )
     await page.keyboard.press(" ")
+    await page.wait_for_function("window.modes.includes(true)")
+    await page.evaluate(  # the half minute, without its waiting
+        "() => { const now = performance.now() + 31_000; performance.now = () => now; }"
+    )
     for _ in range(400):
         modes: list[bool] = await page.evaluate("window.modes")
-        if True in modes and not modes[-1]:
+        if not modes[-1]:
             break
         await page.wait_for_timeout(50)
     else:
@@ -127,11 +133,11 @@ async def test_a_fixed_delay_holds_every_picture_back_by_the_same_time(
     page: Page, room: RunningRoom
 ) -> None:
     await open_wall(page, room)
-    await setting(page, smooth_ms=500)
+    await setting(page, "Fixed delay", "500 ms")
     now = await until(page, lambda s: s["videoLagMs"] is not None and s["videoLagMs"] > 480)
     frames = now["videoFramesDrawn"]
     then = await until(page, lambda s: s["videoFramesDrawn"] > frames + 10)
     assert then["mode"] == "live"
     assert then["behindLiveMs"] == 0
-    await setting(page, smooth_ms=0)
+    await setting(page, "Fixed delay", "none")
     await until(page, lambda s: s["videoLagMs"] < 450)

@@ -89,11 +89,13 @@ export class AlarmLog {
 
   /** @param {View} view @param {Catalogue} catalogue @param {Layout} layout */
   update(view, catalogue, layout) {
+    const first = !this.view;
     this.view = view;
     this.catalogue = catalogue;
     this.layout = layout;
     setHidden(this.button, !view.kept);
     if (this.element.hidden) return;
+    if (first) this.draw(); // a log that stands in the layout was opened before there was a view
     this.warn();
     this.point();
   }
