@@ -124,10 +124,13 @@ class Files:
         return asset
 
     def warm(self) -> None:
-        """Make ready what a page asks for first, so that nobody waits for it."""
-        pages = [path.name for path in self.root.glob("*.html")]
-        for name in (*pages, *self.entries, *(name.replace(".html", SHEET) for name in pages)):
-            self.get(f"css/{name}" if name.endswith(SHEET) else name)
+        """Make ready what a page asks for, so that nobody waits while it is made small."""
+        pages = [path.stem for path in self.root.glob("*.html")]
+        volumes = [f"volumes/{path.name}" for path in self.root.glob("volumes/*")]
+        for name in (*(f"{page}.html" for page in pages), *self.entries, *volumes):
+            self.get(name)
+        for page in pages:
+            self.get(f"css/{page}{SHEET}")
 
     @cached_property
     def entries(self) -> frozenset[str]:
