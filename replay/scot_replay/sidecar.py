@@ -197,6 +197,8 @@ def read_index(segment: Path, number: int) -> Index | None:
         index = _index.decode(body)
         for _, packed in index.catalogues:
             catalogue_of(packed)
+        if not index.places.keys() <= index.kinds.keys():  # rows of nobody knows what
+            return None
         return index if index.segment == identity(segment) else None
     except (OSError, CodecError, *UNREADABLE):
         return None
